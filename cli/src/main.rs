@@ -1,0 +1,3 @@
+//! Kubernetes manifests, run from one binary and a directory.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What every state machine here shares: declared edges, named guards, decisions.

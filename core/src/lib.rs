@@ -1,0 +1,1 @@
+//! The framework: store, gateway, operators, manifests. No HTTP, no Docker.

@@ -1,0 +1,1 @@
+//! The node: pods on Docker, probes, logs, volumes.

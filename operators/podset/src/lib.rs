@@ -1,0 +1,1 @@
+//! What several workload operators share: pods from templates, hashes, ranking.

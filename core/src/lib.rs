@@ -1,1 +1,30 @@
-//! The framework: store, gateway, operators, manifests. No HTTP, no Docker.
+//! sampan-core: the framework Sampan is built on. No HTTP, no Docker, and outside the shells named so no thread and no clock.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! manifests ─┐                                     ┌─► watchers
+//! requests ──┼─► gateway ─► sequencer ─► backend   │
+//! operators ─┘                              │      │
+//!     ▲                                     ▼      │
+//!     └── step ◄── queue ◄── wake router ◄── events┘
+//! ```
+//!
+//! * [`object`]: keys, metadata, encoded objects, selectors, patches.
+//! * [`schema`]: the published shapes of the kinds.
+//! * [`resource`]: what a resource type is, and the registry of them.
+//! * [`store`]: sequencer, snapshots, watch, backends.
+//! * [`gateway`]: the one way in.
+//! * [`operator`]: the operator contract and what drives it.
+//! * [`manifest`]: the watched directory.
+
+pub mod entropy;
+pub mod gateway;
+pub mod manifest;
+pub mod object;
+pub mod operator;
+pub mod resource;
+pub mod status;
+pub mod store;
+
+pub use jiff::Timestamp;

@@ -1,0 +1,150 @@
+//! The names things go by.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// A shared, immutable name.
+pub type Name = Arc<str>;
+
+/// A position in the store's history. Every change has one of its own; there are no gaps.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Revision(pub u64);
+
+impl Revision {
+    /// The revision after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// The identity of one object through its life; a second object of the same name has another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Uid(pub Name);
+
+impl Uid {
+    /// The uid as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Uid {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// A resource type by its API group and plural name: `deployments` of `apps`.
+///
+/// The version is not part of it: an object is stored once, whatever versions it is served in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceType {
+    /// The API group; empty for the core group.
+    pub group: &'static str,
+    /// The plural name, such as `deployments`.
+    pub plural: &'static str,
+}
+
+impl ResourceType {
+    /// A resource type known when Sampan is built.
+    pub const fn new(group: &'static str, plural: &'static str) -> Self {
+        Self { group, plural }
+    }
+
+    /// A resource type learnt at run time. Each distinct name is kept for the life of the process: the number of
+    /// resource types is bounded by the registry.
+    pub fn intern(group: &str, plural: &str) -> Self {
+        use std::collections::BTreeSet;
+        use std::sync::{Mutex, PoisonError};
+        static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keep = |name: &str| match names.get(name) {
+            Some(known) => *known,
+            None => {
+                let kept: &'static str = Box::leak(name.into());
+                names.insert(kept);
+                kept
+            }
+        };
+        Self { group: keep(group), plural: keep(plural) }
+    }
+}
+
+impl fmt::Display for ResourceType {
+    /// `pods`, `deployments.apps`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.group {
+            "" => formatter.write_str(self.plural),
+            group => write!(formatter, "{}.{group}", self.plural),
+        }
+    }
+}
+
+/// Where an object is found: its resource type, namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// The resource type.
+    pub resource: ResourceType,
+    /// The namespace; `None` for an object of the cluster.
+    pub namespace: Option<Name>,
+    /// The name.
+    pub name: Name,
+}
+
+impl ObjectKey {
+    /// The key of an object in a namespace.
+    pub fn namespaced(resource: ResourceType, namespace: &str, name: &str) -> Self {
+        Self { resource, namespace: Some(namespace.into()), name: name.into() }
+    }
+
+    /// The key of an object of the cluster.
+    pub fn cluster(resource: ResourceType, name: &str) -> Self {
+        Self { resource, namespace: None, name: name.into() }
+    }
+
+    /// Reads what [`Display`](fmt::Display) writes: `pods/default/web`, `nodes//here`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '/');
+        let (resource, namespace, name) = (parts.next()?, parts.next()?, parts.next()?);
+        let (plural, group) = resource.split_once('.').unwrap_or((resource, ""));
+        let namespace = (!namespace.is_empty()).then(|| namespace.into());
+        (!plural.is_empty() && !name.is_empty()).then(|| Self {
+            resource: ResourceType::intern(group, plural),
+            namespace,
+            name: name.into(),
+        })
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    /// `deployments.apps/default/web`; the namespace is empty for an object of the cluster.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}/{}", self.resource, self.namespace.as_deref().unwrap_or_default(), self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_reads_back_as_written() {
+        let keys = [
+            ObjectKey::namespaced(ResourceType::new("apps", "deployments"), "default", "web"),
+            ObjectKey::cluster(ResourceType::new("", "nodes"), "here"),
+        ];
+        for key in keys {
+            assert_eq!(ObjectKey::parse(&key.to_string()), Some(key));
+        }
+        assert_eq!(ObjectKey::parse("pods/default"), None);
+    }
+}

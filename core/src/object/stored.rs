@@ -1,0 +1,245 @@
+//! An object as the store holds it: encoded once, decoded at most once per revision.
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Metadata, ObjectKey, Revision};
+
+/// An object that is encoded but for the revision it will become.
+///
+/// Encoding happens on the caller's thread; the sequencer only splices the revision into the hole left for it.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    key: ObjectKey,
+    metadata: Metadata,
+    fields: Vec<(&'static str, String)>,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+/// Why a value cannot become an object.
+#[derive(Debug, thiserror::Error)]
+pub enum DraftError {
+    /// The value has no `metadata` object.
+    #[error("failed to encode {0}: metadata is missing")]
+    NoMetadata(ObjectKey),
+    /// The metadata does not have the shape every object's has.
+    #[error("failed to read the metadata of {key}")]
+    Metadata {
+        /// The object.
+        key: ObjectKey,
+        /// What does not fit.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl Draft {
+    /// Encodes `value`, whose metadata carries at least `uid` and `creationTimestamp`. A resource version it has is
+    /// replaced. `fields` are the values field selectors may ask for.
+    ///
+    /// # Errors
+    /// When the metadata is missing or malformed: the gateway has checked both, so this is a fault of ours.
+    pub fn new(key: ObjectKey, mut value: Value, fields: Vec<(&'static str, String)>) -> Result<Self, DraftError> {
+        let Some(Value::Object(mut rest)) = value.get_mut("metadata").map(Value::take) else {
+            return Err(DraftError::NoMetadata(key));
+        };
+        rest.remove("resourceVersion");
+        let rest = Value::Object(rest);
+        let metadata = match Metadata::deserialize(&rest) {
+            Ok(metadata) => metadata,
+            Err(source) => return Err(DraftError::Metadata { key, source }),
+        };
+        let (head, tail) = encode_around_revision(&value, &rest);
+        Ok(Self { key, metadata, fields, head, tail })
+    }
+
+    /// The object's key.
+    pub fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
+    /// The object's metadata.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The object, at the revision it became.
+    pub fn at(self, revision: Revision) -> Object {
+        let text = revision.to_string();
+        let mut bytes = Vec::with_capacity(self.head.len() + text.len() + self.tail.len());
+        bytes.extend_from_slice(&self.head);
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.extend_from_slice(&self.tail);
+        Object {
+            key: self.key,
+            metadata: self.metadata,
+            revision,
+            fields: self.fields,
+            bytes: bytes.into(),
+            typed: Mutex::new(None),
+        }
+    }
+}
+
+/// The encoding before and after the revision. The resource version comes first in the metadata, so the cut is known
+/// without searching text a user wrote.
+fn encode_around_revision(value: &Value, metadata: &Value) -> (Vec<u8>, Vec<u8>) {
+    let (mut head, mut tail) = (Vec::new(), Vec::new());
+    let mut opening = b'{';
+    for (name, field) in value.as_object().into_iter().flatten() {
+        let out = if tail.is_empty() { &mut head } else { &mut tail };
+        out.push(opening);
+        opening = b',';
+        encode(out, name);
+        out.push(b':');
+        if name == "metadata" {
+            head.extend_from_slice(br#"{"resourceVersion":""#);
+            tail.push(b'"');
+            let start = tail.len();
+            encode(&mut tail, metadata);
+            if let Some(brace) = tail.get_mut(start) {
+                *brace = b',';
+            }
+        } else {
+            encode(out, field);
+        }
+    }
+    tail.push(b'}');
+    (head, tail)
+}
+
+fn encode(out: &mut Vec<u8>, value: &impl serde::Serialize) {
+    serde_json::to_writer(out, value).expect("writing JSON to memory cannot fail");
+}
+
+/// An object at one revision: immutable, shared by GET, LIST, WATCH, operators and the log.
+pub struct Object {
+    key: ObjectKey,
+    metadata: Metadata,
+    revision: Revision,
+    fields: Vec<(&'static str, String)>,
+    bytes: Bytes,
+    typed: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+}
+
+/// Why an object cannot be read as a type.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to decode {key} at revision {revision}")]
+pub struct DecodeError {
+    /// The object.
+    pub key: ObjectKey,
+    /// Its revision.
+    pub revision: Revision,
+    /// What does not fit.
+    #[source]
+    pub source: serde_json::Error,
+}
+
+impl Object {
+    /// The object's key.
+    pub fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
+    /// The object's metadata.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The revision of its last change.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Its JSON, encoded once, in the version it is stored in.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The value of a selectable field such as `spec.nodeName`; `metadata.name` and `metadata.namespace` always answer.
+    pub fn field(&self, path: &str) -> Option<&str> {
+        match path {
+            "metadata.name" => Some(&self.key.name),
+            "metadata.namespace" => Some(self.key.namespace.as_deref().unwrap_or_default()),
+            path => self.fields.iter().find(|(name, _)| *name == path).map(|(_, value)| value.as_str()),
+        }
+    }
+
+    /// The selectable fields beyond name and namespace.
+    pub fn fields(&self) -> &[(&'static str, String)] {
+        &self.fields
+    }
+
+    /// The object as a JSON value of the caller's own.
+    pub fn value(&self) -> Value {
+        serde_json::from_slice(&self.bytes).expect("what the store encoded decodes")
+    }
+
+    /// The object as `T`, decoded on first use and kept until [`forget_typed`](Self::forget_typed).
+    ///
+    /// # Errors
+    /// When the stored object is no `T`.
+    pub fn decode<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, DecodeError> {
+        let mut typed = self.typed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = typed.clone().and_then(|any| any.downcast::<T>().ok()) {
+            return Ok(known);
+        }
+        let fresh: T = serde_json::from_slice(&self.bytes).map_err(|source| DecodeError {
+            key: self.key.clone(),
+            revision: self.revision,
+            source,
+        })?;
+        let fresh = Arc::new(fresh);
+        *typed = Some(fresh.clone());
+        Ok(fresh)
+    }
+
+    /// Drops the decoded value, to bound memory.
+    pub fn forget_typed(&self) {
+        *self.typed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl std::fmt::Debug for Object {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}@{}", self.key, self.revision)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::object::ResourceType;
+
+    fn draft() -> Draft {
+        let key = ObjectKey::namespaced(ResourceType::new("", "configmaps"), "default", "a");
+        let value = json!({"data": {"k": "resourceVersion"}, "spec": {}, "metadata": {
+            "name": "a", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z", "resourceVersion": "3"}});
+        Draft::new(key, value, Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn the_revision_is_spliced_into_the_encoding() {
+        let object = draft().at(Revision(1234));
+        assert_eq!(object.value()["metadata"]["resourceVersion"], "1234");
+        assert_eq!(object.value()["data"]["k"], "resourceVersion");
+        assert_eq!(object.metadata().uid.as_str(), "u");
+    }
+
+    #[test]
+    fn a_typed_value_is_decoded_once() {
+        let object = draft().at(Revision(1));
+        let first = object.decode::<Value>().unwrap();
+        assert!(Arc::ptr_eq(&first, &object.decode::<Value>().unwrap()));
+        object.forget_typed();
+        assert!(!Arc::ptr_eq(&first, &object.decode::<Value>().unwrap()));
+    }
+}

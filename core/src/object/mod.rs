@@ -1,9 +1,14 @@
 //! Objects: what they are called, what is known of every one of them, and their one encoding.
 
+mod field;
 mod key;
 mod metadata;
+pub mod names;
+mod quantity;
 mod stored;
 
+pub use field::{FieldError, FieldErrorKind, FieldErrors, FieldPath};
 pub use key::{Name, ObjectKey, ResourceType, Revision, Uid};
 pub use metadata::{Metadata, OwnerReference};
+pub use quantity::{Quantity, QuantityError};
 pub use stored::{DecodeError, Draft, DraftError, Object};

@@ -5,6 +5,7 @@ mod key;
 mod metadata;
 pub mod names;
 mod quantity;
+pub mod selector;
 mod stored;
 
 pub use field::{FieldError, FieldErrorKind, FieldErrors, FieldPath};

@@ -1,0 +1,162 @@
+//! What is asked of the gateway.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::object::{Name, ResourceType, Revision, Uid};
+use crate::resource::Served;
+use crate::store::{Origin, Write};
+
+/// Who asks, as authenticated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The user's name, such as `kubernetes-admin` or `system:node:here`.
+    pub user: String,
+    /// The groups, such as `system:masters`.
+    pub groups: Vec<String>,
+}
+
+/// One write that is asked for.
+#[derive(Clone)]
+pub struct Mutation {
+    /// Who asks.
+    pub identity: Identity,
+    /// What the change will say of where it comes from.
+    pub origin: Origin,
+    /// What it is about.
+    pub target: Target,
+    /// What is to happen.
+    pub action: Action,
+    /// How.
+    pub options: Options,
+}
+
+/// The object, or the place for one, that a write is about.
+#[derive(Clone)]
+pub struct Target {
+    /// The resource type and the version spoken.
+    pub served: Served,
+    /// The namespace of the path.
+    pub namespace: Option<Name>,
+    /// The name of the path; `None` for a create.
+    pub name: Option<Name>,
+    /// The part of the object that is written.
+    pub subresource: Subresource,
+}
+
+/// The part of an object that is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subresource {
+    /// All but the status.
+    Whole,
+    /// The status alone.
+    Status,
+    /// The replicas, as `autoscaling/v1 Scale`.
+    Scale,
+    /// One of the resource type's own, such as `binding`.
+    Named(&'static str),
+}
+
+/// What is to happen.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// A new object.
+    Create(Body),
+    /// A whole object in place of the old.
+    Update(Body),
+    /// A change of some fields.
+    Patch(PatchKind, Body),
+    /// Deletion.
+    Delete(DeleteOptions),
+}
+
+/// An object or patch: as a client sent it, or as our own code built it.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// JSON as received; checked for duplicate and unknown fields.
+    Json(Bytes),
+    /// A value built here.
+    Value(Value),
+}
+
+/// The ways to change some fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatchKind {
+    /// RFC 6902.
+    Json,
+    /// RFC 7386.
+    Merge,
+    /// Kubernetes' strategic merge patch.
+    Strategic,
+    /// Server-side apply; creates the object where it is missing.
+    Apply,
+}
+
+/// How a write is carried out.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Everything but the commit.
+    pub dry_run: bool,
+    /// What happens to unknown and duplicate fields.
+    pub field_validation: FieldValidation,
+    /// The field manager; empty takes the client's name.
+    pub field_manager: String,
+    /// Apply takes fields from other managers.
+    pub force: bool,
+}
+
+/// What happens to unknown and duplicate fields of a request's object.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FieldValidation {
+    /// They are dropped.
+    Ignore,
+    /// They are dropped with a warning.
+    #[default]
+    Warn,
+    /// The request is refused.
+    Strict,
+}
+
+/// How an object is deleted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteOptions {
+    /// Seconds of grace; `None` takes the object's own.
+    pub grace_seconds: Option<i64>,
+    /// Refuse if the object is another.
+    pub uid: Option<Uid>,
+    /// Refuse if the object has changed.
+    pub revision: Option<Revision>,
+    /// What becomes of its dependents; `None` takes the resource type's default.
+    pub propagation: Option<Propagation>,
+}
+
+/// What becomes of the dependents of a deleted object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    /// They stay, without their owner.
+    Orphan,
+    /// They go after it.
+    Background,
+    /// They go before it.
+    Foreground,
+}
+
+/// A mutation that may be committed.
+#[derive(Debug)]
+pub struct Prepared {
+    /// For the sequencer. Without changes, nothing is to be done and the object stands as it is.
+    pub write: Write,
+    /// The object as it will be, in the version spoken, without its resource version: the answer to a dry run.
+    pub answer: Value,
+    /// Whether the mutation creates the object.
+    pub creates: bool,
+    /// For the client's eyes.
+    pub warnings: Vec<String>,
+}
+
+impl Target {
+    /// The stored resource type.
+    pub fn resource(&self) -> ResourceType {
+        self.served.definition.resource
+    }
+}

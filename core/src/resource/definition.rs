@@ -1,0 +1,160 @@
+//! Everything the gateway and the API need to know of a resource type. Neither knows a kind by name.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::object::{Object, ResourceType};
+use crate::status::StatusCause;
+use crate::store::Snapshot;
+
+/// Whether objects live in a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// In a namespace.
+    Namespaced,
+    /// In the cluster.
+    Cluster,
+}
+
+/// A version a resource type is served in.
+#[derive(Debug, Clone)]
+pub struct ServedVersion {
+    /// The API group it is served under. It differs from the stored one for events alone.
+    pub group: &'static str,
+    /// The version, such as `v1`.
+    pub version: &'static str,
+    /// The name of its schema, such as `io.k8s.api.apps.v1.Deployment`.
+    pub schema: &'static str,
+    /// Turns a stored value into this version; `None` where they are the same.
+    pub from_stored: Option<fn(&mut Value)>,
+    /// Turns a value of this version into the stored one; `None` where they are the same.
+    pub to_stored: Option<fn(&mut Value)>,
+}
+
+/// A column of `kubectl get`.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// The header in mixed case, such as `Up-to-date`; kubectl prints it in capitals.
+    pub name: &'static str,
+    /// `string`, `integer`, `boolean` or `date`.
+    pub kind: &'static str,
+    /// OpenAPI format: `name` for the object's name, else empty.
+    pub format: &'static str,
+    /// What it shows.
+    pub description: &'static str,
+    /// 0 is always shown, 1 with `-o wide`.
+    pub priority: u8,
+}
+
+/// A cell of a row: a JSON string, integer or boolean.
+pub type Cell = Value;
+
+/// What a strategy may look at while a write is prepared.
+pub struct WriteContext<'a> {
+    /// Now.
+    pub now: Timestamp,
+    /// The cluster as read.
+    pub snapshot: &'a Snapshot,
+}
+
+/// Reads the value of a selectable field from a stored object's JSON.
+pub type FieldGetter = fn(&Value) -> String;
+
+/// The behaviour of a resource type on the write path and in tables. Every method has the default of a plain object.
+///
+/// Values are in the stored version and have passed the schema: unknown fields are gone, types are right.
+pub trait Strategy: Send + Sync {
+    /// Fills in what the user left out.
+    fn default(&self, _object: &mut Value) {}
+
+    /// Prepares a new object: resets status, allocates. Called after defaulting.
+    fn prepare_create(&self, _object: &mut Value, _cx: &WriteContext<'_>) {}
+
+    /// Prepares an update: keeps what this endpoint must not change.
+    fn prepare_update(&self, _object: &mut Value, _old: &Value, _cx: &WriteContext<'_>) {}
+
+    /// Checks an object; each fault names its field.
+    fn validate(&self, _object: &Value) -> Vec<StatusCause> {
+        Vec::new()
+    }
+
+    /// Checks a change beyond what [`validate`](Self::validate) checks of the new object: what is immutable.
+    fn validate_update(&self, _object: &Value, _old: &Value) -> Vec<StatusCause> {
+        Vec::new()
+    }
+
+    /// Checks a change of the status.
+    fn validate_status(&self, _object: &Value, _old: &Value) -> Vec<StatusCause> {
+        Vec::new()
+    }
+
+    /// The grace period in seconds of a deletion that does not name one; 0 removes at once.
+    fn default_grace_seconds(&self, _object: &Object) -> i64 {
+        0
+    }
+
+    /// Warnings for deprecated or ignored fields.
+    fn warnings(&self, _object: &Value) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The columns after `Name`; `Age` included where there is one.
+    fn columns(&self) -> Vec<Column> {
+        vec![Column {
+            name: "Age",
+            kind: "date",
+            format: "",
+            description: "Time since the object was created.",
+            priority: 0,
+        }]
+    }
+
+    /// The cells of an object, as many as [`columns`](Self::columns).
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Cell>;
+}
+
+/// A resource type.
+#[derive(Clone)]
+pub struct ResourceDefinition {
+    /// Where it is stored.
+    pub resource: ResourceType,
+    /// The kind, such as `Deployment`.
+    pub kind: &'static str,
+    /// The singular name, such as `deployment`.
+    pub singular: &'static str,
+    /// Short names, such as `deploy`.
+    pub short_names: &'static [&'static str],
+    /// Categories, such as `all`.
+    pub categories: &'static [&'static str],
+    /// Whether objects live in a namespace.
+    pub scope: Scope,
+    /// The versions it is served in; the first is the one stored.
+    pub versions: Vec<ServedVersion>,
+    /// Whether there is a `status` subresource.
+    pub has_status: bool,
+    /// Paths of replicas in spec and status, and of the label selector in status or spec, where there is a `scale` subresource.
+    pub scale: Option<ScalePaths>,
+    /// Further subresources by name, served by the API (`log`, `exec`, `binding`, …).
+    pub subresources: &'static [&'static str],
+    /// The fields selectors may name beyond `metadata.name` and `metadata.namespace`.
+    pub selectable: &'static [(&'static str, FieldGetter)],
+    /// Objects expire this many seconds after their last change.
+    pub ttl_seconds: Option<u32>,
+    /// Whether writing the spec raises the generation. Kinds without spec and status keep 0.
+    pub has_generation: bool,
+    /// The behaviour.
+    pub strategy: Arc<dyn Strategy>,
+}
+
+/// Where the `scale` subresource finds its values.
+#[derive(Debug, Clone)]
+pub struct ScalePaths {
+    /// JSON pointer of the desired replicas: `/spec/replicas`.
+    pub spec_replicas: &'static str,
+    /// JSON pointer of the observed replicas: `/status/replicas`.
+    pub status_replicas: &'static str,
+    /// JSON pointer of the selector: `/spec/selector`.
+    pub selector: &'static str,
+}

@@ -1,0 +1,177 @@
+//! What the sequencer is asked, and what it answers.
+
+use std::sync::Arc;
+
+use sampan_machine::Decision;
+use serde::{Deserialize, Serialize};
+
+use super::IndexKey;
+use crate::object::{Draft, Name, Object, ObjectKey, ResourceType, Revision, Uid};
+
+/// The most changes one request may hold: what an operator may command in one step.
+pub const CHANGES_MAX: usize = 500;
+
+/// A request to the sequencer: all of it happens, at one place in the history, or none of it.
+#[derive(Debug)]
+pub struct Write {
+    /// Who wants it, kept with every change.
+    pub origin: Origin,
+    /// The changes, in order; each becomes a revision of its own.
+    pub changes: Vec<Change>,
+    /// What it was decided on: refused if any of that has changed since.
+    pub guard: Option<Guard>,
+    /// What must hold when it is committed, beyond preconditions on the objects themselves.
+    pub conditions: Vec<CommitCondition>,
+    /// The decision that led here, written in the same batch. It takes no revision.
+    pub decision: Option<Decision>,
+}
+
+/// A change of one object.
+#[derive(Debug)]
+pub struct Change {
+    /// The object.
+    pub key: ObjectKey,
+    /// What must hold of it.
+    pub precondition: Precondition,
+    /// What becomes of it.
+    pub put: Put,
+}
+
+/// What becomes of an object.
+#[derive(Debug)]
+pub enum Put {
+    /// It is created or replaced.
+    Object(Box<Draft>),
+    /// It is removed.
+    Nothing,
+}
+
+/// What must hold of an object for a change to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    /// It does not exist.
+    Absent,
+    /// It is still at this revision.
+    Unchanged(Revision),
+    /// It exists and is still this one.
+    Identity(Uid),
+}
+
+/// The reads a request rests on.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// The revision of the snapshot that was read.
+    pub at: Revision,
+    /// Everything that was read.
+    pub reads: Vec<ReadKey>,
+}
+
+/// Something that can be read, and whose change can refuse a guarded request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ReadKey {
+    /// One object, present or absent.
+    Object(ObjectKey),
+    /// All objects of a resource type, in one namespace or everywhere.
+    Collection(ResourceType, Option<Name>),
+    /// All objects under an index key.
+    Index(IndexKey),
+}
+
+/// What must hold of the cluster when a request is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommitCondition {
+    /// The namespace exists and is not being deleted.
+    NamespaceActive(Name),
+}
+
+/// Where a change comes from. It is kept with the change and answers `sampan why`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "by")]
+pub enum Origin {
+    /// A document of a manifest file.
+    Manifest {
+        /// The file, relative to the directory.
+        file: String,
+        /// The line the document starts at.
+        line: u32,
+    },
+    /// A client's request.
+    Request {
+        /// The authenticated user.
+        user: String,
+        /// The user agent.
+        client: String,
+        /// The verb.
+        verb: String,
+    },
+    /// An operator's decision about an object, found under that object's decisions.
+    Decision {
+        /// The operator.
+        operator: String,
+        /// The object decided on.
+        object: String,
+        /// The snapshot it was decided on.
+        snapshot: u64,
+    },
+    /// A node's report.
+    Node {
+        /// The node.
+        name: String,
+    },
+    /// Sampan itself, such as the objects every cluster starts with and the expiry of events.
+    System {
+        /// What for.
+        purpose: String,
+    },
+}
+
+/// An acknowledged request: durable, and in every later snapshot.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The revision of the last change; of head where there was none.
+    pub revision: Revision,
+    /// The object each change left: as put, or as it was before it was removed.
+    pub objects: Vec<Arc<Object>>,
+}
+
+/// Why a request was not committed. Nothing of it happened.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refusal {
+    /// The object exists already.
+    #[error("{0} already exists")]
+    Exists(ObjectKey),
+    /// The object does not exist, or no longer.
+    #[error("{0} not found")]
+    Missing(ObjectKey),
+    /// The object has changed, or is another of the same name.
+    #[error("{key} is at revision {found}, not as expected")]
+    Changed {
+        /// The object.
+        key: ObjectKey,
+        /// The revision it is at.
+        found: Revision,
+    },
+    /// What the request rests on has changed.
+    #[error("{read:?} changed at revision {changed_at}")]
+    Guard {
+        /// The read that no longer holds.
+        read: Box<ReadKey>,
+        /// When it changed; the oldest revision remembered where that is no longer known.
+        changed_at: Revision,
+    },
+    /// The namespace does not exist.
+    #[error("namespace {0:?} not found")]
+    NamespaceMissing(Name),
+    /// The namespace is being deleted.
+    #[error("namespace {0:?} is being terminated")]
+    NamespaceTerminating(Name),
+    /// More changes than one request may hold.
+    #[error("{found} changes in one request, at most {CHANGES_MAX}")]
+    TooManyChanges {
+        /// How many there were.
+        found: usize,
+    },
+    /// The store takes no writes: the disk is full, or failed.
+    #[error("the store takes no writes: {0}")]
+    Unavailable(String),
+}

@@ -1,0 +1,61 @@
+//! What can go wrong on a node.
+
+/// Why a node agent cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// Docker does not answer on its socket.
+    #[error("failed to reach Docker at {socket}: {source}")]
+    DockerUnreachable {
+        /// The socket that was tried.
+        socket: String,
+        /// What Docker's client said.
+        #[source]
+        source: bollard::errors::Error,
+    },
+    /// Docker refused something the node cannot do without.
+    #[error("failed to {verb}: {source}")]
+    Docker {
+        /// What was attempted, such as `create the pod network sampan`.
+        verb: String,
+        /// What Docker answered.
+        #[source]
+        source: bollard::errors::Error,
+    },
+    /// A directory or file of the node cannot be read or written.
+    #[error("failed to {verb} {path}: {source}")]
+    File {
+        /// What was attempted, such as `create`.
+        verb: &'static str,
+        /// The path it was attempted on.
+        path: std::path::PathBuf,
+        /// What the system answered.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The API server refused something the node cannot do without.
+    #[error("failed to {verb}: {source}")]
+    Api {
+        /// What was attempted, such as `register node one`.
+        verb: String,
+        /// What the API server answered.
+        #[source]
+        source: Box<kube::Error>,
+    },
+}
+
+impl NodeError {
+    pub(crate) fn docker(verb: impl Into<String>) -> impl FnOnce(bollard::errors::Error) -> Self {
+        let verb = verb.into();
+        move |source| Self::Docker { verb, source }
+    }
+
+    pub(crate) fn api(verb: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+        let verb = verb.into();
+        move |source| Self::Api { verb, source: Box::new(source) }
+    }
+
+    pub(crate) fn file(verb: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { verb, path, source }
+    }
+}

@@ -2,6 +2,7 @@
 
 mod field;
 mod key;
+mod label_selector;
 mod metadata;
 pub mod names;
 mod quantity;
@@ -10,6 +11,7 @@ mod stored;
 
 pub use field::{FieldError, FieldErrorKind, FieldErrors, FieldPath};
 pub use key::{Name, ObjectKey, ResourceType, Revision, Uid};
+pub use label_selector::UnknownOperator;
 pub use metadata::{Metadata, OwnerReference};
 pub use quantity::{Quantity, QuantityError};
 pub use stored::{DecodeError, Draft, DraftError, Object};

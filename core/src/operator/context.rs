@@ -1,5 +1,6 @@
 //! What a step may look at, and where it puts its commands.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,79 +8,85 @@ use jiff::Timestamp;
 use sampan_machine::Trace;
 use serde_json::Value;
 
-use super::{Kind, Refused};
+use super::{Command, Declaration, EventKind, Kind, Refused, Wake};
 use crate::entropy::Entropy;
 use crate::gateway::DeleteOptions;
-use crate::object::selector::Selector;
-use crate::object::{ObjectKey, ResourceType};
-use crate::store::{ReadKey, Snapshot};
-
-/// What an operator wants done.
-#[derive(Debug, Clone)]
-pub enum Command {
-    /// Create an object; its name may be left to `generateName`.
-    Create {
-        /// The resource type.
-        resource: ResourceType,
-        /// The object.
-        object: Value,
-    },
-    /// Replace an object by what was made of the one read.
-    Update {
-        /// The object.
-        key: ObjectKey,
-        /// As it should be.
-        object: Value,
-    },
-    /// Replace an object's status.
-    UpdateStatus {
-        /// The object.
-        key: ObjectKey,
-        /// The object with its status as it should be.
-        object: Value,
-    },
-    /// Delete an object.
-    Delete {
-        /// The object.
-        key: ObjectKey,
-        /// How; its uid is always a precondition.
-        options: DeleteOptions,
-    },
-    /// Tell users what happened. Repetitions are merged into one Event with a count.
-    Event {
-        /// What it is about.
-        regarding: ObjectKey,
-        /// `Normal` or `Warning`.
-        kind: EventKind,
-        /// Such as `SuccessfulCreate`.
-        reason: &'static str,
-        /// For people.
-        message: String,
-    },
-}
-
-/// The two kinds of Event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventKind {
-    /// As it should be.
-    Normal,
-    /// Somebody may have to look.
-    Warning,
-}
+use crate::object::selector::{Operator as LabelOperator, Selector};
+use crate::object::{Object, ObjectKey, ResourceType, Uid};
+use crate::store::{IndexKey, ReadKey, Snapshot};
 
 /// What a step may look at, and where it puts its commands. Every read is recorded: it guards the commit.
 pub struct Context<'a> {
     snapshot: &'a Snapshot,
+    declaration: &'a Declaration,
     key: &'a ObjectKey,
     now: Timestamp,
     entropy: &'a mut dyn Entropy,
     refusal: Option<Arc<Refused>>,
-    reads: Vec<ReadKey>,
-    commands: Vec<Command>,
-    wake_after: Option<Duration>,
-    trace: Trace,
+    out: Yield,
 }
 
+/// What a step left behind.
+#[derive(Debug, Default)]
+pub struct Yield {
+    /// Everything read.
+    pub reads: BTreeSet<ReadKey>,
+    /// What the step marked as decisive.
+    pub decisive: BTreeSet<ReadKey>,
+    /// What is to be done.
+    pub commands: Vec<Command>,
+    /// When to come back even if nothing changes.
+    pub wake_after: Option<Duration>,
+    /// Edges crossed and guards unmet.
+    pub trace: Trace,
+    /// What makes the step void.
+    pub fault: Option<Fault>,
+}
+
+/// What makes a step void: nothing of it is committed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The operator read a resource type it does not watch, so that it would never hear of a change.
+    #[error("the operator read {0}, which it does not declare to watch")]
+    UndeclaredRead(ResourceType),
+    /// A stored object is none of the kind it should be.
+    #[error("{object} does not decode: {reason}")]
+    Undecodable {
+        /// The object.
+        object: ObjectKey,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A value could not be turned into JSON.
+    #[error("failed to encode {kind}: {reason}")]
+    Unencodable {
+        /// Its kind.
+        kind: &'static str,
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+impl<'a> Context<'a> {
+    /// A context for one step, as the driver makes it and tests may.
+    pub fn new(
+        snapshot: &'a Snapshot,
+        declaration: &'a Declaration,
+        wake: &'a Wake,
+        now: Timestamp,
+        entropy: &'a mut dyn Entropy,
+    ) -> Self {
+        let refusal = wake.refusal.clone();
+        Self { snapshot, declaration, key: &wake.key, now, entropy, refusal, out: Yield::default() }
+    }
+
+    /// What the step left behind.
+    pub fn finish(self) -> Yield {
+        self.out
+    }
+}
+
+/// Reading.
 impl Context<'_> {
     /// Now.
     pub fn now(&self) -> Timestamp {
@@ -101,34 +108,86 @@ impl Context<'_> {
         self.refusal.as_deref()
     }
 
-    /// The primary, unless it is gone. An object that does not decode is reported and taken as gone.
+    /// The primary, unless it is gone. Where it does not decode, the step is void and the object reported.
     pub fn primary<K: Kind>(&mut self) -> Option<Arc<K>> {
         self.get(&self.key.clone())
     }
 
+    /// The primary as it is stored, for operators of every kind.
+    pub fn primary_object(&mut self) -> Option<Arc<Object>> {
+        self.object(&self.key.clone())
+    }
+
     /// One object.
-    pub fn get<K: Kind>(&mut self, _key: &ObjectKey) -> Option<Arc<K>> {
-        unimplemented!()
+    pub fn get<K: Kind>(&mut self, key: &ObjectKey) -> Option<Arc<K>> {
+        let object = self.object(key)?;
+        self.decoded(&object)
+    }
+
+    /// One object as it is stored.
+    pub fn object(&mut self, key: &ObjectKey) -> Option<Arc<Object>> {
+        self.watched(key.resource);
+        self.out.reads.insert(ReadKey::Object(key.clone()));
+        self.snapshot.get(key).cloned()
     }
 
     /// All objects of a kind, in one namespace or everywhere.
-    pub fn list<K: Kind>(&mut self, _namespace: Option<&str>) -> Vec<Arc<K>> {
-        unimplemented!()
+    pub fn list<K: Kind>(&mut self, namespace: Option<&str>) -> Vec<Arc<K>> {
+        let objects = self.objects(K::RESOURCE, namespace);
+        self.all_decoded(&objects)
+    }
+
+    /// All objects of a resource type as they are stored, in one namespace or everywhere.
+    pub fn objects(&mut self, resource: ResourceType, namespace: Option<&str>) -> Vec<Arc<Object>> {
+        self.watched(resource);
+        self.out.reads.insert(ReadKey::Collection(resource, namespace.map(Into::into)));
+        self.snapshot.list(resource, namespace, None).cloned().collect()
+    }
+
+    /// Everything in a namespace as it is stored, in order of resource type and name.
+    pub fn contents(&mut self, namespace: &str) -> Vec<Arc<Object>> {
+        let resources: Vec<ResourceType> = self.snapshot.resources().collect();
+        resources.into_iter().flat_map(|resource| self.objects(resource, Some(namespace))).collect()
     }
 
     /// The objects of a kind that name the primary among their owners.
     pub fn owned<K: Kind>(&mut self) -> Vec<Arc<K>> {
-        unimplemented!()
+        self.watched(K::RESOURCE);
+        let mut objects = self.dependents();
+        objects.retain(|object| object.key().resource == K::RESOURCE);
+        self.all_decoded(&objects)
+    }
+
+    /// The objects of every kind that name the primary among their owners, as they are stored.
+    pub fn dependents(&mut self) -> Vec<Arc<Object>> {
+        let Some(uid) = self.primary_object().map(|primary| primary.metadata().uid.clone()) else {
+            return Vec::new();
+        };
+        self.dependents_of(&uid)
+    }
+
+    /// The objects of every kind that name this uid among their owners, as they are stored.
+    pub fn dependents_of(&mut self, uid: &Uid) -> Vec<Arc<Object>> {
+        self.indexed(IndexKey::Owner(uid.clone()))
     }
 
     /// The objects of a kind in a namespace that a selector matches.
-    pub fn matching<K: Kind>(&mut self, _namespace: &str, _selector: &Selector) -> Vec<Arc<K>> {
-        unimplemented!()
+    pub fn matching<K: Kind>(&mut self, namespace: &str, selector: &Selector) -> Vec<Arc<K>> {
+        self.watched(K::RESOURCE);
+        let candidates = self.narrowest(K::RESOURCE, namespace, selector);
+        let mut objects = match candidates {
+            Some(index) => self.indexed(index),
+            None => self.objects(K::RESOURCE, Some(namespace)),
+        };
+        objects.retain(|object| selector.matches(&object.metadata().labels));
+        self.all_decoded(&objects)
     }
 
     /// The objects of a kind with this value in a selectable field, such as `spec.nodeName`.
-    pub fn with_field<K: Kind>(&mut self, _field: &'static str, _value: &str) -> Vec<Arc<K>> {
-        unimplemented!()
+    pub fn with_field<K: Kind>(&mut self, field: &'static str, value: &str) -> Vec<Arc<K>> {
+        self.watched(K::RESOURCE);
+        let objects = self.indexed(IndexKey::Field { resource: K::RESOURCE, field, value: value.into() });
+        self.all_decoded(&objects)
     }
 
     /// Reads without guarding: for operators that declare what is decisive. The snapshot's other reads stay possible.
@@ -138,32 +197,103 @@ impl Context<'_> {
 
     /// Marks something read through [`unguarded`](Self::unguarded) as decisive.
     pub fn rests_on(&mut self, read: ReadKey) {
-        self.reads.push(read);
+        self.out.decisive.insert(read);
     }
 
+    fn indexed(&mut self, index: IndexKey) -> Vec<Arc<Object>> {
+        let objects = self.snapshot.index(&index).cloned().collect();
+        self.out.reads.insert(ReadKey::Index(index));
+        objects
+    }
+
+    /// Of the labels a selector asks an exact value of, the one the fewest objects carry.
+    fn narrowest(&self, resource: ResourceType, namespace: &str, selector: &Selector) -> Option<IndexKey> {
+        let exact = selector.requirements.iter().filter_map(|requirement| match &requirement.operator {
+            LabelOperator::In(values) => match values.as_slice() {
+                [only] => Some((requirement.label.clone(), only.clone())),
+                _ => None,
+            },
+            _ => None,
+        });
+        let indexes: Vec<IndexKey> = exact
+            .map(|(label, value)| IndexKey::Label { resource, namespace: Some(namespace.into()), label, value })
+            .collect();
+        if indexes.len() < 2 {
+            return indexes.into_iter().next();
+        }
+        indexes.into_iter().min_by_key(|index| self.snapshot.index(index).count())
+    }
+
+    fn watched(&mut self, resource: ResourceType) {
+        if !self.declaration.reads(resource) {
+            self.fault(Fault::UndeclaredRead(resource));
+        }
+    }
+
+    fn decoded<K: Kind>(&mut self, object: &Object) -> Option<Arc<K>> {
+        match object.decode::<K>() {
+            Ok(typed) => Some(typed),
+            Err(error) => {
+                let reason = error.source.to_string();
+                self.fault(Fault::Undecodable { object: object.key().clone(), reason });
+                None
+            }
+        }
+    }
+
+    fn all_decoded<K: Kind>(&mut self, objects: &[Arc<Object>]) -> Vec<Arc<K>> {
+        objects.iter().filter_map(|object| self.decoded(object)).collect()
+    }
+
+    /// The first fault is the one reported: those after it are its consequences.
+    fn fault(&mut self, fault: Fault) {
+        self.out.fault.get_or_insert(fault);
+    }
+}
+
+/// Commanding.
+impl Context<'_> {
     /// Creates an object.
-    pub fn create<K: Kind>(&mut self, _object: &K) {
-        unimplemented!()
+    pub fn create<K: Kind>(&mut self, object: &K) {
+        if let Some(object) = self.encoded(object) {
+            self.command(Command::Create { resource: K::RESOURCE, object });
+        }
     }
 
-    /// Replaces an object that was read.
-    pub fn update<K: Kind>(&mut self, _object: &K) {
-        unimplemented!()
+    /// Replaces an object that was read. Equal to what is stored, it is no command.
+    pub fn update<K: Kind>(&mut self, object: &K) {
+        let key = object.key();
+        let Some(object) = self.encoded(object) else { return };
+        if self.stored::<K>(&key).as_ref() != Some(&object) {
+            self.command(Command::Update { key, object });
+        }
     }
 
     /// Replaces the status of an object that was read. Equal to what is stored, it is no command.
-    pub fn update_status<K: Kind>(&mut self, _object: &K) {
-        unimplemented!()
+    pub fn update_status<K: Kind>(&mut self, object: &K) {
+        let key = object.key();
+        let Some(object) = self.encoded(object) else { return };
+        if self.stored::<K>(&key).as_ref().map(|stored| stored.get("status")) != Some(object.get("status")) {
+            self.command(Command::UpdateStatus { key, object });
+        }
     }
 
     /// Deletes an object that was read: this one, never another of its name.
-    pub fn delete<K: Kind>(&mut self, _object: &K, _options: DeleteOptions) {
-        unimplemented!()
+    pub fn delete<K: Kind>(&mut self, object: &K, options: DeleteOptions) {
+        let uid = object.meta().uid.as_deref().map(|uid| Uid(uid.into()));
+        let options = DeleteOptions { uid, ..options };
+        self.command(Command::Delete { key: object.key(), options });
+    }
+
+    /// Deletes an object of any kind that was read: this one, never another of its name.
+    pub fn delete_object(&mut self, object: &Object, options: DeleteOptions) {
+        let options = DeleteOptions { uid: Some(object.metadata().uid.clone()), ..options };
+        self.command(Command::Delete { key: object.key().clone(), options });
     }
 
     /// Issues a command on an object of any kind.
     pub fn command(&mut self, command: Command) {
-        self.commands.push(command);
+        self.out.commands.push(command);
     }
 
     /// Tells users about the primary.
@@ -174,11 +304,33 @@ impl Context<'_> {
 
     /// Wakes the primary after a time even if nothing changes; the earliest of several counts.
     pub fn wake_after(&mut self, delay: Duration) {
-        self.wake_after = Some(self.wake_after.map_or(delay, |earlier| earlier.min(delay)));
+        self.out.wake_after = Some(self.out.wake_after.map_or(delay, |earlier| earlier.min(delay)));
     }
 
     /// Where the step records edges crossed and guards unmet.
     pub fn trace(&mut self) -> &mut Trace {
-        &mut self.trace
+        &mut self.out.trace
+    }
+
+    fn encoded<K: Kind>(&mut self, object: &K) -> Option<Value> {
+        match serde_json::to_value(object) {
+            Ok(mut value) => {
+                if let Some(fields) = value.as_object_mut() {
+                    fields.insert("apiVersion".into(), K::API_VERSION.into());
+                    fields.insert("kind".into(), K::KIND.into());
+                }
+                Some(value)
+            }
+            Err(error) => {
+                self.fault(Fault::Unencodable { kind: K::KIND, reason: error.to_string() });
+                None
+            }
+        }
+    }
+
+    /// What is stored, in the spelling `K` gives it: to compare with.
+    fn stored<K: Kind>(&mut self, key: &ObjectKey) -> Option<Value> {
+        let typed = self.snapshot.get(key)?.decode::<K>().ok()?;
+        self.encoded(&*typed)
     }
 }

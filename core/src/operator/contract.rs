@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sampan_machine::{Machine, WakeReason};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::object::{Object, ObjectKey, ResourceType};
-use crate::store::Snapshot;
+use super::Declaration;
+use crate::object::{ObjectKey, ResourceType};
 
 /// A Rust type that is stored under a resource type: what operators read and write.
+///
+/// Every type of `k8s-openapi` with object metadata is one.
 pub trait Kind: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// Where it is stored.
     const RESOURCE: ResourceType;
@@ -17,6 +20,40 @@ pub trait Kind: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     const API_VERSION: &'static str;
     /// Its `kind`.
     const KIND: &'static str;
+
+    /// Its metadata.
+    fn meta(&self) -> &ObjectMeta;
+
+    /// Its metadata, to be changed.
+    fn meta_mut(&mut self) -> &mut ObjectMeta;
+
+    /// Where an object of this kind is found.
+    fn key(&self) -> ObjectKey {
+        let meta = self.meta();
+        ObjectKey {
+            resource: Self::RESOURCE,
+            namespace: meta.namespace.as_deref().map(Into::into),
+            name: meta.name.as_deref().unwrap_or_default().into(),
+        }
+    }
+}
+
+impl<T> Kind for T
+where
+    T: k8s_openapi::Resource + k8s_openapi::Metadata<Ty = ObjectMeta>,
+    T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    const RESOURCE: ResourceType = ResourceType::new(T::GROUP, T::URL_PATH_SEGMENT);
+    const API_VERSION: &'static str = <T as k8s_openapi::Resource>::API_VERSION;
+    const KIND: &'static str = <T as k8s_openapi::Resource>::KIND;
+
+    fn meta(&self) -> &ObjectMeta {
+        self.metadata()
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        self.metadata_mut()
+    }
 }
 
 /// A resource type's operator.
@@ -26,92 +63,18 @@ pub trait Kind: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
 /// read has changed since. Steps of one key never run side by side.
 ///
 /// # Caveats
-/// A step is pure: no I/O, no clock but the context's, no randomness but the context's.
+/// A step is pure: no I/O, no clock but the context's, no randomness but the context's. One commit holds at most one
+/// command per object and 500 commands in all; what is beyond is dropped and the key woken again, so commands follow
+/// from the snapshot each time.
 pub trait Operator: Send + Sync + 'static {
     /// The machine, one per primary object.
     type Machine: Machine;
 
-    /// What the operator watches, owns and writes. The runtime refuses writes that are not declared.
+    /// What the operator watches, owns and writes. The runtime refuses what is not declared.
     fn declaration(&self) -> Declaration;
 
     /// One step: observe the snapshot, move the machine, issue commands.
     fn step(&self, machine: &mut Self::Machine, wake: &Wake, cx: &mut super::Context<'_>);
-}
-
-/// What an operator watches, owns and writes.
-#[derive(Clone)]
-pub struct Declaration {
-    /// The operator's name, such as `replicaset`. Field manager and event source are `<name>-controller`.
-    pub name: &'static str,
-    /// The resource type there is a machine for each object of.
-    pub primary: ResourceType,
-    /// What wakes it.
-    pub watches: Vec<Watch>,
-    /// What it may write.
-    pub writes: Vec<Writes>,
-    /// What its commits are guarded by.
-    pub guarding: Guarding,
-}
-
-/// A resource type that is watched, and whom a change of it wakes.
-#[derive(Clone)]
-pub struct Watch {
-    /// The resource type; `None` watches every one (garbage collector, namespace).
-    pub resource: Option<ResourceType>,
-    /// Whom a change wakes.
-    pub wakes: Mapping,
-}
-
-/// How a changed object is mapped to the primaries it wakes. Both the old and the new value are mapped.
-#[derive(Clone)]
-pub enum Mapping {
-    /// The object is the primary.
-    Itself,
-    /// The primary is among its owners.
-    Owner,
-    /// Primaries in its namespace whose label selector, at this JSON pointer, matches it: `/spec/selector`.
-    SelectedBy(&'static str),
-    /// Objects that name the changed one as owner: dependents hear of their owner.
-    Dependents,
-    /// The primary in whose namespace the object lives: for the namespace operator.
-    ItsNamespace,
-    /// A function of the object and the snapshot after the change. It runs under `catch_unwind`: a panic disables the
-    /// operator, not the sequencer.
-    Function(fn(&Object, &Snapshot) -> Vec<ObjectKey>),
-}
-
-/// A permission to write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Writes {
-    /// The resource type; `None` for every one (garbage collector, namespace).
-    pub resource: Option<ResourceType>,
-    /// What may be done.
-    pub verb: WriteVerb,
-}
-
-/// What may be done to a resource type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WriteVerb {
-    /// Create objects.
-    Create,
-    /// Change objects.
-    Update,
-    /// Change the status of objects.
-    UpdateStatus,
-    /// Delete objects.
-    Delete,
-}
-
-/// What an operator's commits are guarded by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Guarding {
-    /// Everything the step read.
-    EverythingRead,
-    /// Only the reads the step marked as decisive, with the reason that is enough.
-    Decisive {
-        /// Why nothing else can make the decision wrong.
-        because: &'static str,
-    },
 }
 
 /// Why a step runs.
@@ -128,8 +91,12 @@ pub struct Wake {
 /// A command the gateway refused.
 #[derive(Debug, Clone)]
 pub struct Refused {
-    /// Its place among the step's commands.
-    pub command: usize,
+    /// Its place among the commands of its kind and resource type: so many before it were accepted.
+    pub accepted_before: usize,
+    /// The resource type the command was about.
+    pub resource: ResourceType,
+    /// What was to be done.
+    pub verb: super::WriteVerb,
     /// The answer.
     pub status: crate::status::Status,
 }

@@ -1,0 +1,173 @@
+//! What an operator watches, owns and writes, declared as data.
+
+use super::Kind;
+use crate::object::{Object, ObjectKey, ResourceType};
+use crate::store::Snapshot;
+
+/// What an operator watches, owns and writes.
+#[derive(Clone)]
+pub struct Declaration {
+    /// The operator's name, such as `replicaset`. Its field manager is `<name>-controller`.
+    pub name: &'static str,
+    /// The resource type there is a machine for each object of; `None` for every one (garbage collector).
+    pub primary: Option<ResourceType>,
+    /// Which primaries it has work with, by what is known of an object without decoding it; `None` for all. It is asked
+    /// at start and for changes mapped by [`Mapping::Itself`], of the old value and the new.
+    pub concerns: Option<fn(&Object) -> bool>,
+    /// What wakes it.
+    pub watches: Vec<Watch>,
+    /// What it may write.
+    pub writes: Vec<Writes>,
+    /// What its commits are guarded by.
+    pub guarding: Guarding,
+    /// The name its Events come from, where that is not `<name>-controller`.
+    pub event_source: Option<&'static str>,
+}
+
+impl Declaration {
+    /// An operator with a machine for each object of kind `K`, which wakes when its object changes.
+    pub fn of<K: Kind>(name: &'static str) -> Self {
+        let mut declaration = Self::of_everything(name);
+        declaration.primary = Some(K::RESOURCE);
+        declaration.watches = vec![Watch { resource: Some(K::RESOURCE), wakes: Mapping::Itself }];
+        declaration
+    }
+
+    /// An operator with a machine for each object of every kind.
+    pub fn of_everything(name: &'static str) -> Self {
+        Self {
+            name,
+            primary: None,
+            concerns: None,
+            watches: vec![Watch { resource: None, wakes: Mapping::Itself }],
+            writes: Vec::new(),
+            guarding: Guarding::EverythingRead,
+            event_source: None,
+        }
+    }
+
+    /// Also watching objects of kind `K`.
+    pub fn watching<K: Kind>(mut self, wakes: Mapping) -> Self {
+        self.watches.push(Watch { resource: Some(K::RESOURCE), wakes });
+        self
+    }
+
+    /// Also doing this to objects of kind `K`.
+    pub fn writing<K: Kind>(mut self, verb: WriteVerb) -> Self {
+        self.writes.push(Writes { resource: Some(K::RESOURCE), verb });
+        self
+    }
+
+    /// Also doing this to objects of every kind.
+    pub fn writing_everything(mut self, verb: WriteVerb) -> Self {
+        self.writes.push(Writes { resource: None, verb });
+        self
+    }
+
+    /// Concerned with some of the primaries only.
+    pub fn concerned_with(mut self, concerns: fn(&Object) -> bool) -> Self {
+        self.concerns = Some(concerns);
+        self
+    }
+
+    /// Whether objects of the resource type may be read.
+    pub fn reads(&self, resource: ResourceType) -> bool {
+        self.watches.iter().any(|watch| watch.resource.is_none_or(|watched| watched == resource))
+    }
+
+    /// Whether this may be done to objects of the resource type.
+    pub fn may(&self, verb: WriteVerb, resource: ResourceType) -> bool {
+        self.writes
+            .iter()
+            .any(|writes| writes.verb == verb && writes.resource.is_none_or(|written| written == resource))
+    }
+
+    /// Whether there is a machine for objects of the resource type.
+    pub fn is_primary(&self, resource: ResourceType) -> bool {
+        self.primary.is_none_or(|primary| primary == resource)
+    }
+
+    /// The field manager of what it writes, and by default the source of its Events.
+    pub fn manager(&self) -> String {
+        format!("{}-controller", self.name)
+    }
+}
+
+/// A resource type that is watched, and whom a change of it wakes.
+#[derive(Clone)]
+pub struct Watch {
+    /// The resource type; `None` watches every one (garbage collector, namespace).
+    pub resource: Option<ResourceType>,
+    /// Whom a change wakes.
+    pub wakes: Mapping,
+}
+
+/// How a changed object is mapped to the primaries it wakes. Both the old and the new value are mapped.
+#[derive(Clone)]
+pub enum Mapping {
+    /// The object is the primary.
+    Itself,
+    /// The primary is among its owners.
+    Owner,
+    /// Primaries in its namespace whose label selector, at this JSON pointer, matches it: `/spec/selector`. An object
+    /// that somebody controls is not mapped: it concerns its controller.
+    SelectedBy(&'static str),
+    /// Objects that name the changed one as owner: dependents hear of their owner.
+    Dependents,
+    /// The primary in whose namespace the object lives: for the namespace operator.
+    ItsNamespace,
+    /// A function of the object and the snapshot after the change. It runs under `catch_unwind`: a panic disables the
+    /// operator, not the sequencer.
+    Function(fn(&Object, &Snapshot) -> Vec<ObjectKey>),
+    /// Nobody: it may be read, and changes of it are heard through something else. The reason is for the reader.
+    Nobody {
+        /// Why nobody has to hear of it.
+        because: &'static str,
+    },
+}
+
+/// A permission to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Writes {
+    /// The resource type; `None` for every one (garbage collector, namespace).
+    pub resource: Option<ResourceType>,
+    /// What may be done.
+    pub verb: WriteVerb,
+}
+
+/// What may be done to a resource type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WriteVerb {
+    /// Create objects.
+    Create,
+    /// Change objects.
+    Update,
+    /// Change the status of objects.
+    UpdateStatus,
+    /// Delete objects.
+    Delete,
+}
+
+impl WriteVerb {
+    /// The verb as decisions and reports show it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::UpdateStatus => "update status",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// What an operator's commits are guarded by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guarding {
+    /// Everything the step read.
+    EverythingRead,
+    /// Only the reads the step marked as decisive, with the reason that is enough.
+    Decisive {
+        /// Why nothing else can make the decision wrong.
+        because: &'static str,
+    },
+}

@@ -1,5 +1,6 @@
 //! What the server can be told to do wrong, by environment variable at the start or by HTTP while it runs.
 
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,10 @@ pub(crate) struct Knobs {
     ready: AtomicBool,
     alive: AtomicBool,
     slow_ms: AtomicU64,
+    port: u16,
+    ready_after: Duration,
+    stop_delay: Duration,
+    exit: Option<(Duration, i32)>,
 }
 
 impl Knobs {
@@ -29,23 +34,26 @@ impl Knobs {
             ready: AtomicBool::new(std::env::var_os("FAIL_READY").is_none()),
             alive: AtomicBool::new(std::env::var_os("FAIL_LIVE").is_none()),
             slow_ms: AtomicU64::new(number("SLOW_MS").unwrap_or(0)),
+            port: number("PORT").unwrap_or(8080),
+            ready_after: Duration::from_millis(number("READY_AFTER_MS").unwrap_or(0)),
+            stop_delay: Duration::from_millis(number("STOP_DELAY_MS").unwrap_or(0)),
+            exit: number("EXIT_AFTER_MS").map(|after| (Duration::from_millis(after), number("EXIT_CODE").unwrap_or(1))),
         }
     }
 
     /// Where to listen.
     pub(crate) fn port(&self) -> u16 {
-        number("PORT").and_then(|port| u16::try_from(port).ok()).unwrap_or(8080)
+        self.port
     }
 
     /// How long a stop takes.
     pub(crate) fn stop_delay(&self) -> Duration {
-        Duration::from_millis(number("STOP_DELAY_MS").unwrap_or(0))
+        self.stop_delay
     }
 
     /// When to exit unasked, and with which code.
     pub(crate) fn exit_on_its_own(&self) -> Option<(Duration, i32)> {
-        let after = Duration::from_millis(number("EXIT_AFTER_MS")?);
-        Some((after, number("EXIT_CODE").and_then(|code| i32::try_from(code).ok()).unwrap_or(1)))
+        self.exit
     }
 
     /// How long the server has run.
@@ -55,8 +63,7 @@ impl Knobs {
 
     /// Whether it takes traffic.
     pub(crate) fn is_ready(&self) -> bool {
-        let warm = self.uptime() >= Duration::from_millis(number("READY_AFTER_MS").unwrap_or(0));
-        warm && self.ready.load(Ordering::Relaxed)
+        self.uptime() >= self.ready_after && self.ready.load(Ordering::Relaxed)
     }
 
     /// Whether it works at all.
@@ -85,6 +92,6 @@ impl Knobs {
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
+fn number<N: FromStr>(variable: &str) -> Option<N> {
     std::env::var(variable).ok()?.parse().ok()
 }

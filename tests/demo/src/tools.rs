@@ -46,13 +46,17 @@ fn list(path: &str) -> Result<()> {
         names.push(entry?.file_name().to_string_lossy().into_owned());
     }
     names.sort();
-    names.iter().for_each(|name| println!("{name}"));
+    for name in names {
+        println!("{name}");
+    }
     Ok(())
 }
 
 fn print_lines(count: &str) -> Result<()> {
     let count: u64 = count.parse().map_err(Error::other)?;
-    (1..=count).for_each(|line| println!("line {line}"));
+    for line in 1..=count {
+        println!("line {line}");
+    }
     Ok(())
 }
 

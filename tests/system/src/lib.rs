@@ -1,1 +1,21 @@
-//! Whole-system tests on real Docker with real kubectl.
+//! The harness of the whole-system tests: a cluster of its own for each test, and clients to look at it from outside.
+//!
+//! Nothing here imports the product. A test drives the `sampan` binary, `kubectl` and `docker` as a user does, and the
+//! API over TLS where `kubectl` would refuse to send what the test wants to send.
+//!
+//! * [`Cluster`] starts `sampan up` on folders of its own, kills it, starts it again, and removes everything at the end,
+//!   whether the test passed or not.
+//! * [`Api`] sends any bytes to the API server and gives back what came.
+//! * [`eventually`] waits for a condition, with a deadline and a word for what did not come true.
+
+pub mod api;
+pub mod cluster;
+pub mod docker;
+pub mod manifest;
+pub mod run;
+pub mod wait;
+
+pub use api::{Answer, Api};
+pub use cluster::{Cluster, Setup};
+pub use run::{Run, run};
+pub use wait::{eventually, while_holding};

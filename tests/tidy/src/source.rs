@@ -51,16 +51,15 @@ fn blank(text: &str) -> String {
         let mut taken = next.len_utf8();
         let mut keep = false;
         inside = match inside {
-            Inside::Code => match opening(rest, &out) {
-                Some((state, length)) => {
+            Inside::Code => {
+                if let Some((state, length)) = opening(rest, &out) {
                     taken = length;
                     state
-                }
-                None => {
+                } else {
                     keep = true;
                     Inside::Code
                 }
-            },
+            }
             Inside::Line if next == '\n' => Inside::Code,
             Inside::Block(depth) if rest.starts_with("*/") => {
                 taken = 2;

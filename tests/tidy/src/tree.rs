@@ -39,7 +39,8 @@ impl Tree {
 
     /// The Rust files, path and text.
     pub fn rust_files(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files.iter().filter(|(path, _)| path.ends_with(".rs")).map(|(path, text)| (path.as_str(), text.as_str()))
+        let rust = |path: &str| Path::new(path).extension().is_some_and(|extension| extension == "rs");
+        self.files.iter().map(|(path, text)| (path.as_str(), text.as_str())).filter(move |(path, _)| rust(path))
     }
 
     fn read_folder(&mut self, folder: &Path, prefix: &str) -> Result<()> {

@@ -1,0 +1,10 @@
+//! The whole system from outside: the binary, kubectl, Docker.
+
+mod bad_input;
+mod crashes;
+mod directory;
+mod kubectl;
+mod quiet;
+mod simulated;
+mod why;
+mod workloads;

@@ -1,0 +1,104 @@
+//! `sampan why`, `status`, `graph`: the questions a user asks, answered from decisions.
+
+use anyhow::{Result, ensure};
+use sampan_system_tests::cluster::SOON;
+use sampan_system_tests::manifest::web;
+use sampan_system_tests::{Cluster, Run, Setup, eventually};
+
+use crate::workloads::wait_for_rollout;
+
+fn delete_all_events(cluster: &Cluster) -> Result<()> {
+    cluster.kubectl(&["delete", "events", "--all", "-A"])?;
+    ensure!(cluster.list("/api/v1/events")?.is_empty(), "there are still events");
+    Ok(())
+}
+
+#[test]
+fn why_leads_from_the_deployment_to_the_manifest_line_and_the_pods_without_any_event() -> Result<()> {
+    let cluster = Setup::simulated(2).with_manifest("web.yaml", &web("sampan-demo:v1", 2)).start()?;
+    let pods = wait_for_rollout(&cluster, "sampan-demo:v1", 2)?;
+    delete_all_events(&cluster)?;
+    let why = cluster.sampan(&["why", "deploy/web"])?.succeeded()?.says("web.yaml:1")?;
+    for pod in &pods {
+        let name = pod.pointer("/metadata/name").and_then(|name| name.as_str()).unwrap_or_default();
+        ensure!(why.stdout.contains(name), "why does not reach {name}:\n{}", why.stdout);
+    }
+    let machine = cluster.sampan(&["why", "deploy/web", "-o", "json"])?.succeeded()?;
+    machine.json().map(drop)
+}
+
+#[test]
+fn why_names_the_user_where_no_manifest_stands_behind_an_object() -> Result<()> {
+    let cluster = Setup::simulated(1).start()?;
+    cluster.try_kubectl(&["create", "-f", "-"], &web("sampan-demo:v1", 1))?.succeeded()?;
+    wait_for_rollout(&cluster, "sampan-demo:v1", 1)?;
+    delete_all_events(&cluster)?;
+    cluster.sampan(&["why", "deploy/web"])?.succeeded()?.says("kubectl").map(drop)
+}
+
+#[test]
+fn why_names_what_is_waited_for_with_its_values() -> Result<()> {
+    let never = web("sampan-demo:v1", 2)
+        .replace("      containers:", "      nodeSelector: {place: nowhere}\n      containers:");
+    let cluster = Setup::simulated(1).with_manifest("web.yaml", &never).start()?;
+    let waiting = eventually("why names the guard", SOON, || {
+        let why = cluster.sampan(&["why", "deploy/web"])?;
+        Ok((why.code == 0 && why.stdout.contains("available 0")).then_some(why.stdout))
+    })?;
+    ensure!(waiting.contains("waiting for"), "{waiting}");
+    let pods = cluster.list(crate::workloads::PODS)?;
+    let name = pods.first().and_then(|pod| pod.pointer("/metadata/name")?.as_str()).unwrap_or_default();
+    let why = cluster.sampan(&["why", &format!("pod/{name}")])?.succeeded()?;
+    ensure!(why.stdout.contains("nodes") || why.stdout.contains("nodeSelector"), "{}", why.stdout);
+    Ok(())
+}
+
+#[test]
+fn why_of_what_is_not_there_fails_and_says_so() -> Result<()> {
+    let cluster = Setup::simulated(1).start()?;
+    cluster.sampan(&["why", "deploy/nothing"])?.failed()?.complains("nothing")?;
+    cluster.sampan(&["why", "nonsense"])?.failed().map(drop)
+}
+
+#[test]
+fn status_shows_files_nodes_and_workloads_and_is_readable_by_programs() -> Result<()> {
+    let cluster = Setup::simulated(2).with_manifest("web.yaml", &web("sampan-demo:v1", 2)).start()?;
+    wait_for_rollout(&cluster, "sampan-demo:v1", 2)?;
+    cluster.sampan(&["status"])?.succeeded()?.says("web.yaml")?;
+    cluster.sampan(&["status", "-o", "json"])?.succeeded()?.json().map(drop)
+}
+
+#[test]
+fn every_operator_draws_its_machine() -> Result<()> {
+    for operator in ["replicaset", "deployment", "namespace", "garbagecollector", "scheduler"] {
+        let mut graph = std::process::Command::new(sampan_system_tests::cluster::sampan_binary());
+        let graph = sampan_system_tests::run(graph.args(["graph", operator]), "")?.succeeded()?;
+        ensure!(graph.stdout.contains("stateDiagram") && graph.stdout.contains("-->"), "{operator}: {}", graph.stdout);
+    }
+    Ok(())
+}
+
+#[test]
+fn every_command_has_help_and_an_unknown_one_fails() -> Result<()> {
+    let sampan = |arguments: &[&str]| -> Result<Run> {
+        let mut command = std::process::Command::new(sampan_system_tests::cluster::sampan_binary());
+        sampan_system_tests::run(command.args(arguments), "")
+    };
+    for command in ["up", "down", "status", "plan", "why", "graph", "kubeconfig", "version"] {
+        sampan(&[command, "--help"])?.succeeded()?.says("Usage:")?;
+    }
+    sampan(&["version"])?.succeeded()?.says(env!("CARGO_PKG_VERSION"))?;
+    sampan(&["sail"])?.failed().map(drop)
+}
+
+#[test]
+fn a_command_without_a_cluster_fails_and_says_how_to_start_one() -> Result<()> {
+    let nowhere = tempfile::tempdir()?;
+    let data = nowhere.path().join("data");
+    for command in [vec!["status"], vec!["why", "deploy/web"], vec!["kubeconfig"]] {
+        let mut sampan = std::process::Command::new(sampan_system_tests::cluster::sampan_binary());
+        sampan.args(&command).arg("--data").arg(&data);
+        sampan_system_tests::run(&mut sampan, "")?.failed()?.complains("sampan up")?;
+    }
+    Ok(())
+}

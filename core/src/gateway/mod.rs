@@ -1,12 +1,93 @@
 //! The one way in: verb → authorize → decode → default → admit → validate → strategy → commit.
 //!
-//! HTTP requests, manifests and operators' commands are all [`Mutation`]s. [`prepare`](Gateway::prepare) is a function of
-//! the mutation and a snapshot: it yields the [`Write`](crate::store::Write) to hand to the sequencer, which may refuse it
-//! if the world has moved on. It does no I/O and may run on any thread.
+//! HTTP requests, manifests and operators' commands are all [`Mutation`]s. [`Gateway::prepare`] is a function of the
+//! mutation and a snapshot: it yields the [`Write`](crate::store::Write) to hand to the sequencer, which may refuse it if the world has moved
+//! on. It does no I/O and may run on any thread. `Cluster` is the gateway and the store as one: it prepares, commits, and
+//! prepares again when somebody else was faster.
 
+mod admission;
+mod authorize;
+mod create;
+mod decode;
+mod delete;
+mod metadata;
 mod mutation;
+mod patch;
+mod preparation;
+mod refusal;
+mod scale;
+mod update;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+
+pub use admission::{Admission, NamespaceLifecycle, ServiceAccountAdmission};
+pub use authorize::{Attributes, Authorizer, SystemAuthorizer, Verb};
 
 pub use mutation::{
-    Action, Body, DeleteOptions, FieldValidation, Identity, Mutation, Options, PatchKind, Prepared, Propagation,
-    Subresource, Target,
+    Action, Answer, Body, DeleteOptions, FieldValidation, Identity, Mutation, Options, PatchKind, Prepared,
+    Propagation, Subresource, Target,
 };
+pub use refusal::refusal_status;
+pub use scale::scale_of;
+
+use self::preparation::Preparation;
+use crate::entropy::Entropy;
+use crate::resource::Registry;
+use crate::status::Status;
+use crate::store::Snapshot;
+
+/// The pipeline every write runs through. One for everybody.
+pub struct Gateway {
+    registry: ArcSwap<Registry>,
+    authorizer: Box<dyn Authorizer>,
+    admissions: Vec<Box<dyn Admission>>,
+}
+
+impl Gateway {
+    /// A gateway to these resource types. `admissions` run in order on every create and update.
+    pub fn new(registry: Registry, authorizer: Box<dyn Authorizer>, admissions: Vec<Box<dyn Admission>>) -> Self {
+        Self { registry: ArcSwap::from_pointee(registry), authorizer, admissions }
+    }
+
+    /// The resource types served now.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.load_full()
+    }
+
+    /// Replaces the resource types served: custom ones came or went.
+    pub fn replace_registry(&self, registry: Registry) {
+        self.registry.store(Arc::new(registry));
+    }
+
+    /// Whether the caller may do that.
+    ///
+    /// # Errors
+    /// `Forbidden`, naming who may not do what.
+    pub fn authorize(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        self.authorizer.authorize(attributes)
+    }
+
+    /// What to commit for a mutation, as the cluster stands in `snapshot`.
+    ///
+    /// # Errors
+    /// Why it cannot be: the caller may not, the object does not exist, a field is at fault.
+    pub fn prepare(
+        &self,
+        snapshot: &Snapshot,
+        now: Timestamp,
+        entropy: &mut dyn Entropy,
+        mutation: &Mutation,
+    ) -> Result<Prepared, Status> {
+        self.authorize(&Attributes::of(mutation))?;
+        let mut preparation = Preparation::new(self, snapshot, now, entropy, mutation);
+        match &mutation.action {
+            Action::Create(body) => preparation.create(body),
+            Action::Update(body) => preparation.update(body),
+            Action::Patch(kind, body) => preparation.patch(*kind, body),
+            Action::Delete(options) => preparation.delete(options),
+        }
+    }
+}

@@ -1,9 +1,11 @@
 //! What is asked of the gateway.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::object::{Name, ResourceType, Revision, Uid};
+use crate::object::{Name, Object, ObjectKey, ResourceType, Revision, Uid};
 use crate::resource::Served;
 use crate::store::{Origin, Write};
 
@@ -146,17 +148,46 @@ pub enum Propagation {
 pub struct Prepared {
     /// For the sequencer. Without changes, nothing is to be done and the object stands as it is.
     pub write: Write,
-    /// The object as it will be, in the version spoken, without its resource version: the answer to a dry run.
-    pub answer: Value,
+    /// What the caller is told.
+    pub answer: Answer,
     /// Whether the mutation creates the object.
     pub creates: bool,
     /// For the client's eyes.
     pub warnings: Vec<String>,
 }
 
+/// What the caller of a mutation is told once it is committed.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// The object as the first change of the write left it.
+    Committed,
+    /// The object as it stands: the mutation changes nothing.
+    Unchanged(Arc<Object>),
+    /// What a dry run would have stored, in the stored version.
+    Preview(Box<Value>),
+}
+
 impl Target {
     /// The stored resource type.
     pub fn resource(&self) -> ResourceType {
         self.served.definition.resource
+    }
+
+    /// The key of the object of that name.
+    pub fn key(&self, name: &str) -> ObjectKey {
+        ObjectKey { resource: self.resource(), namespace: self.namespace.clone(), name: name.into() }
+    }
+
+    /// The resource as errors name it: `deployments.apps`.
+    pub fn resource_name(&self) -> String {
+        self.resource().to_string()
+    }
+
+    /// The kind as errors name it: `Deployment.apps`.
+    pub fn kind_name(&self) -> String {
+        match self.served.version.group {
+            "" => self.served.definition.kind.to_owned(),
+            group => format!("{}.{group}", self.served.definition.kind),
+        }
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::object::{Object, ResourceType};
-use crate::status::StatusCause;
+use crate::status::{Status, StatusCause};
 use crate::store::Snapshot;
 
 /// Whether objects live in a namespace.
@@ -93,6 +93,28 @@ pub trait Strategy: Send + Sync {
     /// The grace period in seconds of a deletion that does not name one; 0 removes at once.
     fn default_grace_seconds(&self, _object: &Object) -> i64 {
         0
+    }
+
+    /// Marks an object whose deletion begins but cannot end yet, beyond its deletion timestamp: a namespace's phase.
+    fn begin_deletion(&self, _object: &mut Value) {}
+
+    /// What, beyond finalizers and grace, keeps an object that is being deleted: a namespace's own finalizers.
+    fn holds_deletion(&self, _object: &Value) -> bool {
+        false
+    }
+
+    /// Carries out a write of one of the resource type's own subresources, such as `binding`, on the parent object.
+    ///
+    /// # Errors
+    /// When the body is at fault or the parent is not in a state for it.
+    fn write_subresource(
+        &self,
+        _name: &str,
+        _body: &Value,
+        _object: &mut Value,
+        _cx: &WriteContext<'_>,
+    ) -> Result<(), Status> {
+        Err(Status::method_not_allowed())
     }
 
     /// Warnings for deprecated or ignored fields.

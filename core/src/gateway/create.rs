@@ -1,0 +1,53 @@
+//! A new object, and writes to a resource type's own subresources.
+
+use serde_json::Value;
+
+use super::metadata::text;
+use super::preparation::Preparation;
+use super::{Body, Prepared, Subresource};
+use crate::resource::validate_metadata;
+use crate::status::Status;
+use crate::store::Precondition;
+
+impl Preparation<'_> {
+    pub(super) fn create(mut self, body: &Body) -> Result<Prepared, Status> {
+        if let Subresource::Named(name) = self.mutation.target.subresource {
+            return self.write_named(name, body);
+        }
+        let object = self.decode(body)?;
+        self.create_decoded(object)
+    }
+
+    /// Creates an object that is decoded and in the stored version.
+    pub(super) fn create_decoded(mut self, mut object: Value) -> Result<Prepared, Status> {
+        if !text(&object, "resourceVersion").is_empty() {
+            return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+        }
+        let key = self.name_new(&mut object)?;
+        self.stamp_new(&mut object)?;
+        let strategy = self.definition.strategy.clone();
+        strategy.default(&mut object);
+        strategy.prepare_create(&mut object, &self.context());
+        self.admit(&mut object, None)?;
+        let mut faults = validate_metadata(self.definition, &object, None);
+        faults.extend(strategy.validate(&object));
+        self.refuse_faults(&key.name, faults)?;
+        if self.snapshot.get(&key).is_some() {
+            return Err(Status::already_exists(&self.mutation.target.resource_name(), &key.name));
+        }
+        self.warnings.extend(strategy.warnings(&object));
+        self.track_fields(&mut object, None);
+        self.put(key, object, Precondition::Absent)
+    }
+
+    /// A create at `…/<name>/<subresource>`, such as a pod's binding: a change of the parent.
+    fn write_named(mut self, name: &'static str, body: &Body) -> Result<Prepared, Status> {
+        let existing = self.existing()?;
+        let body = self.decode(body)?;
+        let old = existing.value();
+        let mut object = old.clone();
+        let strategy = self.definition.strategy.clone();
+        strategy.write_subresource(name, &body, &mut object, &self.context())?;
+        self.replace(existing, old, object)
+    }
+}

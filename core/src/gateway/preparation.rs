@@ -1,0 +1,107 @@
+//! One mutation on its way through the pipeline: what the steps share.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Answer, Gateway, Mutation, Prepared};
+use crate::entropy::Entropy;
+use crate::object::{Draft, Object, ObjectKey};
+use crate::resource::{ResourceDefinition, WriteContext};
+use crate::status::{Status, StatusCause};
+use crate::store::{Change, CommitCondition, Precondition, Put, Snapshot, Write};
+
+/// A mutation being prepared against one snapshot.
+pub(super) struct Preparation<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) now: Timestamp,
+    pub(super) entropy: &'a mut dyn Entropy,
+    pub(super) mutation: &'a Mutation,
+    pub(super) definition: &'a ResourceDefinition,
+    pub(super) conditions: Vec<CommitCondition>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl<'a> Preparation<'a> {
+    pub(super) fn new(
+        gateway: &'a Gateway,
+        snapshot: &'a Snapshot,
+        now: Timestamp,
+        entropy: &'a mut dyn Entropy,
+        mutation: &'a Mutation,
+    ) -> Self {
+        let definition = &mutation.target.served.definition;
+        Self { gateway, snapshot, now, entropy, mutation, definition, conditions: Vec::new(), warnings: Vec::new() }
+    }
+
+    pub(super) fn context(&self) -> WriteContext<'a> {
+        WriteContext { now: self.now, snapshot: self.snapshot }
+    }
+
+    /// The object the path names.
+    pub(super) fn existing(&self) -> Result<&'a Arc<Object>, Status> {
+        let target = &self.mutation.target;
+        let name = target.name.as_deref().unwrap_or_default();
+        self.snapshot.get(&target.key(name)).ok_or_else(|| Status::not_found(&target.resource_name(), name))
+    }
+
+    /// Runs admission; what must still hold at the commit is kept.
+    pub(super) fn admit(&mut self, object: &mut Value, old: Option<&Value>) -> Result<(), Status> {
+        for admission in &self.gateway.admissions {
+            self.conditions.extend(admission.admit(self.mutation, self.snapshot, object, old)?);
+        }
+        Ok(())
+    }
+
+    /// `Invalid` where there are faults.
+    pub(super) fn refuse_faults(&self, name: &str, faults: Vec<StatusCause>) -> Result<(), Status> {
+        match faults.is_empty() {
+            true => Ok(()),
+            false => Err(Status::invalid(&self.mutation.target.kind_name(), name, faults)),
+        }
+    }
+
+    /// Commits `object` under `key`, or shows it where nothing is to be committed.
+    pub(super) fn put(self, key: ObjectKey, object: Value, precondition: Precondition) -> Result<Prepared, Status> {
+        let creates = precondition == Precondition::Absent;
+        if self.mutation.options.dry_run {
+            let answer = Answer::Preview(Box::new(object));
+            return Ok(self.prepared(Vec::new(), answer, creates));
+        }
+        let fields = self.definition.selectable.iter().map(|(path, read)| (*path, read(&object))).collect();
+        let draft = Draft::new(key.clone(), object, fields).map_err(|error| Status::internal(error.to_string()))?;
+        let change = Change { key, precondition, put: Put::Object(Box::new(draft)) };
+        Ok(self.prepared(vec![change], Answer::Committed, creates))
+    }
+
+    /// Removes the object, or shows it where nothing is to be committed.
+    pub(super) fn remove(self, object: &Arc<Object>) -> Prepared {
+        if self.mutation.options.dry_run {
+            return self.unchanged(object);
+        }
+        let change = Change {
+            key: object.key().clone(),
+            precondition: Precondition::Unchanged(object.revision()),
+            put: Put::Nothing,
+        };
+        self.prepared(vec![change], Answer::Committed, false)
+    }
+
+    /// Nothing is to be done.
+    pub(super) fn unchanged(self, object: &Arc<Object>) -> Prepared {
+        self.prepared(Vec::new(), Answer::Unchanged(object.clone()), false)
+    }
+
+    fn prepared(self, changes: Vec<Change>, answer: Answer, creates: bool) -> Prepared {
+        let write = Write {
+            origin: self.mutation.origin.clone(),
+            changes,
+            guard: None,
+            conditions: self.conditions,
+            decision: None,
+        };
+        Prepared { write, answer, creates, warnings: self.warnings }
+    }
+}

@@ -1,0 +1,80 @@
+//! The `scale` subresource: an object's replicas as `autoscaling/v1 Scale`.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::metadata::text;
+use super::preparation::Preparation;
+use super::{Body, Prepared};
+use crate::object::Object;
+use crate::resource::{ResourceDefinition, ScalePaths};
+use crate::status::{Status, StatusCause};
+
+/// The `Scale` of an object; `None` where its resource type has none.
+pub fn scale_of(definition: &ResourceDefinition, object: &Object) -> Option<Value> {
+    let paths = definition.scale.as_ref()?;
+    Some(scale_value(paths, &object.value()))
+}
+
+fn scale_value(paths: &ScalePaths, object: &Value) -> Value {
+    const KEPT: [&str; 5] = ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"];
+    let metadata: serde_json::Map<String, Value> = KEPT
+        .iter()
+        .filter_map(|field| Some(((*field).to_owned(), object.get("metadata")?.get(*field)?.clone())))
+        .collect();
+    let replicas = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
+    json!({
+        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
+        "spec": {"replicas": replicas(paths.spec_replicas)},
+        "status": {
+            "replicas": replicas(paths.status_replicas),
+            "selector": selector_text(object.pointer(paths.selector)),
+        },
+    })
+}
+
+/// A label selector in the one-line form clients parse.
+fn selector_text(selector: Option<&Value>) -> String {
+    let Some(selector) = selector else { return String::new() };
+    crate::object::selector::Selector::from_value(selector).map(|selector| selector.to_string()).unwrap_or_default()
+}
+
+impl Preparation<'_> {
+    pub(super) fn decode_scale(&mut self, body: &Body) -> Result<Value, Status> {
+        match body {
+            Body::Json(bytes) => serde_json::from_slice(bytes)
+                .map_err(|error| Status::bad_request(format!("failed to decode JSON: {error}"))),
+            Body::Value(value) => Ok(value.clone()),
+        }
+    }
+
+    /// The object's `Scale` as it stands.
+    pub(super) fn scale(&self, existing: &Object) -> Result<(&ScalePaths, Value), Status> {
+        let paths = self.definition.scale.as_ref().ok_or_else(Status::no_such_path)?;
+        Ok((paths, scale_value(paths, &existing.value())))
+    }
+
+    pub(super) fn update_scale(self, existing: &Arc<Object>, scale: &Value) -> Result<Prepared, Status> {
+        let (paths, _) = self.scale(existing)?;
+        let replicas = scale.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or_default();
+        if replicas < 0 {
+            let fault = StatusCause {
+                reason: "FieldValueInvalid".to_owned(),
+                message: format!("Invalid value: {replicas}: must be greater than or equal to 0"),
+                field: "spec.replicas".to_owned(),
+            };
+            return Err(Status::invalid("Scale.autoscaling", &existing.key().name, vec![fault]));
+        }
+        let old = existing.value();
+        let mut object = old.clone();
+        if let Some(slot) = object.pointer_mut(paths.spec_replicas) {
+            *slot = Value::from(replicas);
+        }
+        let version = text(scale, "resourceVersion");
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("resourceVersion".to_owned(), Value::String(version.to_owned()));
+        }
+        self.change(existing, old, object)
+    }
+}

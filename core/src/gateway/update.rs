@@ -1,0 +1,147 @@
+//! A change of an object that exists.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::metadata::{has_finalizers, metadata_mut, name_mismatch, text};
+use super::preparation::Preparation;
+use super::{Body, Prepared, Subresource};
+use crate::object::Object;
+use crate::resource::validate_metadata;
+use crate::status::Status;
+use crate::store::Precondition;
+
+/// What clients read when somebody else was faster.
+const MODIFIED: &str = "the object has been modified; please apply your changes to the latest version and try again";
+
+impl Preparation<'_> {
+    pub(super) fn update(mut self, body: &Body) -> Result<Prepared, Status> {
+        let existing = self.existing()?;
+        if self.mutation.target.subresource == Subresource::Scale {
+            let scale = self.decode_scale(body)?;
+            return self.update_scale(existing, &scale);
+        }
+        let mut object = self.decode(body)?;
+        self.place(&mut object)?;
+        let own = text(&object, "name");
+        if own != &*existing.key().name {
+            return Err(name_mismatch(own, &existing.key().name));
+        }
+        self.change(existing, existing.value(), object)
+    }
+
+    /// Makes `object` of `old`, if it is based on what is there.
+    pub(super) fn change(self, existing: &Arc<Object>, old: Value, object: Value) -> Result<Prepared, Status> {
+        self.check_basis(existing, &object)?;
+        let object = self.merge_by_subresource(object, &old)?;
+        self.replace(existing, old, object)
+    }
+
+    /// A resource version or uid in the request is a precondition.
+    fn check_basis(&self, existing: &Arc<Object>, object: &Value) -> Result<(), Status> {
+        let conflict =
+            |why: &str| Err(Status::conflict(&self.mutation.target.resource_name(), &existing.key().name, why));
+        let version = text(object, "resourceVersion");
+        if !version.is_empty() && version != existing.revision().to_string() {
+            return conflict(MODIFIED);
+        }
+        let (uid, found) = (text(object, "uid"), existing.metadata().uid.as_str());
+        if !uid.is_empty() && uid != found {
+            return conflict(&format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"));
+        }
+        Ok(())
+    }
+
+    /// The status is written at its own subresource alone, all else at the object alone.
+    fn merge_by_subresource(&self, mut object: Value, old: &Value) -> Result<Value, Status> {
+        if self.mutation.target.subresource == Subresource::Status {
+            let managed = metadata_mut(&mut object)?.remove("managedFields");
+            let status = object.as_object_mut().and_then(|fields| fields.remove("status"));
+            let mut merged = old.clone();
+            set(&mut merged, "status", status);
+            if let Some(managed) = managed {
+                metadata_mut(&mut merged)?.insert("managedFields".to_owned(), managed);
+            }
+            return Ok(merged);
+        }
+        if self.definition.has_status {
+            set(&mut object, "status", old.get("status").cloned());
+        }
+        Ok(object)
+    }
+
+    /// Makes `object` of `old`: keeps, defaults, admits, validates.
+    pub(super) fn replace(mut self, existing: &Arc<Object>, old: Value, mut object: Value) -> Result<Prepared, Status> {
+        let name = &existing.key().name;
+        self.keep_metadata(&mut object, &old)?;
+        let strategy = self.definition.strategy.clone();
+        strategy.default(&mut object);
+        strategy.prepare_update(&mut object, &old, &self.context());
+        self.raise_generation(&mut object, &old)?;
+        self.admit(&mut object, Some(&old))?;
+        let mut faults = validate_metadata(self.definition, &object, Some(&old));
+        if self.mutation.target.subresource == Subresource::Status {
+            faults.extend(strategy.validate_status(&object, &old));
+        } else {
+            faults.extend(strategy.validate(&object));
+            faults.extend(strategy.validate_update(&object, &old));
+            self.warnings.extend(strategy.warnings(&object));
+        }
+        self.refuse_faults(name, faults)?;
+        self.track_fields(&mut object, Some(&old));
+        if self.is_let_go(&object) {
+            return Ok(self.remove(existing));
+        }
+        if without_version(&object) == without_version(&old) {
+            return Ok(self.unchanged(existing));
+        }
+        self.put(existing.key().clone(), object, Precondition::Unchanged(existing.revision()))
+    }
+
+    /// The generation rises when anything but metadata and status changes.
+    fn raise_generation(&self, object: &mut Value, old: &Value) -> Result<(), Status> {
+        if !self.definition.has_generation || same_spec(object, old) {
+            return Ok(());
+        }
+        let generation = old.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
+        metadata_mut(object)?.insert("generation".to_owned(), Value::from(generation + 1));
+        Ok(())
+    }
+
+    /// Whether nothing keeps an object any more whose deletion was asked for.
+    pub(super) fn is_let_go(&self, object: &Value) -> bool {
+        let grace = object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or_default();
+        !text(object, "deletionTimestamp").is_empty()
+            && grace == 0
+            && !has_finalizers(object)
+            && !self.definition.strategy.holds_deletion(object)
+    }
+}
+
+fn set(object: &mut Value, field: &str, value: Option<Value>) {
+    if let Some(fields) = object.as_object_mut() {
+        match value {
+            Some(value) => fields.insert(field.to_owned(), value),
+            None => fields.remove(field),
+        };
+    }
+}
+
+fn same_spec(object: &Value, old: &Value) -> bool {
+    let spec = |value: &Value| -> Vec<(String, Value)> {
+        let fields = value.as_object().into_iter().flatten();
+        let spec = fields.filter(|(name, _)| !matches!(name.as_str(), "metadata" | "status" | "apiVersion" | "kind"));
+        spec.map(|(name, field)| (name.clone(), field.clone())).collect()
+    };
+    spec(object) == spec(old)
+}
+
+/// What two writes are compared by: everything but the resource version, which every write has anew.
+fn without_version(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("resourceVersion");
+    }
+    object
+}

@@ -148,6 +148,11 @@ impl Cluster {
         self.process.as_ref().map(Child::id)
     }
 
+    /// The folder that holds everything of this cluster.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Where the cluster keeps its data.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")

@@ -1,5 +1,7 @@
 //! What no client should send and some will: refused with a Status, and the server lives.
 
+use std::fmt::Write as _;
+
 use anyhow::{Result, ensure};
 use sampan_system_tests::api::Credentials;
 use sampan_system_tests::cluster::SOON;
@@ -170,7 +172,7 @@ fn billion_laughs() -> String {
     let mut text = String::from("a0: &a0 lol\n");
     for level in 1..=10 {
         let names = vec![format!("*a{}", level - 1); 10].join(",");
-        text += &format!("a{level}: &a{level} [{names}]\n");
+        let _ = writeln!(text, "a{level}: &a{level} [{names}]");
     }
     text
 }

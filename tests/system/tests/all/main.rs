@@ -6,5 +6,6 @@ mod directory;
 mod kubectl;
 mod quiet;
 mod simulated;
+mod tour;
 mod why;
 mod workloads;

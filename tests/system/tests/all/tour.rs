@@ -1,0 +1,45 @@
+//! The README's tour, run as it is written.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use sampan_system_tests::{Setup, run};
+
+/// The commands of every `console` block, in order.
+fn commands(readme: &str) -> Vec<&str> {
+    let blocks = readme.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("$ ")).collect()
+}
+
+#[test]
+fn every_command_of_the_tour_works_as_written() -> Result<()> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let readme = std::fs::read_to_string(project.join("README.md"))?;
+    let commands = commands(&readme);
+    ensure!(commands.len() > 15, "the tour is short: {commands:?}");
+
+    let mut setup = Setup::docker();
+    for entry in std::fs::read_dir(project.join("manifests"))? {
+        let path = entry?.path();
+        let name = path.file_name().context("no name")?.to_string_lossy().into_owned();
+        setup = setup.with_manifest(&name, &std::fs::read_to_string(&path)?);
+    }
+    let cluster = setup.start()?;
+    // The folder the reader stands in: `manifests`, `.sampan` and `target/debug/sampan` under the names of the tour.
+    let here = cluster.folder();
+    std::os::unix::fs::symlink(cluster.data(), here.join(".sampan"))?;
+    std::fs::create_dir_all(here.join("target/debug"))?;
+    std::os::unix::fs::symlink(sampan_system_tests::cluster::sampan_binary(), here.join("target/debug/sampan"))?;
+    std::os::unix::fs::symlink(cluster.kubectl_command()?.get_program(), here.join("target/debug/kubectl"))?;
+    cluster.kubectl(&["wait", "-n", "demo", "deploy/web", "--for=create", "--timeout=60s"])?;
+    cluster.kubectl(&["rollout", "status", "-n", "demo", "deploy/web", "--timeout=60s"])?;
+
+    let script = format!("set -ex\n{}\n", commands.join("\n"));
+    let mut bash = Command::new("bash");
+    let walked = run(bash.arg("-c").arg(&script).current_dir(here), "")?.succeeded()?;
+    for expected in ["version v1", "version v2", "web.yaml:", "stateDiagram"] {
+        ensure!(walked.stdout.contains(expected), "the tour never shows `{expected}`:\n{}", walked.stdout);
+    }
+    Ok(())
+}

@@ -1,1 +1,3 @@
 //! The deployment operator.
+
+mod plan;

@@ -1,13 +1,13 @@
-//! A client that sends exactly the bytes it is given: HTTP/1.1 over TLS on one connection, blocking.
+//! A client of the API server that sends exactly the bytes it is given.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::BufReader;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::pem::PemObject as _;
@@ -16,6 +16,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
 use crate::run;
+use crate::wire::{Answer, Request, exchange};
 
 /// A server that says nothing for so long has hung.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -74,37 +75,6 @@ fn builder(roots: RootCertStore) -> Result<rustls::ConfigBuilder<ClientConfig, r
     Ok(versions.with_root_certificates(roots))
 }
 
-/// What the server answered.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The header lines, names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// The body, whole.
-    pub body: Vec<u8>,
-}
-
-impl Answer {
-    /// The body as text.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    /// The body as JSON.
-    ///
-    /// # Errors
-    /// When it is none.
-    pub fn json(&self) -> Result<Value> {
-        serde_json::from_slice(&self.body)
-            .with_context(|| format!("no JSON in answer {}: {}", self.status, self.text()))
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
-    }
-}
-
 /// One connection to an API server, opened when first used and again when the server closed it.
 #[derive(Debug)]
 pub struct Api {
@@ -155,17 +125,9 @@ impl Api {
             Some(connection) => connection,
             None => self.open()?,
         };
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\nContent-Type: {content_type}\r\n\
-             Content-Length: {}\r\n\r\n",
-            self.address,
-            body.len()
-        );
-        let stream = connection.get_mut();
-        stream.write_all(&[head.as_bytes(), body].concat()).context("failed to send the request")?;
-        stream.flush()?;
-        let answer = read_answer(&mut connection)?;
-        if answer.header("connection") != Some("close") {
+        let request = Request { method, host: &self.address, path, content_type, body };
+        let answer = exchange(&mut connection, &request)?;
+        if !answer.closes() {
             self.connection = Some(connection);
         }
         Ok(answer)
@@ -180,54 +142,4 @@ impl Api {
         let tls = ClientConnection::new(Arc::clone(&self.config), ServerName::try_from(host)?)?;
         Ok(BufReader::new(StreamOwned::new(tls, tcp)))
     }
-}
-
-type Reader = BufReader<StreamOwned<ClientConnection, TcpStream>>;
-
-fn read_answer(reader: &mut Reader) -> Result<Answer> {
-    let first = read_line(reader)?;
-    let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let mut answer = Answer {
-        status: status.with_context(|| format!("no HTTP answer, but `{first}`"))?,
-        headers: Vec::new(),
-        body: Vec::new(),
-    };
-    loop {
-        let line = read_line(reader)?;
-        let Some((name, value)) = line.split_once(':') else { break };
-        answer.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-    }
-    answer.body = read_body(reader, &answer)?;
-    Ok(answer)
-}
-
-fn read_body(reader: &mut Reader, answer: &Answer) -> Result<Vec<u8>> {
-    if answer.header("transfer-encoding") == Some("chunked") {
-        return read_chunks(reader);
-    }
-    let length: u64 = answer.header("content-length").unwrap_or("0").parse()?;
-    let mut body = Vec::new();
-    reader.take(length).read_to_end(&mut body)?;
-    Ok(body)
-}
-
-fn read_chunks(reader: &mut Reader) -> Result<Vec<u8>> {
-    let mut body = Vec::new();
-    loop {
-        let size = read_line(reader)?;
-        let size = u64::from_str_radix(size.split(';').next().unwrap_or_default(), 16)?;
-        reader.take(size).read_to_end(&mut body)?;
-        read_line(reader)?;
-        if size == 0 {
-            return Ok(body);
-        }
-    }
-}
-
-fn read_line(reader: &mut Reader) -> Result<String> {
-    let mut line = String::new();
-    if reader.read_line(&mut line)? == 0 {
-        bail!("the server closed the connection");
-    }
-    Ok(line.trim_end().to_owned())
 }

@@ -14,8 +14,10 @@ pub mod docker;
 pub mod manifest;
 pub mod run;
 pub mod wait;
+pub mod wire;
 
-pub use api::{Answer, Api};
+pub use api::Api;
 pub use cluster::{Cluster, Setup};
 pub use run::{Run, run};
 pub use wait::{eventually, while_holding};
+pub use wire::Answer;

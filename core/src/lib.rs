@@ -24,6 +24,7 @@ pub mod manifest;
 pub mod object;
 pub mod operator;
 pub mod resource;
+pub mod schema;
 pub mod status;
 pub mod store;
 

@@ -83,13 +83,15 @@ impl Cluster {
     /// When it does not become ready.
     pub fn up(&mut self) -> Result<()> {
         self.spawn()?;
-        eventually("the cluster is ready", READY_WITHIN, || {
+        let ended = eventually("the cluster is ready", READY_WITHIN, || {
             if let Some(status) = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten()) {
-                anyhow::bail!("sampan up ended with {status}\n{}", self.log_tail());
+                return Ok(Some(Some(status)));
             }
-            let answer = self.api()?.get("/readyz")?;
-            Ok((answer.status == 200).then_some(()))
+            Ok((self.api()?.get("/readyz")?.status == 200).then_some(None))
         })?;
+        if let Some(status) = ended {
+            anyhow::bail!("sampan up ended with {status}\n{}", self.log_tail());
+        }
         eventually("a node is ready", READY_WITHIN, || {
             let nodes = self.api()?.get("/api/v1/nodes")?.json()?;
             let items = nodes.get("items").and_then(Value::as_array).context("no items")?;

@@ -55,7 +55,7 @@ pub struct Resize {
 impl Bounds {
     /// The bounds of a Deployment of that size. Both bounds at zero would never move, so that one pod may then be missing
     /// (`ResolveFenceposts` upstream).
-    pub fn resolve(replicas: i32, surge: &Share, unavailable: &Share) -> Self {
+    pub fn resolve(replicas: i32, surge: Share, unavailable: Share) -> Self {
         let surge = surge.of(replicas, Rounding::Up);
         let unavailable = unavailable.of(replicas, Rounding::Down);
         let unavailable = if surge == 0 && unavailable == 0 { 1 } else { unavailable };
@@ -243,8 +243,9 @@ fn shrink_old(sets: &Sets, bounds: Bounds) -> Vec<Resize> {
         set.replicas -= unhealthy;
         may_go -= unhealthy;
     }
-    let available: i32 = sets.all().map(|set| set.available).sum();
-    let mut spare = (available - bounds.fewest()).max(0);
+    // A set that was asked to shrink may still report the pods it is about to lose.
+    let available: i32 = sets.all().map(|set| set.available.min(set.replicas)).sum();
+    let mut spare = (available - bounds.fewest()).clamp(0, may_go);
     for set in &mut old {
         let goes = spare.min(set.replicas);
         set.replicas -= goes;
@@ -301,7 +302,7 @@ mod tests {
     #[test]
     fn shares_round_in_favour_of_safety() {
         let check = |replicas, surge, unavailable, expect: (i32, i32)| {
-            let bounds = Bounds::resolve(replicas, &surge, &unavailable);
+            let bounds = Bounds::resolve(replicas, surge, unavailable);
             assert_eq!((bounds.surge, bounds.unavailable), expect, "{replicas} {surge:?} {unavailable:?}");
         };
         check(10, Share::Percent(25), Share::Percent(25), (3, 2));
@@ -376,7 +377,7 @@ mod tests {
     fn every_rollout_stays_within_its_bounds_and_ends() {
         for replicas in 0..=6 {
             for (surge, unavailable) in [(1, 0), (0, 1), (2, 1), (6, 6)] {
-                let bounds = Bounds::resolve(replicas, &Share::Count(surge), &Share::Count(unavailable));
+                let bounds = Bounds::resolve(replicas, Share::Count(surge), Share::Count(unavailable));
                 play(bounds);
             }
         }

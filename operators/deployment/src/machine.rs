@@ -1,0 +1,361 @@
+//! The states of a Deployment.
+
+use sampan_machine::{ANY, Chart, Edge, Machine, State as Named, Trace, UNOBSERVED};
+use statig::prelude::*;
+
+use crate::plan::{self, Resize};
+use crate::view::{View, revision_of};
+
+/// Something the machine wants done. What it takes to do it follows from the view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// Make the present template's ReplicaSet, of this size.
+    CreateSet(i32),
+    /// Size a ReplicaSet.
+    Resize(Resize),
+    /// Delete a ReplicaSet history no longer holds.
+    Forget(String),
+}
+
+/// What the machine looks at, and where it puts its intents.
+pub(crate) struct Scene {
+    pub(crate) view: View,
+    pub(crate) intents: Vec<Intent>,
+    pub(crate) trace: Trace,
+}
+
+/// What a machine is told: that there is something to look at.
+pub(crate) struct Observed;
+
+/// How many old ReplicaSets are kept where the spec does not say.
+const HISTORY_LIMIT: i32 = 10;
+
+/// A rollout that stands still is looked at again when its deadline passes: the name users read.
+const DEADLINE: &str = "no progress within the deadline";
+
+/// A state that still has something to do is entered again, and does it.
+const MORE: &str = "more is to be done";
+
+/// The chart of the Deployment machine.
+pub(crate) static CHART: Chart = Chart {
+    name: "deployment",
+    states: &[
+        Named { name: "Creating", meaning: "The present template has no ReplicaSet yet." },
+        Named { name: "Resizing", meaning: "The replicas changed during a rollout: every ReplicaSet takes its share." },
+        Named { name: "Recreating", meaning: "Old pods go before the new ones may come." },
+        Named { name: "RollingOut", meaning: "Pods of the present template replace the others." },
+        Named { name: "Stalled", meaning: "The rollout has not moved within its deadline; it goes on trying." },
+        Named { name: "Degraded", meaning: "Rolled out, but not every replica is available." },
+        Named { name: "Complete", meaning: "Every replica is of the present template and available." },
+        Named { name: "Paused", meaning: "The rollout waits for its user; replicas still follow the spec." },
+        Named { name: "Terminating", meaning: "The Deployment is being deleted." },
+    ],
+    edges: &[
+        Edge { from: UNOBSERVED, to: ANY, guard: "first observation" },
+        Edge { from: ANY, to: ANY, guard: "reclassified" },
+        Edge { from: ANY, to: ANY, guard: MORE },
+        Edge { from: "Creating", to: "RollingOut", guard: "the template has its ReplicaSet" },
+        Edge { from: "Creating", to: "Degraded", guard: "the template has its ReplicaSet" },
+        Edge { from: "Resizing", to: "RollingOut", guard: "every ReplicaSet has its share" },
+        Edge { from: "Recreating", to: "Creating", guard: "every old pod is gone" },
+        Edge { from: "RollingOut", to: "Degraded", guard: "every pod is of the present template" },
+        Edge { from: "RollingOut", to: "Complete", guard: "every replica is available" },
+        Edge { from: "RollingOut", to: "Stalled", guard: DEADLINE },
+        Edge { from: "Stalled", to: "Complete", guard: "every replica is available" },
+        Edge { from: "Degraded", to: "Complete", guard: "every replica is available" },
+        Edge { from: "Degraded", to: "Stalled", guard: DEADLINE },
+        Edge { from: "Complete", to: "Degraded", guard: "a replica became unavailable" },
+    ],
+};
+
+impl View {
+    /// The state this view is in: a function of the view alone.
+    fn classify(&self) -> State {
+        if self.is_terminating() {
+            return State::terminating();
+        }
+        if self.is_paused() {
+            return State::paused();
+        }
+        let rolled_out = self.is_rolled_out();
+        if rolled_out && self.is_complete() {
+            return State::complete();
+        }
+        if self.recreates() && self.sets.old_pods() > 0 && self.sets.new.as_ref().is_none_or(|new| new.replicas == 0) {
+            return State::recreating();
+        }
+        if self.new.is_none() {
+            return State::creating();
+        }
+        if !self.recreates() && self.sets.was_resized(self.bounds) && !self.proportional().is_empty() {
+            return State::resizing();
+        }
+        match (self.timed_out(), rolled_out) {
+            (true, _) => State::stalled(),
+            (false, true) => State::degraded(),
+            (false, false) => State::rolling_out(),
+        }
+    }
+
+    fn proportional(&self) -> Vec<Resize> {
+        plan::proportional(&self.sets, self.bounds, self.recreates())
+    }
+
+    fn next_sizes(&self) -> Vec<Resize> {
+        match self.recreates() {
+            true => plan::recreate(&self.sets, self.bounds),
+            false => plan::roll(&self.sets, self.bounds),
+        }
+    }
+
+    /// The size the present template's ReplicaSet starts with. A name that is taken is no name: the collision is counted
+    /// in the status, and leads to another.
+    fn first_size(&self) -> Option<i32> {
+        (!self.collides).then(|| plan::initial_size(&self.sets, self.bounds, self.recreates()))
+    }
+
+    /// Old ReplicaSets beyond the history limit.
+    fn forgettable(&self) -> Vec<String> {
+        let limit = self.deployment.spec.as_ref().and_then(|spec| spec.revision_history_limit).unwrap_or(HISTORY_LIMIT);
+        let old = self.old.iter().zip(&self.sets.old).filter(|(set, _)| set.metadata.deletion_timestamp.is_none());
+        let revisions: Vec<_> = old
+            .map(|(set, size)| (size.name.clone(), revision_of(set).unwrap_or_default(), size.replicas == 0 && size.existing == 0))
+            .collect();
+        plan::beyond_history(&revisions, limit)
+    }
+
+    /// Whether a Deployment in that state has nothing to do but wait.
+    fn is_settled(&self, state: &State) -> bool {
+        match state {
+            State::Creating {} => self.first_size().is_none(),
+            State::Resizing {} => self.proportional().is_empty(),
+            State::Recreating {} | State::RollingOut {} | State::Stalled {} | State::Degraded {} => {
+                self.next_sizes().is_empty()
+            }
+            State::Complete {} => self.forgettable().is_empty(),
+            State::Paused {} => self.paused_sizes().is_empty(),
+            State::Terminating {} | State::Unobserved {} => true,
+        }
+    }
+
+    /// A paused rollout stays where it is, but a new number of replicas is followed.
+    fn paused_sizes(&self) -> Vec<Resize> {
+        match self.sets.was_resized(self.bounds) {
+            true => self.proportional(),
+            false => Vec::new(),
+        }
+    }
+}
+
+#[derive(Default, Clone)]
+struct Behaviour;
+
+/// The Deployment machine.
+#[derive(Clone)]
+pub struct DeploymentMachine(StateMachine<Behaviour>);
+
+impl Default for DeploymentMachine {
+    fn default() -> Self {
+        Self(Behaviour.state_machine())
+    }
+}
+
+impl Machine for DeploymentMachine {
+    fn chart() -> &'static Chart {
+        &CHART
+    }
+
+    fn state(&self) -> &'static str {
+        name(self.0.state())
+    }
+}
+
+impl DeploymentMachine {
+    /// Looks at the scene and leaves its intents in it.
+    pub(crate) fn observe(&mut self, scene: &mut Scene) {
+        self.0.handle_with_context(&Observed, scene);
+    }
+}
+
+fn name(state: &State) -> &'static str {
+    match state {
+        State::Unobserved {} => UNOBSERVED,
+        State::Creating {} => "Creating",
+        State::Resizing {} => "Resizing",
+        State::Recreating {} => "Recreating",
+        State::RollingOut {} => "RollingOut",
+        State::Stalled {} => "Stalled",
+        State::Degraded {} => "Degraded",
+        State::Complete {} => "Complete",
+        State::Paused {} => "Paused",
+        State::Terminating {} => "Terminating",
+    }
+}
+
+impl Scene {
+    /// Takes a leaf's own edge.
+    fn take(&mut self, guard: &'static str, to: State) -> Outcome<State> {
+        self.trace.because(guard);
+        Transition(to)
+    }
+
+    /// Stays, and enters the state again where it has more to do.
+    fn stay(&mut self, state: State) -> Outcome<State> {
+        match self.view.is_settled(&state) {
+            true => Handled,
+            false => self.take(MORE, state),
+        }
+    }
+
+    fn resize(&mut self, sizes: Vec<Resize>) {
+        self.intents.extend(sizes.into_iter().map(Intent::Resize));
+    }
+}
+
+#[state_machine(
+    initial = "State::unobserved()",
+    state(derive(Debug, Clone, PartialEq, Eq)),
+    after_transition = "Self::after_transition"
+)]
+impl Behaviour {
+    #[state]
+    fn unobserved(context: &mut Scene, event: &Observed) -> Outcome<State> {
+        let Observed = event;
+        let state = context.view.classify();
+        context.take("first observation", state)
+    }
+
+    /// What every state does with a view no edge of its own leads to: the spec changed, the Deployment is being deleted,
+    /// somebody else had a hand in it.
+    #[superstate]
+    fn observed(context: &mut Scene) -> Outcome<State> {
+        let state = context.view.classify();
+        context.take("reclassified", state)
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_creating")]
+    fn creating(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            state @ State::Creating {} => context.stay(state),
+            state @ (State::RollingOut {} | State::Degraded {}) => context.take("the template has its ReplicaSet", state),
+            _ => Super,
+        }
+    }
+
+    #[action]
+    fn enter_creating(context: &mut Scene) {
+        context.intents.extend(context.view.first_size().map(Intent::CreateSet));
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_resizing")]
+    fn resizing(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            state @ State::Resizing {} => context.stay(state),
+            state @ State::RollingOut {} => context.take("every ReplicaSet has its share", state),
+            _ => Super,
+        }
+    }
+
+    #[action]
+    fn enter_resizing(context: &mut Scene) {
+        context.resize(context.view.proportional());
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_recreating")]
+    fn recreating(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            state @ State::Recreating {} => context.stay(state),
+            state @ State::Creating {} => context.take("every old pod is gone", state),
+            _ => Super,
+        }
+    }
+
+    #[action]
+    fn enter_recreating(context: &mut Scene) {
+        context.resize(context.view.next_sizes());
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_rolling_out")]
+    fn rolling_out(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            state @ State::RollingOut {} => context.stay(state),
+            state @ State::Degraded {} => context.take("every pod is of the present template", state),
+            state @ State::Complete {} => context.take("every replica is available", state),
+            state @ State::Stalled {} => context.take(DEADLINE, state),
+            _ => Super,
+        }
+    }
+
+    #[action]
+    fn enter_rolling_out(context: &mut Scene) {
+        context.resize(context.view.next_sizes());
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_stalled")]
+    fn stalled(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            state @ State::Stalled {} => context.stay(state),
+            state @ State::Complete {} => context.take("every replica is available", state),
+            _ => Super,
+        }
+    }
+
+    #[action]
+    fn enter_stalled(context: &mut Scene) {
+        context.resize(context.view.next_sizes());
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_degraded")]
+    fn degraded(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            state @ State::Degraded {} => context.stay(state),
+            state @ State::Complete {} => context.take("every replica is available", state),
+            state @ State::Stalled {} => context.take(DEADLINE, state),
+            _ => Super,
+        }
+    }
+
+    #[action]
+    fn enter_degraded(context: &mut Scene) {
+        context.resize(context.view.next_sizes());
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_complete")]
+    fn complete(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            state @ State::Complete {} => context.stay(state),
+            state @ State::Degraded {} => context.take("a replica became unavailable", state),
+            _ => Super,
+        }
+    }
+
+    #[action]
+    fn enter_complete(context: &mut Scene) {
+        context.intents.extend(context.view.forgettable().into_iter().map(Intent::Forget));
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_paused")]
+    fn paused(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            state @ State::Paused {} => context.stay(state),
+            _ => Super,
+        }
+    }
+
+    #[action]
+    fn enter_paused(context: &mut Scene) {
+        context.resize(context.view.paused_sizes());
+    }
+
+    #[state(superstate = "observed")]
+    fn terminating(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            State::Terminating {} => Handled,
+            _ => Super,
+        }
+    }
+
+    fn after_transition(&mut self, source: &State, target: &State, context: &mut Scene) {
+        context.trace.crossed(name(source), name(target));
+    }
+}

@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use super::preparation::Preparation;
-use super::{Body, Subresource};
-use crate::resource::ServedVersion;
-use crate::status::Status;
+use super::{Body, FieldValidation, Subresource};
+use crate::resource::{Served, ServedVersion};
+use crate::schema::{self, DecodeError, Decoded, Schema, Unexpected, strict_decoding_error};
+use crate::status::{Status, StatusCause, StatusDetails};
 
 /// `apps/v1`, or `v1` for the core group.
 pub(super) fn api_version(version: &ServedVersion) -> String {
@@ -18,23 +19,58 @@ pub(super) fn api_version(version: &ServedVersion) -> String {
 impl Preparation<'_> {
     /// The object of a request, checked against its schema, in the stored version.
     pub(super) fn decode(&mut self, body: &Body) -> Result<Value, Status> {
-        let object = match body {
-            Body::Json(bytes) => self.decode_json(bytes)?,
-            Body::Value(value) => value.clone(),
+        if matches!(self.mutation.target.subresource, Subresource::Named(_)) {
+            return plain(body);
+        }
+        let decoded = match body {
+            Body::Json(bytes) => schema::decode(&self.schema()?, bytes),
+            Body::Value(value) => schema::conform(&self.schema()?, value.clone()),
         };
+        let object = self.accept(decoded)?;
         self.to_stored(object)
     }
 
-    fn decode_json(&mut self, bytes: &[u8]) -> Result<Value, Status> {
-        serde_json::from_slice(bytes).map_err(|error| Status::bad_request(format!("failed to decode JSON: {error}")))
+    /// A value that a patch led to, checked against its schema, in the stored version.
+    pub(super) fn conform(&mut self, value: Value) -> Result<Value, Status> {
+        let decoded = schema::conform(&self.schema()?, value);
+        let object = self.accept(decoded)?;
+        self.to_stored(object)
+    }
+
+    /// The schema of the version that is spoken.
+    pub(super) fn schema(&self) -> Result<Schema, Status> {
+        let name = self.mutation.target.served.version.schema;
+        Schema::named(name).ok_or_else(|| Status::internal(format!("no schema {name}")))
+    }
+
+    /// Refuses, warns of, or passes over what does not belong there, as the request asks.
+    fn accept(&mut self, decoded: Result<Decoded, DecodeError>) -> Result<Value, Status> {
+        let Decoded { value, unexpected } = decoded.map_err(|error| self.unreadable(&error.to_string(), Vec::new()))?;
+        match self.mutation.options.field_validation {
+            FieldValidation::Ignore => {}
+            FieldValidation::Warn => self.warnings.extend(unexpected.iter().map(ToString::to_string)),
+            FieldValidation::Strict if unexpected.is_empty() => {}
+            FieldValidation::Strict => {
+                let causes = unexpected.iter().map(cause_of).collect();
+                return Err(self.unreadable(&strict_decoding_error(&unexpected), causes));
+            }
+        }
+        Ok(value)
+    }
+
+    fn unreadable(&self, why: &str, causes: Vec<StatusCause>) -> Status {
+        let Served { definition, version } = &self.mutation.target.served;
+        let (kind, version) = (definition.kind, version.version);
+        let status = Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"));
+        match causes.is_empty() {
+            true => status,
+            false => status.with_details(StatusDetails { causes, ..StatusDetails::default() }),
+        }
     }
 
     /// Checks that the object is of the version and kind of the path, and turns it into the stored version.
     pub(super) fn to_stored(&self, mut object: Value) -> Result<Value, Status> {
         let served = &self.mutation.target.served;
-        if matches!(self.mutation.target.subresource, Subresource::Named(_)) {
-            return Ok(object);
-        }
         let spoken = api_version(&served.version);
         self.check_type(&object, &spoken)?;
         if let Some(to_stored) = served.version.to_stored {
@@ -77,4 +113,19 @@ impl Preparation<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// JSON as it is: what has no schema of its own here.
+pub(super) fn plain(body: &Body) -> Result<Value, Status> {
+    match body {
+        Body::Json(bytes) => serde_json::from_slice(bytes)
+            .map_err(|error| Status::bad_request(format!("failed to decode JSON: {error}"))),
+        Body::Value(value) => Ok(value.clone()),
+    }
+}
+
+/// Says where an unexpected field stands, so that a manifest's line can be found.
+fn cause_of(unexpected: &Unexpected) -> StatusCause {
+    let (Unexpected::Unknown(path) | Unexpected::Duplicate(path)) = unexpected;
+    StatusCause { reason: "FieldValueInvalid".to_owned(), message: unexpected.to_string(), field: path.to_string() }
 }

@@ -82,7 +82,7 @@ impl Gateway {
         mutation: &Mutation,
     ) -> Result<Prepared, Status> {
         self.authorize(&Attributes::of(mutation))?;
-        let mut preparation = Preparation::new(self, snapshot, now, entropy, mutation);
+        let preparation = Preparation::new(self, snapshot, now, entropy, mutation);
         match &mutation.action {
             Action::Create(body) => preparation.create(body),
             Action::Update(body) => preparation.update(body),

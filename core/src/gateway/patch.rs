@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
+use super::decode::plain;
 use super::preparation::Preparation;
 use super::{Body, PatchKind, Prepared, Subresource};
 use crate::status::Status;
 
 impl Preparation<'_> {
     pub(super) fn patch(mut self, kind: PatchKind, body: &Body) -> Result<Prepared, Status> {
-        let patch = self.decode_patch(body)?;
+        let patch = plain(body)?;
         if kind == PatchKind::Apply {
             return self.apply(patch);
         }
@@ -20,16 +21,8 @@ impl Preparation<'_> {
         }
         let old = existing.value();
         let patched = self.patched(kind, self.to_spoken(old.clone()), &patch)?;
-        let object = self.to_stored(patched)?;
+        let object = self.conform(patched)?;
         self.change(existing, old, object)
-    }
-
-    fn decode_patch(&mut self, body: &Body) -> Result<Value, Status> {
-        match body {
-            Body::Json(bytes) => serde_json::from_slice(bytes)
-                .map_err(|error| Status::bad_request(format!("failed to decode the patch: {error}"))),
-            Body::Value(value) => Ok(value.clone()),
-        }
     }
 
     fn patched(&mut self, kind: PatchKind, mut object: Value, patch: &Value) -> Result<Value, Status> {
@@ -46,8 +39,8 @@ impl Preparation<'_> {
     }
 
     /// Server-side apply: creates the object where it is missing.
-    fn apply(self, applied: Value) -> Result<Prepared, Status> {
-        let object = self.to_stored(applied)?;
+    fn apply(mut self, applied: Value) -> Result<Prepared, Status> {
+        let object = self.conform(applied)?;
         let name = self.mutation.target.name.as_deref().unwrap_or_default();
         let Some(existing) = self.snapshot.get(&self.mutation.target.key(name)) else {
             return self.create_decoded(object);

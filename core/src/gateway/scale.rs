@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::Prepared;
 use super::metadata::text;
 use super::preparation::Preparation;
-use super::{Body, Prepared};
 use crate::object::Object;
 use crate::resource::{ResourceDefinition, ScalePaths};
 use crate::status::{Status, StatusCause};
@@ -41,14 +41,6 @@ fn selector_text(selector: Option<&Value>) -> String {
 }
 
 impl Preparation<'_> {
-    pub(super) fn decode_scale(&mut self, body: &Body) -> Result<Value, Status> {
-        match body {
-            Body::Json(bytes) => serde_json::from_slice(bytes)
-                .map_err(|error| Status::bad_request(format!("failed to decode JSON: {error}"))),
-            Body::Value(value) => Ok(value.clone()),
-        }
-    }
-
     /// The object's `Scale` as it stands.
     pub(super) fn scale(&self, existing: &Object) -> Result<(&ScalePaths, Value), Status> {
         let paths = self.definition.scale.as_ref().ok_or_else(Status::no_such_path)?;

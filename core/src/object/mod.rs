@@ -5,6 +5,7 @@ mod key;
 mod label_selector;
 mod metadata;
 pub mod names;
+pub mod patch;
 mod quantity;
 pub mod selector;
 mod stored;

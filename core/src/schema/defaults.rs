@@ -24,7 +24,9 @@ pub fn apply_defaults(schema: &Schema, value: &mut Value) {
             }
         }
         (Shape::List(list), Value::Array(items)) => {
-            items.iter_mut().for_each(|item| apply_defaults(&list.items, item));
+            for item in items {
+                apply_defaults(&list.items, item);
+            }
         }
         _ => {}
     }

@@ -164,10 +164,8 @@ struct Kind<'a> {
 
 fn paths_of(group_version: GroupVersion<'_>, endpoint: &Endpoint<'_>) -> Vec<(String, Value)> {
     let root = format!("/{}", group_version.root());
-    let collection = match endpoint.namespaced {
-        true => format!("{root}/namespaces/{{namespace}}/{}", endpoint.plural),
-        false => format!("{root}/{}", endpoint.plural),
-    };
+    let namespace = if endpoint.namespaced { "/namespaces/{namespace}" } else { "" };
+    let collection = format!("{root}{namespace}/{}", endpoint.plural);
     let object = format!("{collection}/{{name}}");
     let kind = Kind { group_version, name: endpoint.kind, schema: endpoint.schema };
     let list = list_of(endpoint);
@@ -376,7 +374,7 @@ mod tests {
         references(&document, &mut targets);
         assert!(targets.len() > 100);
         for target in targets {
-            let pointer = target.trim_start_matches('#').replace("~", "~0");
+            let pointer = target.trim_start_matches('#').replace('~', "~0");
             assert!(document.pointer(&pointer).is_some(), "{target} is missing");
         }
         let probe = &document["components"]["schemas"]["io.k8s.api.core.v1.Container"]["properties"]["livenessProbe"];

@@ -3,8 +3,6 @@
 //! * [`JsonPatch`] (RFC 6902) and [`merge`] (RFC 7386) know nothing of kinds.
 //! * [`strategic_merge`] is Kubernetes' merge patch: lists of objects merge by a key the schema names.
 //!
-//!   other kind of write.
-//!
 //! None checks the outcome: [`conform`](crate::schema::conform) does, and drops what the schema does not know.
 
 mod json;

@@ -1,1 +1,13 @@
-//! What several workload operators share: pods from templates, hashes, ranking.
+//! What several workload operators share: pods from templates, template hashes, ranking of victims.
+//!
+//! A library, no operator: everything is a function of objects that were read.
+
+mod hash;
+mod pod;
+mod ranking;
+mod template;
+
+pub use hash::{HASH_LABEL, template_hash};
+pub use pod::{available_at, is_active, is_available, is_ready, ready_since};
+pub use ranking::{Candidate, deletion_order};
+pub use template::{controller_reference, pod_from_template};

@@ -1,0 +1,83 @@
+//! What state a pod is in, for those who count pods.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Pod, PodCondition};
+
+/// Whether the pod counts towards the replicas: neither finished nor being deleted.
+pub fn is_active(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    !matches!(phase, Some("Succeeded" | "Failed")) && pod.metadata.deletion_timestamp.is_none()
+}
+
+/// Whether the pod's readiness says it may serve.
+pub fn is_ready(pod: &Pod) -> bool {
+    ready_condition(pod).is_some_and(|ready| ready.status == "True")
+}
+
+/// Since when the pod has been ready; `None` where it is not.
+pub fn ready_since(pod: &Pod) -> Option<Timestamp> {
+    let ready = ready_condition(pod).filter(|ready| ready.status == "True")?;
+    ready.last_transition_time.as_ref().map(|time| time.0)
+}
+
+/// When a ready pod is, or will be, available: after `min_ready_seconds` without interruption. `None` where it is not ready.
+pub fn available_at(pod: &Pod, min_ready_seconds: i32) -> Option<Timestamp> {
+    if !is_ready(pod) {
+        return None;
+    }
+    if min_ready_seconds <= 0 {
+        return Some(ready_since(pod).unwrap_or(Timestamp::MIN));
+    }
+    ready_since(pod)?.checked_add(SignedDuration::from_secs(i64::from(min_ready_seconds))).ok()
+}
+
+/// Whether the pod is available now.
+pub fn is_available(pod: &Pod, min_ready_seconds: i32, now: Timestamp) -> bool {
+    available_at(pod, min_ready_seconds).is_some_and(|at| at <= now)
+}
+
+fn ready_condition(pod: &Pod) -> Option<&PodCondition> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|condition| condition.type_ == "Ready")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use k8s_openapi::api::core::v1::PodStatus;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+
+    pub(crate) fn ready_pod(since_second: i64) -> Pod {
+        let ready = PodCondition {
+            type_: "Ready".into(),
+            status: "True".into(),
+            last_transition_time: Some(Time(Timestamp::from_second(since_second).unwrap())),
+            ..PodCondition::default()
+        };
+        let status = PodStatus { conditions: Some(vec![ready]), ..PodStatus::default() };
+        Pod { status: Some(status), ..Pod::default() }
+    }
+
+    #[test]
+    fn a_pod_is_available_after_it_was_ready_for_long_enough() {
+        let check = |min_ready: i32, now: i64, expect: bool| {
+            let now = Timestamp::from_second(now).unwrap();
+            assert_eq!(is_available(&ready_pod(100), min_ready, now), expect, "{min_ready} s at {now}");
+        };
+        check(0, 100, true);
+        check(10, 109, false);
+        check(10, 110, true);
+        assert!(!is_available(&Pod::default(), 0, Timestamp::MAX));
+    }
+
+    #[test]
+    fn a_finished_or_leaving_pod_is_not_active() {
+        let mut pod = Pod::default();
+        assert!(is_active(&pod));
+        pod.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        assert!(!is_active(&pod));
+        let status = PodStatus { phase: Some("Failed".into()), ..PodStatus::default() };
+        assert!(!is_active(&Pod { status: Some(status), ..Pod::default() }));
+    }
+}

@@ -1,0 +1,180 @@
+//! From changes to the keys they wake.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use serde::Deserialize;
+
+use super::queue::OperatorId;
+use super::{Declaration, Mapping};
+use crate::object::selector::Selector;
+use crate::object::{Object, ObjectKey, OwnerReference, ResourceType, Revision};
+use crate::resource::{Registry, Scope};
+use crate::store::{Event, IndexKey, Snapshot, WatchChange};
+
+const NAMESPACES: ResourceType = ResourceType::new("", "namespaces");
+
+/// Where a change is looked at: the cluster after it, and what is served.
+pub(super) struct Surroundings<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) registry: &'a Registry,
+}
+
+/// A mapping function that panicked.
+pub(super) struct MappingPanic(pub(super) String);
+
+/// Maps changes to the primaries they wake, by the operators' declared watches.
+#[derive(Default)]
+pub(super) struct Router {
+    declarations: Vec<(OperatorId, Declaration)>,
+    selectors: Selectors,
+}
+
+/// The label selectors of primaries, read once per revision.
+#[derive(Default)]
+struct Selectors(BTreeMap<ObjectKey, (Revision, Option<Selector>)>);
+
+impl Router {
+    /// Adds what an operator watches.
+    pub(super) fn add(&mut self, operator: OperatorId, declaration: Declaration) {
+        self.declarations.push((operator, declaration));
+    }
+
+    /// Removes an operator: nothing wakes it any more.
+    pub(super) fn remove(&mut self, operator: OperatorId) {
+        self.declarations.retain(|(owner, _)| *owner != operator);
+    }
+
+    /// The keys a change wakes, each once per operator, and the operators whose mapping panicked.
+    pub(super) fn route(
+        &mut self,
+        event: &Event,
+        around: &Surroundings<'_>,
+    ) -> Vec<(OperatorId, Result<Vec<ObjectKey>, MappingPanic>)> {
+        if let WatchChange::Removed(object) = &event.change {
+            self.selectors.0.remove(object.key());
+        }
+        let values = values(&event.change);
+        let mut woken = Vec::new();
+        for (operator, declaration) in &self.declarations {
+            if declaration.reads(event.key.resource) {
+                woken.push((*operator, map(declaration, &values, around, &mut self.selectors)));
+            }
+        }
+        woken
+    }
+}
+
+/// The old value and the new: leaving a selector wakes as entering does.
+fn values(change: &WatchChange) -> Vec<&Arc<Object>> {
+    match change {
+        WatchChange::Added(object) | WatchChange::Removed(object) => vec![object],
+        WatchChange::Modified { before, after } => vec![before, after],
+    }
+}
+
+fn map(
+    declaration: &Declaration,
+    values: &[&Arc<Object>],
+    around: &Surroundings<'_>,
+    selectors: &mut Selectors,
+) -> Result<Vec<ObjectKey>, MappingPanic> {
+    let mut keys = Vec::new();
+    for object in values {
+        let resource = object.key().resource;
+        for watch in declaration.watches.iter().filter(|watch| watch.resource.is_none_or(|it| it == resource)) {
+            match &watch.wakes {
+                Mapping::Itself => keys.extend(itself(declaration, object)),
+                Mapping::Owner => keys.extend(owners(declaration, object, around)),
+                Mapping::SelectedBy(pointer) => {
+                    keys.extend(selected_by(declaration, object, pointer, around, selectors));
+                }
+                Mapping::Dependents => keys.extend(dependents(declaration, object, around)),
+                Mapping::ItsNamespace => keys.extend(its_namespace(object)),
+                Mapping::Function(function) => keys.extend(guarded(|| function(object, around.snapshot))?),
+                Mapping::Nobody { .. } => {}
+            }
+        }
+    }
+    keys.sort();
+    keys.dedup();
+    Ok(keys)
+}
+
+fn guarded(function: impl FnOnce() -> Vec<ObjectKey>) -> Result<Vec<ObjectKey>, MappingPanic> {
+    catch_unwind(AssertUnwindSafe(function)).map_err(|payload| MappingPanic(panic_text(&*payload)))
+}
+
+/// What a panic said.
+pub(super) fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+fn itself(declaration: &Declaration, object: &Object) -> Option<ObjectKey> {
+    let concerned = declaration.concerns.is_none_or(|concerns| concerns(object));
+    (concerned && declaration.is_primary(object.key().resource)).then(|| object.key().clone())
+}
+
+fn owners(declaration: &Declaration, object: &Object, around: &Surroundings<'_>) -> Vec<ObjectKey> {
+    let keys = object.metadata().owner_references.iter().filter_map(|owner| owner_key(owner, object, around.registry));
+    keys.filter(|key| declaration.is_primary(key.resource)).collect()
+}
+
+/// Where the owner a reference names is found, if its kind is served.
+pub(super) fn owner_key(owner: &OwnerReference, object: &Object, registry: &Registry) -> Option<ObjectKey> {
+    let (group, version) = owner.api_version.split_once('/').unwrap_or(("", &owner.api_version));
+    let definition = registry.served_kind(group, version, &owner.kind)?.definition;
+    let namespace = match definition.scope {
+        Scope::Namespaced => object.key().namespace.clone(),
+        Scope::Cluster => None,
+    };
+    Some(ObjectKey { resource: definition.resource, namespace, name: owner.name.clone() })
+}
+
+fn selected_by(
+    declaration: &Declaration,
+    object: &Object,
+    pointer: &str,
+    around: &Surroundings<'_>,
+    selectors: &mut Selectors,
+) -> Vec<ObjectKey> {
+    let (Some(primary), None) = (declaration.primary, object.metadata().controller()) else {
+        return Vec::new();
+    };
+    let candidates = around.snapshot.list(primary, object.key().namespace.as_deref(), None);
+    let selecting = candidates.filter(|candidate| selectors.matches(candidate, pointer, object));
+    selecting.map(|candidate| candidate.key().clone()).collect()
+}
+
+impl Selectors {
+    fn matches(&mut self, primary: &Object, pointer: &str, object: &Object) -> bool {
+        let known = self.0.get(primary.key()).is_some_and(|(revision, _)| *revision == primary.revision());
+        if !known {
+            let selector = read_selector(primary, pointer);
+            self.0.insert(primary.key().clone(), (primary.revision(), selector));
+        }
+        let selector = self.0.get(primary.key()).and_then(|(_, selector)| selector.as_ref());
+        selector.is_some_and(|selector| selector.matches(&object.metadata().labels))
+    }
+}
+
+fn read_selector(primary: &Object, pointer: &str) -> Option<Selector> {
+    let value = primary.value();
+    let written = LabelSelector::deserialize(value.pointer(pointer)?).ok()?;
+    Selector::try_from(&written).ok()
+}
+
+fn dependents(declaration: &Declaration, object: &Object, around: &Surroundings<'_>) -> Vec<ObjectKey> {
+    let index = IndexKey::Owner(object.metadata().uid.clone());
+    let dependents = around.snapshot.index(&index).map(|dependent| dependent.key().clone());
+    dependents.filter(|key| declaration.is_primary(key.resource)).collect()
+}
+
+fn its_namespace(object: &Object) -> Option<ObjectKey> {
+    let name = object.key().namespace.clone()?;
+    Some(ObjectKey { resource: NAMESPACES, namespace: None, name })
+}

@@ -6,4 +6,6 @@ mod write;
 
 pub use snapshot::{IndexKey, Snapshot};
 pub use watch::{Change as WatchChange, Compacted, Event, WatchScope};
-pub use write::{Change, Commit, CommitCondition, Guard, Origin, Precondition, Put, ReadKey, Refusal, Write};
+pub use write::{
+    CHANGES_MAX, Change, Commit, CommitCondition, Guard, Origin, Precondition, Put, ReadKey, Refusal, Write,
+};

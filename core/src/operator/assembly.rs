@@ -1,0 +1,253 @@
+//! From a step's commands to one write: each command goes through the gateway, all are committed together or not at all.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sampan_machine::CommandRecord;
+use serde_json::Value;
+
+use super::recorder::{EVENTS, Recorder, Recording};
+use super::{Command, Declaration, Guarding, Refused, WriteVerb, Yield};
+use crate::entropy::Entropy;
+use crate::gateway::{Action, Body, FieldValidation, Gateway, Identity, Mutation, Options, Subresource, Target};
+use crate::object::{Name, ObjectKey, ResourceType};
+use crate::resource::Served;
+use crate::status::Status;
+use crate::store::{CHANGES_MAX, Guard, Origin, ReadKey, Snapshot, Write};
+
+/// What is looked at while commands are prepared.
+pub(super) struct Workbench<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) now: Timestamp,
+    pub(super) declaration: &'a Declaration,
+    pub(super) primary: &'a ObjectKey,
+}
+
+/// A step's commands, ready to be committed.
+pub(super) struct Assembly {
+    pub(super) write: Write,
+    /// One record for each change, in their order.
+    pub(super) records: Vec<CommandRecord>,
+    /// Commands were left for the next step: more than fit, or a second one on an object.
+    pub(super) left_over: bool,
+}
+
+/// Why a step's commands cannot be committed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum AssemblyError {
+    #[error("failed to {}: {}", .0.verb.name(), .0.status)]
+    Refused(Arc<Refused>),
+    #[error("failed to prepare a command: {0}")]
+    Transient(Status),
+    #[error("the operator issued `{} {resource}`, which it does not declare to write", .verb.name())]
+    Undeclared { verb: WriteVerb, resource: ResourceType },
+    #[error("the operator commanded {0}, which is not served")]
+    Unserved(ResourceType),
+}
+
+/// Prepares a step's commands.
+pub(super) fn assemble(
+    bench: &Workbench<'_>,
+    out: &Yield,
+    recorder: &mut Recorder,
+    entropy: &mut dyn Entropy,
+) -> Result<Assembly, AssemblyError> {
+    check_declared(bench.declaration, &out.commands)?;
+    let mut sheet = Sheet::new(bench, entropy);
+    for (index, command) in out.commands.iter().enumerate() {
+        if !matches!(command, Command::Event { .. }) {
+            sheet.add(command).map_err(|error| failed(error, &out.commands, index))?;
+        }
+    }
+    sheet.add_events(recorder, &out.commands);
+    let mut assembly = sheet.assembly;
+    assembly.write.guard = guard(bench, out);
+    Ok(assembly)
+}
+
+fn check_declared(declaration: &Declaration, commands: &[Command]) -> Result<(), AssemblyError> {
+    let undeclared =
+        commands.iter().filter_map(Command::permission).find(|(verb, resource)| !declaration.may(*verb, *resource));
+    match undeclared {
+        Some((verb, resource)) => Err(AssemblyError::Undeclared { verb, resource }),
+        None => Ok(()),
+    }
+}
+
+/// What the commit rests on. The status is derived, and its own precondition on the object is enough: the next wake-up
+/// corrects it. Everything else rests on what was read.
+fn guard(bench: &Workbench<'_>, out: &Yield) -> Option<Guard> {
+    let derived = |command: &Command| matches!(command, Command::UpdateStatus { .. } | Command::Event { .. });
+    if out.commands.iter().all(derived) {
+        return None;
+    }
+    let reads: Vec<ReadKey> = match bench.declaration.guarding {
+        Guarding::EverythingRead => out.reads.iter().cloned().collect(),
+        Guarding::Decisive { .. } => out.decisive.iter().cloned().collect(),
+    };
+    Some(Guard { at: bench.snapshot.revision(), reads })
+}
+
+fn failed(error: SheetError, commands: &[Command], index: usize) -> AssemblyError {
+    let status = match error {
+        SheetError::Unserved(resource) => return AssemblyError::Unserved(resource),
+        SheetError::Status(status) => *status,
+    };
+    if status.code >= 500 || status.code == 429 {
+        return AssemblyError::Transient(status);
+    }
+    let permission = commands.get(index).and_then(Command::permission);
+    let Some((verb, resource)) = permission else { return AssemblyError::Transient(status) };
+    let same = |command: &&Command| command.permission() == Some((verb, resource));
+    let accepted_before = commands.iter().take(index).filter(same).count();
+    AssemblyError::Refused(Arc::new(Refused { accepted_before, resource, verb, status }))
+}
+
+enum SheetError {
+    Unserved(ResourceType),
+    Status(Box<Status>),
+}
+
+/// The write being put together.
+struct Sheet<'a> {
+    bench: &'a Workbench<'a>,
+    entropy: &'a mut dyn Entropy,
+    identity: Identity,
+    manager: String,
+    origin: Origin,
+    touched: BTreeSet<ObjectKey>,
+    assembly: Assembly,
+}
+
+impl<'a> Sheet<'a> {
+    fn new(bench: &'a Workbench<'a>, entropy: &'a mut dyn Entropy) -> Self {
+        let origin = Origin::Decision {
+            operator: bench.declaration.name.to_owned(),
+            object: bench.primary.to_string(),
+            snapshot: bench.snapshot.revision().0,
+        };
+        let manager = bench.declaration.manager();
+        let write =
+            Write { origin: origin.clone(), changes: Vec::new(), guard: None, conditions: Vec::new(), decision: None };
+        let assembly = Assembly { write, records: Vec::new(), left_over: false };
+        let identity = service_account(&manager);
+        Self { bench, entropy, identity, manager, origin, touched: BTreeSet::new(), assembly }
+    }
+
+    /// Prepares a command and adds its change. One that would change nothing leaves no trace.
+    fn add(&mut self, command: &Command) -> Result<(), SheetError> {
+        if self.assembly.write.changes.len() >= CHANGES_MAX || command.key().is_some_and(|key| self.touched(&key)) {
+            self.assembly.left_over = true;
+            return Ok(());
+        }
+        let (verb, resource) = command.permission().expect("an Event is recorded, not added");
+        let (target, action) = self.request(command, resource)?;
+        self.prepare(target, action, verb.name(), String::new())
+    }
+
+    fn touched(&self, key: &ObjectKey) -> bool {
+        self.touched.contains(key)
+    }
+
+    fn request(&self, command: &Command, resource: ResourceType) -> Result<(Target, Action), SheetError> {
+        let whole = Subresource::Whole;
+        Ok(match command {
+            Command::Create { object, .. } => {
+                let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).map(Into::into);
+                let target = Target { served: self.served(resource)?, namespace, name: None, subresource: whole };
+                (target, Action::Create(Body::Value(object.clone())))
+            }
+            Command::Update { key, object } => (self.target(key, whole)?, Action::Update(Body::Value(object.clone()))),
+            Command::UpdateStatus { key, object } => {
+                (self.target(key, Subresource::Status)?, Action::Update(Body::Value(object.clone())))
+            }
+            Command::Delete { key, options } => (self.target(key, whole)?, Action::Delete(options.clone())),
+            Command::Subresource { key, name, body } => {
+                (self.target(key, Subresource::Named(name))?, Action::Create(Body::Value(body.clone())))
+            }
+            Command::Event { .. } => unreachable!("an Event is recorded, not added"),
+        })
+    }
+
+    fn served(&self, resource: ResourceType) -> Result<Served, SheetError> {
+        let definition = self.bench.gateway.registry().definition(resource).cloned();
+        let definition = definition.ok_or(SheetError::Unserved(resource))?;
+        let version = definition.versions.first().cloned().ok_or(SheetError::Unserved(resource))?;
+        Ok(Served { definition, version })
+    }
+
+    fn target(&self, key: &ObjectKey, subresource: Subresource) -> Result<Target, SheetError> {
+        let (namespace, name) = (key.namespace.clone(), Some(key.name.clone()));
+        Ok(Target { served: self.served(key.resource)?, namespace, name, subresource })
+    }
+
+    fn prepare(&mut self, target: Target, action: Action, verb: &str, detail: String) -> Result<(), SheetError> {
+        let options = Options {
+            dry_run: false,
+            field_validation: FieldValidation::Ignore,
+            field_manager: self.manager.clone(),
+            force: false,
+        };
+        let mutation =
+            Mutation { identity: self.identity.clone(), origin: self.origin.clone(), target, action, options };
+        let bench = self.bench;
+        let prepared = bench.gateway.prepare(bench.snapshot, bench.now, self.entropy, &mutation);
+        let write = prepared.map_err(|status| SheetError::Status(Box::new(status)))?.write;
+        for change in write.changes {
+            let object = change.key.to_string();
+            let record = CommandRecord { verb: verb.to_owned(), object, revision: None, detail: detail.clone() };
+            self.assembly.records.push(record);
+            self.touched.insert(change.key.clone());
+            self.assembly.write.changes.push(change);
+        }
+        for condition in write.conditions {
+            if !self.assembly.write.conditions.contains(&condition) {
+                self.assembly.write.conditions.push(condition);
+            }
+        }
+        Ok(())
+    }
+
+    /// Events take the room that is left: they never keep a command waiting, and one that is refused (its namespace is
+    /// going) is lost without harm.
+    fn add_events(&mut self, recorder: &mut Recorder, commands: &[Command]) {
+        if !commands.iter().any(|command| matches!(command, Command::Event { .. })) {
+            return;
+        }
+        let (bench, registry) = (self.bench, self.bench.gateway.registry());
+        let recordings = recorder.record(commands, bench.snapshot, &registry, bench.now, self.entropy);
+        for recording in recordings {
+            if self.assembly.write.changes.len() < CHANGES_MAX {
+                let _ = self.add_event(recording);
+            }
+        }
+    }
+
+    fn add_event(&mut self, recording: Recording) -> Result<(), SheetError> {
+        let served = self.served(EVENTS)?;
+        let (name, event) = match recording {
+            Recording::New(event) => (None, event),
+            Recording::Again(key, event) => (Some(key.name), event),
+        };
+        let namespace: Option<Name> = event.pointer("/metadata/namespace").and_then(Value::as_str).map(Into::into);
+        let text = |field: &str| event.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let detail = format!("{}: {}", text("reason"), text("message"));
+        let action = match &name {
+            None => Action::Create(Body::Value(event)),
+            Some(_) => Action::Update(Body::Value(event)),
+        };
+        self.prepare(Target { served, namespace, name, subresource: Subresource::Whole }, action, "event", detail)
+    }
+}
+
+/// Who an operator is, as Kubernetes' own controllers are.
+fn service_account(manager: &str) -> Identity {
+    Identity {
+        user: format!("system:serviceaccount:kube-system:{manager}"),
+        groups: ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"]
+            .map(str::to_owned)
+            .to_vec(),
+    }
+}

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::object::{Object, ResourceType};
+use super::table;
+use crate::object::{Object, ResourceType, names};
 use crate::status::{Status, StatusCause};
 use crate::store::Snapshot;
 
@@ -31,6 +32,13 @@ pub struct ServedVersion {
     pub from_stored: Option<fn(&mut Value)>,
     /// Turns a value of this version into the stored one; `None` where they are the same.
     pub to_stored: Option<fn(&mut Value)>,
+}
+
+impl ServedVersion {
+    /// The only version of a resource type, or the one it is stored in.
+    pub const fn stored(group: &'static str, version: &'static str, schema: &'static str) -> Self {
+        Self { group, version, schema, from_stored: None, to_stored: None }
+    }
 }
 
 /// A column of `kubectl get`.
@@ -122,19 +130,21 @@ pub trait Strategy: Send + Sync {
         Vec::new()
     }
 
-    /// The columns after `Name`; `Age` included where there is one.
+    /// The rules an object's name breaks.
+    fn name_faults(&self, name: &str) -> Vec<String> {
+        names::dns_1123_subdomain(name)
+    }
+
+    /// The columns after `Name`; `Age` included where there is one. Columns that hold one of format `name` are all there
+    /// are: events do not begin with their name.
     fn columns(&self) -> Vec<Column> {
-        vec![Column {
-            name: "Age",
-            kind: "date",
-            format: "",
-            description: "Time since the object was created.",
-            priority: 0,
-        }]
+        vec![Column::age()]
     }
 
     /// The cells of an object, as many as [`columns`](Self::columns).
-    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Cell>;
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Cell> {
+        vec![table::age(object, now)]
+    }
 }
 
 /// A resource type.
@@ -168,6 +178,34 @@ pub struct ResourceDefinition {
     pub has_generation: bool,
     /// The behaviour.
     pub strategy: Arc<dyn Strategy>,
+}
+
+impl ResourceDefinition {
+    /// A namespaced resource type with one version and nothing beyond: no status, no subresources, no short names.
+    pub fn plain(
+        resource: ResourceType,
+        kind: &'static str,
+        singular: &'static str,
+        version: ServedVersion,
+        strategy: impl Strategy + 'static,
+    ) -> Self {
+        Self {
+            resource,
+            kind,
+            singular,
+            short_names: &[],
+            categories: &[],
+            scope: Scope::Namespaced,
+            versions: vec![version],
+            has_status: false,
+            scale: None,
+            subresources: &[],
+            selectable: &[],
+            ttl_seconds: None,
+            has_generation: false,
+            strategy: Arc::new(strategy),
+        }
+    }
 }
 
 /// Where the `scale` subresource finds its values.

@@ -1,0 +1,103 @@
+//! Namespaces: where the names of most objects live.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::fill::{object_at, set};
+use super::read::{items, size, text};
+use super::{Cell, Column, FieldGetter, ResourceDefinition, Scope, ServedVersion, Strategy, WriteContext, table};
+use crate::object::{ResourceType, names};
+use crate::status::Status;
+
+/// The resource type.
+pub const NAMESPACES: ResourceType = ResourceType::new("", "namespaces");
+
+/// Held by a namespace until all its objects are gone.
+const FINALIZER: &str = "kubernetes";
+/// Every namespace carries its name as this label.
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+const SELECTABLE: &[(&str, FieldGetter)] = &[("status.phase", |namespace| text(namespace, "/status/phase").to_owned())];
+
+struct NamespaceStrategy;
+
+/// What a Namespace is.
+pub(super) fn definition() -> ResourceDefinition {
+    let version = ServedVersion::stored("", "v1", "io.k8s.api.core.v1.Namespace");
+    ResourceDefinition {
+        short_names: &["ns"],
+        scope: Scope::Cluster,
+        has_status: true,
+        subresources: &["finalize"],
+        selectable: SELECTABLE,
+        ..ResourceDefinition::plain(NAMESPACES, "Namespace", "namespace", version, NamespaceStrategy)
+    }
+}
+
+impl Strategy for NamespaceStrategy {
+    fn default(&self, object: &mut Value) {
+        let name = Value::from(text(object, "/metadata/name"));
+        if let Some(labels) = object.get_mut("metadata").and_then(|metadata| object_at(metadata, "labels")) {
+            set(labels, NAME_LABEL, name);
+        }
+    }
+
+    fn prepare_create(&self, object: &mut Value, _cx: &WriteContext<'_>) {
+        set(object, "status", json!({"phase": "Active"}));
+        let held = items(object, "/spec/finalizers").any(|finalizer| finalizer == FINALIZER);
+        if held {
+            return;
+        }
+        let mut finalizers: Vec<Value> = items(object, "/spec/finalizers").cloned().collect();
+        finalizers.push(FINALIZER.into());
+        if let Some(spec) = object_at(object, "spec") {
+            set(spec, "finalizers", finalizers);
+        }
+    }
+
+    /// The finalizers of the spec change at `finalize` only.
+    fn prepare_update(&self, object: &mut Value, old: &Value, _cx: &WriteContext<'_>) {
+        if let (Some(finalizers), Some(spec)) = (old.pointer("/spec/finalizers"), object_at(object, "spec")) {
+            set(spec, "finalizers", finalizers.clone());
+        }
+    }
+
+    fn begin_deletion(&self, object: &mut Value) {
+        if let Some(status) = object_at(object, "status") {
+            set(status, "phase", "Terminating");
+        }
+    }
+
+    fn holds_deletion(&self, object: &Value) -> bool {
+        size(object, "/spec/finalizers") > 0
+    }
+
+    fn write_subresource(
+        &self,
+        name: &str,
+        body: &Value,
+        object: &mut Value,
+        _cx: &WriteContext<'_>,
+    ) -> Result<(), Status> {
+        if name != "finalize" {
+            return Err(Status::method_not_allowed());
+        }
+        let finalizers: Vec<Value> = items(body, "/spec/finalizers").cloned().collect();
+        if let Some(spec) = object_at(object, "spec") {
+            set(spec, "finalizers", finalizers);
+        }
+        Ok(())
+    }
+
+    fn name_faults(&self, name: &str) -> Vec<String> {
+        names::dns_1123_label(name)
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        vec![Column::text("Status", "Whether the namespace is in use or going away."), Column::age()]
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Cell> {
+        vec![text(object, "/status/phase").into(), table::age(object, now)]
+    }
+}

@@ -1,0 +1,63 @@
+//! Nodes: the machines pods run on.
+
+mod columns;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::fill::{fill, object_at, present, set};
+use super::read::is_true;
+use super::{Cell, Column, FieldGetter, ResourceDefinition, Scope, ServedVersion, Strategy};
+use crate::object::ResourceType;
+
+/// The resource type.
+pub const NODES: ResourceType = ResourceType::new("", "nodes");
+
+const SELECTABLE: &[(&str, FieldGetter)] =
+    &[("spec.unschedulable", |node| is_true(node, "/spec/unschedulable").to_string())];
+
+struct NodeStrategy;
+
+/// What a Node is.
+pub(super) fn definition() -> ResourceDefinition {
+    let version = ServedVersion::stored("", "v1", "io.k8s.api.core.v1.Node");
+    ResourceDefinition {
+        short_names: &["no"],
+        scope: Scope::Cluster,
+        has_status: true,
+        subresources: &["proxy"],
+        selectable: SELECTABLE,
+        ..ResourceDefinition::plain(NODES, "Node", "node", version, NodeStrategy)
+    }
+}
+
+impl Strategy for NodeStrategy {
+    /// What a node has and what of it pods may use are the same unless it says otherwise.
+    fn default(&self, object: &mut Value) {
+        object_at(object, "spec");
+        let Some(status) = present(object, "status") else { return };
+        let Some(Value::Object(capacity)) = status.get("capacity").cloned() else { return };
+        let Some(allocatable) = object_at(status, "allocatable") else { return };
+        for (resource, amount) in capacity {
+            fill(allocatable, &resource, amount);
+        }
+    }
+
+    /// The network a node was given stays, also where a client that does not know of it leaves it out.
+    fn prepare_update(&self, object: &mut Value, old: &Value, _cx: &super::WriteContext<'_>) {
+        let Some(spec) = object_at(object, "spec") else { return };
+        for field in ["podCIDR", "podCIDRs", "providerID"] {
+            if let (None, Some(kept)) = (spec.get(field), old.get("spec").and_then(|spec| spec.get(field))) {
+                set(spec, field, kept.clone());
+            }
+        }
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        columns::columns()
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Cell> {
+        columns::cells(object, now)
+    }
+}

@@ -1,0 +1,112 @@
+//! Pods: containers that share a network and volumes, on one node.
+
+mod admit;
+mod columns;
+pub mod default;
+mod qos;
+mod subresource;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::fill::{fill, object_at, set};
+use super::read::{integer, is_true, items, size, text};
+use super::{Cell, Column, FieldGetter, ResourceDefinition, ServedVersion, Strategy, WriteContext};
+use crate::object::{Object, ResourceType};
+use crate::status::Status;
+
+pub use qos::QosClass;
+
+/// The resource type.
+pub const PODS: ResourceType = ResourceType::new("", "pods");
+
+/// Seconds a pod has to end where it does not say.
+pub const DEFAULT_GRACE_SECONDS: i64 = 30;
+
+const SELECTABLE: &[(&str, FieldGetter)] = &[
+    ("spec.nodeName", |pod| text(pod, "/spec/nodeName").to_owned()),
+    ("spec.restartPolicy", |pod| text(pod, "/spec/restartPolicy").to_owned()),
+    ("spec.schedulerName", |pod| text(pod, "/spec/schedulerName").to_owned()),
+    ("spec.serviceAccountName", |pod| text(pod, "/spec/serviceAccountName").to_owned()),
+    ("spec.hostNetwork", |pod| is_true(pod, "/spec/hostNetwork").to_string()),
+    ("status.phase", |pod| text(pod, "/status/phase").to_owned()),
+    ("status.podIP", |pod| text(pod, "/status/podIP").to_owned()),
+    ("status.podIPs", |pod| text(pod, "/status/podIP").to_owned()),
+    ("status.nominatedNodeName", |pod| text(pod, "/status/nominatedNodeName").to_owned()),
+];
+
+struct PodStrategy;
+
+/// What a Pod is.
+pub(super) fn definition() -> ResourceDefinition {
+    let version = ServedVersion::stored("", "v1", "io.k8s.api.core.v1.Pod");
+    ResourceDefinition {
+        short_names: &["po"],
+        categories: &["all"],
+        has_status: true,
+        subresources: &["attach", "binding", "eviction", "exec", "log", "portforward"],
+        selectable: SELECTABLE,
+        has_generation: true,
+        ..ResourceDefinition::plain(PODS, "Pod", "pod", version, PodStrategy)
+    }
+}
+
+impl Strategy for PodStrategy {
+    fn default(&self, object: &mut Value) {
+        default::pod(object);
+    }
+
+    fn prepare_create(&self, object: &mut Value, _cx: &WriteContext<'_>) {
+        admit::tolerations(object);
+        admit::priority(object);
+        let mut status = json!({"phase": "Pending", "qosClass": QosClass::of(object).as_str()});
+        if size(object, "/spec/schedulingGates") > 0 {
+            set(&mut status, "conditions", json!([scheduling_gated()]));
+        }
+        set(object, "status", status);
+    }
+
+    fn prepare_update(&self, object: &mut Value, _old: &Value, _cx: &WriteContext<'_>) {
+        let class = QosClass::of(object).as_str();
+        if let Some(status) = object_at(object, "status") {
+            fill(status, "qosClass", class);
+        }
+    }
+
+    /// Nobody has to end a pod that runs nowhere or has ended: it goes at once.
+    fn default_grace_seconds(&self, object: &Object) -> i64 {
+        let ended = matches!(object.field("status.phase"), Some("Succeeded" | "Failed"));
+        if ended || object.field("spec.nodeName").is_none_or(str::is_empty) {
+            return 0;
+        }
+        let pod = object.value();
+        let grace = pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64);
+        grace.unwrap_or(DEFAULT_GRACE_SECONDS)
+    }
+
+    fn write_subresource(
+        &self,
+        name: &str,
+        body: &Value,
+        object: &mut Value,
+        cx: &WriteContext<'_>,
+    ) -> Result<(), Status> {
+        match name {
+            "binding" => subresource::bind(body, object, cx.now),
+            _ => Err(Status::method_not_allowed()),
+        }
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        columns::columns()
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Cell> {
+        columns::cells(object, now)
+    }
+}
+
+fn scheduling_gated() -> Value {
+    json!({"type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+        "message": "Scheduling is blocked due to non-empty scheduling gates"})
+}

@@ -1,0 +1,94 @@
+//! What a Deployment is on the write path and in tables.
+
+use sampan_core::Timestamp;
+use sampan_core::object::ResourceType;
+use sampan_core::object::selector::Selector;
+use sampan_core::resource::fill::{fill, object_at, present, set};
+use sampan_core::resource::pod::default::pod_template;
+use sampan_core::resource::read::{integer, text};
+use sampan_core::resource::table::{age, containers_and_images};
+use sampan_core::resource::{
+    Cell, Column, ResourceDefinition, ScalePaths, ServedVersion, Strategy, WriteContext,
+};
+use serde_json::{Value, json};
+
+/// The resource type.
+pub const DEPLOYMENTS: ResourceType = ResourceType::new("apps", "deployments");
+
+/// A rollout that makes no progress for this long is reported, in seconds.
+const PROGRESS_DEADLINE_SECONDS: i64 = 600;
+/// How many old ReplicaSets are kept to roll back to.
+const REVISION_HISTORY_LIMIT: i64 = 10;
+/// How much of a rolling Deployment may be missing, and how much there may be too much.
+const ROLLING_SHARE: &str = "25%";
+
+struct DeploymentStrategy;
+
+/// What a Deployment is.
+pub fn definition() -> ResourceDefinition {
+    let version = ServedVersion::stored("apps", "v1", "io.k8s.api.apps.v1.Deployment");
+    ResourceDefinition {
+        short_names: &["deploy"],
+        categories: &["all"],
+        has_status: true,
+        scale: Some(ScalePaths {
+            spec_replicas: "/spec/replicas",
+            status_replicas: "/status/replicas",
+            selector: "/spec/selector",
+        }),
+        has_generation: true,
+        ..ResourceDefinition::plain(DEPLOYMENTS, "Deployment", "deployment", version, DeploymentStrategy)
+    }
+}
+
+impl Strategy for DeploymentStrategy {
+    fn default(&self, object: &mut Value) {
+        let Some(spec) = object_at(object, "spec") else { return };
+        fill(spec, "replicas", 1);
+        fill(spec, "revisionHistoryLimit", REVISION_HISTORY_LIMIT);
+        fill(spec, "progressDeadlineSeconds", PROGRESS_DEADLINE_SECONDS);
+        if let Some(template) = present(spec, "template") {
+            pod_template(template);
+        }
+        if let Some(strategy) = object_at(spec, "strategy") {
+            fill(strategy, "type", "RollingUpdate");
+            if text(strategy, "/type") == "RollingUpdate"
+                && let Some(rolling) = object_at(strategy, "rollingUpdate")
+            {
+                fill(rolling, "maxUnavailable", ROLLING_SHARE);
+                fill(rolling, "maxSurge", ROLLING_SHARE);
+            }
+        }
+    }
+
+    fn prepare_create(&self, object: &mut Value, _cx: &WriteContext<'_>) {
+        set(object, "status", json!({}));
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        vec![
+            Column::text("Ready", "Pods that are ready, of those desired."),
+            Column::text("Up-to-date", "Pods of the current template."),
+            Column::text("Available", "Pods that have been ready for long enough."),
+            Column::age(),
+            Column::text("Containers", "The names of the template's containers.").wide(),
+            Column::text("Images", "The images of the template's containers.").wide(),
+            Column::text("Selector", "Which pods belong to it.").wide(),
+        ]
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Cell> {
+        let count = |field: &str| integer(object, &format!("/status/{field}"));
+        let [containers, images] = containers_and_images(object, "/spec/template/spec/containers");
+        let selector = object.pointer("/spec/selector").and_then(|it| Selector::from_value(it).ok());
+        vec![
+            format!("{}/{}", count("readyReplicas"), integer(object, "/spec/replicas")).into(),
+            count("updatedReplicas").to_string().into(),
+            count("availableReplicas").to_string().into(),
+            age(object, now),
+            containers,
+            images,
+            selector.map(|it| it.to_string()).unwrap_or_default().into(),
+        ]
+    }
+}

@@ -1,0 +1,79 @@
+//! What a ReplicaSet is on the write path and in tables.
+
+use sampan_core::Timestamp;
+use sampan_core::object::ResourceType;
+use sampan_core::object::selector::Selector;
+use sampan_core::resource::fill::{fill, object_at, present, set};
+use sampan_core::resource::pod::default::pod_template;
+use sampan_core::resource::read::integer;
+use sampan_core::resource::table::{age, containers_and_images};
+use sampan_core::resource::{
+    Cell, Column, FieldGetter, ResourceDefinition, ScalePaths, ServedVersion, Strategy, WriteContext,
+};
+use serde_json::{Value, json};
+
+/// The resource type.
+pub const REPLICA_SETS: ResourceType = ResourceType::new("apps", "replicasets");
+
+const SELECTABLE: &[(&str, FieldGetter)] =
+    &[("status.replicas", |set| integer(set, "/status/replicas").to_string())];
+
+struct ReplicaSetStrategy;
+
+/// What a ReplicaSet is.
+pub fn definition() -> ResourceDefinition {
+    let version = ServedVersion::stored("apps", "v1", "io.k8s.api.apps.v1.ReplicaSet");
+    ResourceDefinition {
+        short_names: &["rs"],
+        categories: &["all"],
+        has_status: true,
+        scale: Some(ScalePaths {
+            spec_replicas: "/spec/replicas",
+            status_replicas: "/status/replicas",
+            selector: "/spec/selector",
+        }),
+        selectable: SELECTABLE,
+        has_generation: true,
+        ..ResourceDefinition::plain(REPLICA_SETS, "ReplicaSet", "replicaset", version, ReplicaSetStrategy)
+    }
+}
+
+impl Strategy for ReplicaSetStrategy {
+    fn default(&self, object: &mut Value) {
+        let Some(spec) = object_at(object, "spec") else { return };
+        fill(spec, "replicas", 1);
+        if let Some(template) = present(spec, "template") {
+            pod_template(template);
+        }
+    }
+
+    fn prepare_create(&self, object: &mut Value, _cx: &WriteContext<'_>) {
+        set(object, "status", json!({"replicas": 0}));
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        vec![
+            Column::integer("Desired", "Pods that are wanted."),
+            Column::integer("Current", "Pods that there are."),
+            Column::integer("Ready", "Pods that are ready."),
+            Column::age(),
+            Column::text("Containers", "The names of the template's containers.").wide(),
+            Column::text("Images", "The images of the template's containers.").wide(),
+            Column::text("Selector", "Which pods belong to it.").wide(),
+        ]
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Cell> {
+        let [containers, images] = containers_and_images(object, "/spec/template/spec/containers");
+        let selector = object.pointer("/spec/selector").and_then(|it| Selector::from_value(it).ok());
+        vec![
+            integer(object, "/spec/replicas").into(),
+            integer(object, "/status/replicas").into(),
+            integer(object, "/status/readyReplicas").into(),
+            age(object, now),
+            containers,
+            images,
+            selector.map(|it| it.to_string()).unwrap_or_default().into(),
+        ]
+    }
+}

@@ -17,7 +17,13 @@ pub(super) fn definition() -> ResourceDefinition {
     let version = ServedVersion::stored("", "v1", "io.k8s.api.core.v1.ServiceAccount");
     ResourceDefinition {
         short_names: &["sa"],
-        ..ResourceDefinition::plain(SERVICE_ACCOUNTS, "ServiceAccount", "serviceaccount", version, ServiceAccountStrategy)
+        ..ResourceDefinition::plain(
+            SERVICE_ACCOUNTS,
+            "ServiceAccount",
+            "serviceaccount",
+            version,
+            ServiceAccountStrategy,
+        )
     }
 }
 

@@ -1,3 +1,4 @@
 //! The deployment operator.
 
 mod plan;
+pub mod resource;

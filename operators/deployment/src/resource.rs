@@ -7,9 +7,7 @@ use sampan_core::resource::fill::{fill, object_at, present, set};
 use sampan_core::resource::pod::default::pod_template;
 use sampan_core::resource::read::{integer, text};
 use sampan_core::resource::table::{age, containers_and_images};
-use sampan_core::resource::{
-    Cell, Column, ResourceDefinition, ScalePaths, ServedVersion, Strategy, WriteContext,
-};
+use sampan_core::resource::{Cell, Column, ResourceDefinition, ScalePaths, ServedVersion, Strategy, WriteContext};
 use serde_json::{Value, json};
 
 /// The resource type.
@@ -80,7 +78,7 @@ impl Strategy for DeploymentStrategy {
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Cell> {
         let count = |field: &str| integer(object, &format!("/status/{field}"));
         let [containers, images] = containers_and_images(object, "/spec/template/spec/containers");
-        let selector = object.pointer("/spec/selector").and_then(|it| Selector::from_value(it).ok());
+        let selector = object.pointer("/spec/selector").and_then(Selector::from_value);
         vec![
             format!("{}/{}", count("readyReplicas"), integer(object, "/spec/replicas")).into(),
             count("updatedReplicas").to_string().into(),

@@ -1,1 +1,3 @@
 //! The replicaset operator.
+
+pub mod resource;

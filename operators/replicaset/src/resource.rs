@@ -15,8 +15,7 @@ use serde_json::{Value, json};
 /// The resource type.
 pub const REPLICA_SETS: ResourceType = ResourceType::new("apps", "replicasets");
 
-const SELECTABLE: &[(&str, FieldGetter)] =
-    &[("status.replicas", |set| integer(set, "/status/replicas").to_string())];
+const SELECTABLE: &[(&str, FieldGetter)] = &[("status.replicas", |set| integer(set, "/status/replicas").to_string())];
 
 struct ReplicaSetStrategy;
 
@@ -65,7 +64,7 @@ impl Strategy for ReplicaSetStrategy {
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Cell> {
         let [containers, images] = containers_and_images(object, "/spec/template/spec/containers");
-        let selector = object.pointer("/spec/selector").and_then(|it| Selector::from_value(it).ok());
+        let selector = object.pointer("/spec/selector").and_then(Selector::from_value);
         vec![
             integer(object, "/spec/replicas").into(),
             integer(object, "/status/replicas").into(),

@@ -83,7 +83,8 @@ mod tests {
             "status": {"conditions": [{"type": "Ready", "status": "True"}],
                 "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}], "nodeInfo": {"kubeletVersion": "v1.35.0"}}});
         let shown = cells(&node, Timestamp::UNIX_EPOCH);
-        let expected = ["Ready,SchedulingDisabled", "control-plane,worker", "<unknown>", "v1.35.0", "10.0.0.1", "<none>"];
+        let expected =
+            ["Ready,SchedulingDisabled", "control-plane,worker", "<unknown>", "v1.35.0", "10.0.0.1", "<none>"];
         assert_eq!(shown[..6], expected.map(Value::from));
         assert_eq!(shown.len(), columns().len());
         assert_eq!(status(&json!({})), "Unknown");

@@ -176,7 +176,8 @@ fn readiness_gates(pod: &Value) -> Cell {
     let gates = items(pod, "/spec/readinessGates");
     match gates.len() {
         0 => NONE.into(),
-        all => format!("{}/{all}", gates.filter(|gate| is_condition_true(pod, text(gate, "/conditionType"))).count()).into(),
+        all => format!("{}/{all}", gates.filter(|gate| is_condition_true(pod, text(gate, "/conditionType"))).count())
+            .into(),
     }
 }
 
@@ -228,7 +229,10 @@ mod tests {
         let both = json!([ended(json!({"exitCode": 0, "reason": "Completed"})), running]);
         check(pod(json!({"phase": "Running", "containerStatuses": both})), ["1/2", "NotReady", "0"]);
         let ready = json!([{"type": "Ready", "status": "True"}]);
-        check(pod(json!({"phase": "Running", "containerStatuses": both, "conditions": ready})), ["1/2", "Running", "0"]);
+        check(
+            pod(json!({"phase": "Running", "containerStatuses": both, "conditions": ready})),
+            ["1/2", "Running", "0"],
+        );
     }
 
     #[test]
@@ -252,7 +256,8 @@ mod tests {
         };
         let waiting = json!({"name": "i", "restartCount": 0, "state": {"waiting": {"reason": "PodInitializing"}}});
         let done = json!({"name": "i", "restartCount": 0, "state": {"terminated": {"exitCode": 0}}});
-        let failed = json!({"name": "i", "restartCount": 2, "state": {"terminated": {"exitCode": 1, "reason": "Error"}}});
+        let failed =
+            json!({"name": "i", "restartCount": 2, "state": {"terminated": {"exitCode": 1, "reason": "Error"}}});
         let sidecar = json!({"name": "s", "restartCount": 1, "ready": true, "started": true, "state": {"running": {}}});
         check(with(json!([waiting])), ["0/3", "Init:0/2", "0"]);
         check(with(json!([done, waiting])), ["0/3", "Init:1/2", "0"]);

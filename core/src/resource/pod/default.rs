@@ -128,7 +128,8 @@ fn field_reference(holder: &mut Value) {
 }
 
 fn volume(volume: &mut Value) {
-    let has_source = volume.as_object().into_iter().flatten().any(|(name, source)| name != "name" && source.is_object());
+    let has_source =
+        volume.as_object().into_iter().flatten().any(|(name, source)| name != "name" && source.is_object());
     if !has_source {
         set(volume, "emptyDir", json!({}));
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::fill::{fill, object_at, set};
-use super::read::{integer, is_true, items, size, text};
+use super::read::{is_true, size, text};
 use super::{Cell, Column, FieldGetter, ResourceDefinition, ServedVersion, Strategy, WriteContext};
 use crate::object::{Object, ResourceType};
 use crate::status::Status;

@@ -1,7 +1,8 @@
 //! The names things go by.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -63,20 +64,21 @@ impl ResourceType {
     /// A resource type learnt at run time. Each distinct name is kept for the life of the process: the number of
     /// resource types is bounded by the registry.
     pub fn intern(group: &str, plural: &str) -> Self {
-        use std::collections::BTreeSet;
-        use std::sync::{Mutex, PoisonError};
-        static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut keep = |name: &str| match names.get(name) {
-            Some(known) => *known,
-            None => {
-                let kept: &'static str = Box::leak(name.into());
-                names.insert(kept);
-                kept
-            }
-        };
-        Self { group: keep(group), plural: keep(plural) }
+        Self { group: intern(group), plural: intern(plural) }
     }
+}
+
+/// Keeps one copy of a name for the life of the process. Only for names whose number is bounded: those of resource types
+/// and of selectable fields.
+pub(crate) fn intern(name: &str) -> &'static str {
+    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = names.get(name) {
+        return known;
+    }
+    let kept: &'static str = Box::leak(name.into());
+    names.insert(kept);
+    kept
 }
 
 impl fmt::Display for ResourceType {

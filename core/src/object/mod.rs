@@ -9,10 +9,13 @@ pub mod patch;
 mod quantity;
 pub mod selector;
 mod stored;
+mod typed;
 
 pub use field::{FieldError, FieldErrorKind, FieldErrors, FieldPath};
 pub use key::{Name, ObjectKey, ResourceType, Revision, Uid};
 pub use label_selector::UnknownOperator;
 pub use metadata::{Metadata, OwnerReference};
 pub use quantity::{Quantity, QuantityError};
+pub(crate) use key::intern;
+pub(crate) use stored::StoredObject;
 pub use stored::{DecodeError, Draft, DraftError, Object};

@@ -1,13 +1,13 @@
 //! An object as the store holds it: encoded once, decoded at most once per revision.
 
-use std::any::Any;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::typed::Typed;
 use super::{Metadata, ObjectKey, Revision};
 
 /// An object that is encoded but for the revision it will become.
@@ -69,6 +69,11 @@ impl Draft {
         &self.metadata
     }
 
+    /// The values of the selectable fields.
+    pub fn fields(&self) -> &[(&'static str, String)] {
+        &self.fields
+    }
+
     /// The object, at the revision it became.
     pub fn at(self, revision: Revision) -> Object {
         let text = revision.to_string();
@@ -77,12 +82,13 @@ impl Draft {
         bytes.extend_from_slice(text.as_bytes());
         bytes.extend_from_slice(&self.tail);
         Object {
-            key: self.key,
+            key: Arc::new(self.key),
             metadata: self.metadata,
             revision,
+            revision_start: self.head.len(),
             fields: self.fields,
             bytes: bytes.into(),
-            typed: Mutex::new(None),
+            typed: Typed::default(),
         }
     }
 }
@@ -120,12 +126,22 @@ fn encode(out: &mut Vec<u8>, value: &impl serde::Serialize) {
 
 /// An object at one revision: immutable, shared by GET, LIST, WATCH, operators and the log.
 pub struct Object {
-    key: ObjectKey,
+    key: Arc<ObjectKey>,
     metadata: Metadata,
     revision: Revision,
+    revision_start: usize,
     fields: Vec<(&'static str, String)>,
     bytes: Bytes,
-    typed: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+    typed: Typed,
+}
+
+/// An object as a disk keeps it, beside its key: everything that is not read again from its JSON.
+pub(crate) struct StoredObject {
+    pub(crate) revision: Revision,
+    /// Where the revision's digits begin in `bytes`.
+    pub(crate) revision_start: usize,
+    pub(crate) fields: Vec<(&'static str, String)>,
+    pub(crate) bytes: Bytes,
 }
 
 /// Why an object cannot be read as a type.
@@ -142,6 +158,59 @@ pub struct DecodeError {
 }
 
 impl Object {
+    /// Reads an object back as it was stored.
+    pub(crate) fn restore(key: Arc<ObjectKey>, stored: StoredObject) -> Result<Self, DecodeError> {
+        #[derive(Deserialize)]
+        struct Envelope {
+            metadata: Metadata,
+        }
+        let StoredObject { revision, revision_start, fields, bytes } = stored;
+        match serde_json::from_slice::<Envelope>(&bytes) {
+            Ok(Envelope { metadata }) => {
+                Ok(Self { key, metadata, revision, revision_start, fields, bytes, typed: Typed::default() })
+            }
+            Err(source) => Err(DecodeError { key: (*key).clone(), revision, source }),
+        }
+    }
+
+    /// An object of which only key, metadata and selectable fields are known; its JSON is `{}`.
+    pub(crate) fn outline(
+        key: Arc<ObjectKey>,
+        metadata: Metadata,
+        revision: Revision,
+        fields: Vec<(&'static str, String)>,
+    ) -> Self {
+        let bytes = Bytes::from_static(b"{}");
+        Self { key, metadata, revision, revision_start: 0, fields, bytes, typed: Typed::default() }
+    }
+
+    /// The same object as if its last change had been at `revision`: how a removal shows it.
+    pub(crate) fn restamped(&self, revision: Revision) -> Self {
+        let old = self.revision.to_string().len();
+        let head = self.bytes.get(..self.revision_start).unwrap_or_default();
+        let tail = self.bytes.get(self.revision_start + old..).unwrap_or_default();
+        let digits = revision.to_string();
+        Self {
+            key: self.key.clone(),
+            metadata: self.metadata.clone(),
+            revision,
+            revision_start: self.revision_start,
+            fields: self.fields.clone(),
+            bytes: [head, digits.as_bytes(), tail].concat().into(),
+            typed: Typed::default(),
+        }
+    }
+
+    /// Where the revision's digits begin in the JSON.
+    pub(crate) fn revision_start(&self) -> usize {
+        self.revision_start
+    }
+
+    /// The object's key, shared.
+    pub(crate) fn shared_key(&self) -> &Arc<ObjectKey> {
+        &self.key
+    }
+
     /// The object's key.
     pub fn key(&self) -> &ObjectKey {
         &self.key
@@ -186,23 +255,17 @@ impl Object {
     /// # Errors
     /// When the stored object is no `T`.
     pub fn decode<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, DecodeError> {
-        let mut typed = self.typed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = typed.clone().and_then(|any| any.downcast::<T>().ok()) {
-            return Ok(known);
-        }
-        let fresh: T = serde_json::from_slice(&self.bytes).map_err(|source| DecodeError {
-            key: self.key.clone(),
+        let decode = || serde_json::from_slice(&self.bytes);
+        self.typed.get_or_decode(self.bytes.len(), decode).map_err(|source| DecodeError {
+            key: (*self.key).clone(),
             revision: self.revision,
             source,
-        })?;
-        let fresh = Arc::new(fresh);
-        *typed = Some(fresh.clone());
-        Ok(fresh)
+        })
     }
 
     /// Drops the decoded value, to bound memory.
     pub fn forget_typed(&self) {
-        *self.typed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.typed.forget();
     }
 }
 
@@ -232,6 +295,15 @@ mod tests {
         assert_eq!(object.value()["metadata"]["resourceVersion"], "1234");
         assert_eq!(object.value()["data"]["k"], "resourceVersion");
         assert_eq!(object.metadata().uid.as_str(), "u");
+    }
+
+    #[test]
+    fn a_removed_object_shows_the_revision_of_its_removal() {
+        let object = draft().at(Revision(9)).restamped(Revision(1000));
+        assert_eq!(object.revision(), Revision(1000));
+        assert_eq!(object.value()["metadata"]["resourceVersion"], "1000");
+        assert_eq!(object.value()["data"]["k"], "resourceVersion");
+        assert_eq!(object.restamped(Revision(9)).bytes(), draft().at(Revision(9)).bytes());
     }
 
     #[test]

@@ -1,11 +1,45 @@
 //! The store: an embedded state machine. One sequencer owns all writes; everybody reads snapshots.
+//!
+//! * [`Sequencer`] puts [`Write`]s in order, checks them, and makes them durable in groups. It is a plain struct.
+//! * [`Store`] is the thin shell around it: one thread, and a handle for everybody.
+//! * [`Reader`] is everything that can be read: [`Snapshot`]s, [`Watch`]es, decisions.
+//! * [`backend`] is where the history is made durable.
 
+pub mod backend;
+mod check;
+mod codec;
+mod decisions;
+mod expiry;
+mod feed;
+#[cfg(test)]
+mod fixture;
+mod group;
+mod index;
+mod log_window;
+mod reader;
+mod recovery;
+mod reservation;
+mod sequencer;
 mod snapshot;
+mod thread;
+mod touched;
 mod watch;
 mod write;
 
-pub use snapshot::{IndexKey, Snapshot};
-pub use watch::{Change as WatchChange, Compacted, Event, WatchScope};
+pub use backend::{Backend, BackendError, Crash, MemoryBackend, MemoryDisk};
+pub use codec::Damage;
+pub use decisions::{DECISIONS_MAX, DECISIONS_PER_OBJECT};
+pub use expiry::TimesToLive;
+pub use feed::Callback;
+pub use index::IndexKey;
+pub use log_window::{LOG_CHANGES_MAX, LOG_KEPT};
+pub use reader::{Metrics, Reader};
+pub use recovery::OpenError;
+pub use reservation::{RESERVATION_MAX, ReservationId};
+pub use sequencer::{Answer, Sequencer, Settings, Ticket};
+pub use snapshot::{Origins, Snapshot};
+pub use thread::{Clock, Store};
+pub use watch::{Batch, Change as WatchChange, Compacted, Event, Watch, WatchError, WatchScope};
 pub use write::{
     CHANGES_MAX, Change, Commit, CommitCondition, Guard, Origin, Precondition, Put, ReadKey, Refusal, Write,
 };

@@ -1,77 +1,159 @@
 //! The whole cluster at one revision.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::object::{Name, Object, ObjectKey, ResourceType, Revision, Uid};
+use imbl::OrdMap;
 
-/// What objects are indexed by.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum IndexKey {
-    /// Objects that name this uid among their owners, of every resource type.
-    Owner(Uid),
-    /// Objects of a resource type in a namespace that carry a label with this value.
-    Label {
-        /// The resource type.
-        resource: ResourceType,
-        /// The namespace.
-        namespace: Option<Name>,
-        /// The label's name.
-        label: Name,
-        /// Its value.
-        value: Name,
-    },
-    /// Objects of a resource type with this value in a selectable field, such as `spec.nodeName`.
-    Field {
-        /// The resource type.
-        resource: ResourceType,
-        /// The field's path.
-        field: &'static str,
-        /// Its value.
-        value: Name,
-    },
-}
+use super::index::Index;
+use super::{IndexKey, Origin};
+use crate::object::{Draft, Object, ObjectKey, ResourceType, Revision};
 
 /// The cluster at one revision: consistent across all kinds, never blocking, never touching the disk.
 ///
-/// Cloning is a few reference counts. Everything read through one snapshot was true at the same moment.
+/// Cloning is one reference count. Everything read through one snapshot was true at the same moment.
+#[derive(Clone, Default)]
+pub struct Snapshot(Arc<Head>);
+
+/// Where an object comes from: kept with it, so that it can be told when the log no longer can.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origins {
+    /// Who created it.
+    pub created: Arc<Origin>,
+    /// Who changed it last.
+    pub changed: Arc<Origin>,
+}
+
+/// The state that snapshots are taken of. Its maps share structure, so that a copy is flat in the number of objects.
+#[derive(Clone, Default)]
+pub(super) struct Head {
+    pub(super) revision: Revision,
+    resources: BTreeMap<ResourceType, Objects>,
+    index: Index,
+}
+
+type Objects = OrdMap<Arc<ObjectKey>, Entry>;
+
 #[derive(Clone)]
-pub struct Snapshot {
-    revision: Revision,
+struct Entry {
+    object: Arc<Object>,
+    origins: Arc<Origins>,
+}
+
+impl Head {
+    pub(super) fn get(&self, key: &ObjectKey) -> Option<&Arc<Object>> {
+        Some(&self.entry(key)?.object)
+    }
+
+    pub(super) fn origins(&self, key: &ObjectKey) -> Option<&Arc<Origins>> {
+        Some(&self.entry(key)?.origins)
+    }
+
+    fn entry(&self, key: &ObjectKey) -> Option<&Entry> {
+        self.resources.get(&key.resource)?.get(key)
+    }
+
+    /// Adds or replaces an object, and returns the one replaced.
+    pub(super) fn insert(&mut self, object: Arc<Object>, origins: Arc<Origins>) -> Option<Arc<Object>> {
+        let objects = self.resources.entry(object.key().resource).or_default();
+        let entry = Entry { object: object.clone(), origins };
+        let old = objects.insert(object.shared_key().clone(), entry).map(|entry| entry.object);
+        self.index.replace(old.as_deref(), Some(&object));
+        old
+    }
+
+    /// Removes an object, and returns it.
+    pub(super) fn remove(&mut self, key: &ObjectKey) -> Option<Arc<Object>> {
+        let objects = self.resources.get_mut(&key.resource)?;
+        let old = objects.remove(key)?.object;
+        if objects.is_empty() {
+            self.resources.remove(&key.resource);
+        }
+        self.index.replace(Some(&old), None);
+        Some(old)
+    }
+
+    /// A snapshot of the state as it is now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot(Arc::new(self.clone()))
+    }
 }
 
 impl Snapshot {
+    /// A cluster of these objects, the first at revision 1: for tests and for dry runs.
+    pub fn of(drafts: impl IntoIterator<Item = Draft>) -> Self {
+        let mut head = Head::default();
+        let origin = Arc::new(Origin::System { purpose: "a snapshot of given objects".to_owned() });
+        let origins = Arc::new(Origins { created: origin.clone(), changed: origin });
+        for draft in drafts {
+            head.revision = head.revision.next();
+            head.insert(Arc::new(draft.at(head.revision)), origins.clone());
+        }
+        Self(Arc::new(head))
+    }
+
+    pub(super) fn head(&self) -> &Head {
+        &self.0
+    }
+
     /// The revision of the last change it holds.
     pub fn revision(&self) -> Revision {
-        self.revision
+        self.0.revision
     }
 
     /// The object of that key.
-    pub fn get(&self, _key: &ObjectKey) -> Option<&Arc<Object>> {
-        unimplemented!()
+    pub fn get(&self, key: &ObjectKey) -> Option<&Arc<Object>> {
+        self.0.get(key)
+    }
+
+    /// Who created the object of that key, and who changed it last.
+    pub fn origins(&self, key: &ObjectKey) -> Option<&Origins> {
+        self.0.origins(key).map(|origins| &**origins)
     }
 
     /// The objects of a resource type, in one namespace or all, in order of namespace and name, starting after `after`.
     pub fn list(
         &self,
-        _resource: ResourceType,
-        _namespace: Option<&str>,
-        _after: Option<&ObjectKey>,
-    ) -> impl Iterator<Item = &Arc<Object>> {
-        std::iter::empty()
+        resource: ResourceType,
+        namespace: Option<&str>,
+        after: Option<&ObjectKey>,
+    ) -> impl Iterator<Item = &Arc<Object>> + use<'_> {
+        let namespace: Option<Arc<str>> = namespace.map(Into::into);
+        let first = ObjectKey { resource, namespace: namespace.clone(), name: "".into() };
+        let start = match after {
+            Some(after) if *after > first => Bound::Excluded(after.clone()),
+            _ => Bound::Included(first),
+        };
+        let objects = self.0.resources.get(&resource);
+        let found = objects.into_iter().flat_map(move |objects| objects.range((start.clone(), Bound::Unbounded)));
+        found.map(|(_, entry)| &entry.object).take_while(move |object| match &namespace {
+            Some(namespace) => object.key().namespace.as_ref() == Some(namespace),
+            None => true,
+        })
     }
 
     /// How many objects of the resource type there are.
-    pub fn count(&self, _resource: ResourceType) -> usize {
-        unimplemented!()
+    pub fn count(&self, resource: ResourceType) -> usize {
+        self.0.resources.get(&resource).map_or(0, OrdMap::len)
     }
 
     /// The resource types that have objects.
-    pub fn resources(&self) -> impl Iterator<Item = ResourceType> {
-        std::iter::empty()
+    pub fn resources(&self) -> impl Iterator<Item = ResourceType> + use<'_> {
+        self.0.resources.keys().copied()
     }
 
     /// The objects under an index key, in key order.
-    pub fn index(&self, _index: &IndexKey) -> impl Iterator<Item = &Arc<Object>> {
-        std::iter::empty()
+    pub fn index(&self, index: &IndexKey) -> impl Iterator<Item = &Arc<Object>> + use<'_> {
+        self.0.index.find(index)
     }
 }
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Snapshot@{}", self.revision())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! The thin shell around the sequencer: the one thread that writes, and the handle everybody else has.
+
+use std::ops::Deref;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use jiff::Timestamp;
+
+use super::backend::Backend;
+use super::reservation::ReservationId;
+use super::{Commit, OpenError, ReadKey, Reader, Refusal, Sequencer, Settings, Ticket, Write};
+
+/// How long nothing must come before the store counts as idle and notes that everything was acknowledged.
+const SETTLE_AFTER: Duration = Duration::from_millis(5);
+
+/// The most requests taken over at once; what is queued beyond joins the next group.
+const TAKEN_MAX: usize = 4096;
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Called with the answer, on the thread that writes: it must return at once.
+type Reply = Box<dyn FnOnce(Result<Commit, Refusal>) + Send>;
+
+enum Request {
+    Commit(Write, Option<ReservationId>, Reply),
+    Reserve(Vec<ReadKey>, Sender<Option<ReservationId>>),
+    Release(ReservationId),
+    Close,
+}
+
+/// A store that is open. Clones are handles of the same one. It reads as a [`Reader`] does.
+///
+/// # Guarantees
+/// What [`commit`](Self::commit) answers with success survives a crash and is in every snapshot taken after.
+#[derive(Clone)]
+pub struct Store {
+    reader: Reader,
+    requests: Sender<Request>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Store {
+    /// Opens a store, and starts the thread that writes to it.
+    ///
+    /// # Errors
+    /// When the store cannot be read or is not whole.
+    ///
+    /// # Panics
+    /// When the system gives no thread.
+    pub fn open<B: Backend>(backend: B, settings: Settings, clock: Clock) -> Result<Self, OpenError> {
+        let sequencer = Sequencer::open(backend, settings)?;
+        let reader = sequencer.reader();
+        let (requests, queue) = channel();
+        let shell = Shell { sequencer, queue, clock, replies: Vec::new(), is_closing: false };
+        let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || shell.run());
+        let thread = thread.expect("a process that starts can start a thread");
+        Ok(Self { reader, requests, thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    /// What can be read, without the right to write.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Commits a request. The future may be awaited on any runtime, or dropped: the request is on its way.
+    ///
+    /// # Errors
+    /// When the request is refused.
+    pub fn commit(&self, write: Write) -> impl Future<Output = Result<Commit, Refusal>> + Send + use<> {
+        let (reply, answer) = oneshot::channel();
+        self.commit_then(write, None, Box::new(move |result| drop(reply.send(result))));
+        async move { answer.await.unwrap_or_else(|_| Err(closed())) }
+    }
+
+    /// Commits a request, and waits for the answer. Not for async code.
+    ///
+    /// # Errors
+    /// When the request is refused.
+    pub fn commit_blocking(&self, write: Write) -> Result<Commit, Refusal> {
+        self.wait_for(write, None)
+    }
+
+    /// Commits the request a reservation was made for, and waits for the answer.
+    ///
+    /// # Errors
+    /// When the request is refused.
+    pub fn commit_reserved(&self, write: Write, reservation: ReservationId) -> Result<Commit, Refusal> {
+        self.wait_for(write, Some(reservation))
+    }
+
+    /// Commits a request, and calls `reply` with the answer on the thread that writes: it must return at once.
+    pub fn commit_with(&self, write: Write, reply: impl FnOnce(Result<Commit, Refusal>) + Send + 'static) {
+        self.commit_then(write, None, Box::new(reply));
+    }
+
+    /// Lets requests of others that touch these reads wait for at most [`RESERVATION_MAX`](super::RESERVATION_MAX).
+    /// `None` where another holds one of them.
+    pub fn reserve(&self, reads: Vec<ReadKey>) -> Option<ReservationId> {
+        let (reply, answer) = channel();
+        self.requests.send(Request::Reserve(reads, reply)).ok()?;
+        answer.recv().ok().flatten()
+    }
+
+    /// Ends a reservation that is not needed after all.
+    pub fn release(&self, reservation: ReservationId) {
+        // A store that is closed holds nothing.
+        let _ = self.requests.send(Request::Release(reservation));
+    }
+
+    /// Commits what is queued, closes the store and waits until its files are closed too. Later requests are refused.
+    pub fn close(&self) {
+        let _ = self.requests.send(Request::Close);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that writes to the store has panicked");
+        }
+    }
+
+    fn wait_for(&self, write: Write, reservation: Option<ReservationId>) -> Result<Commit, Refusal> {
+        let (reply, answer) = channel();
+        self.commit_then(write, reservation, Box::new(move |result| drop(reply.send(result))));
+        answer.recv().unwrap_or_else(|_| Err(closed()))
+    }
+
+    fn commit_then(&self, write: Write, reservation: Option<ReservationId>, reply: Reply) {
+        if let Err(returned) = self.requests.send(Request::Commit(write, reservation, reply))
+            && let Request::Commit(_, _, reply) = returned.0
+        {
+            reply(Err(closed()));
+        }
+    }
+}
+
+impl Deref for Store {
+    type Target = Reader;
+
+    fn deref(&self) -> &Reader {
+        &self.reader
+    }
+}
+
+fn closed() -> Refusal {
+    Refusal::Unavailable("it is closed".to_owned())
+}
+
+/// What the thread owns.
+struct Shell<B: Backend> {
+    sequencer: Sequencer<B>,
+    queue: Receiver<Request>,
+    clock: Clock,
+    /// By ticket; slots are taken when answered and the list is emptied when all are.
+    replies: Vec<Option<Reply>>,
+    is_closing: bool,
+}
+
+impl<B: Backend> Shell<B> {
+    fn run(mut self) {
+        while !self.is_closing {
+            self.take_queued();
+            self.commit();
+        }
+        self.commit();
+        self.sequencer.settle();
+    }
+
+    /// Waits for something to do, then takes over what is queued: that is the group.
+    fn take_queued(&mut self) {
+        match self.wait() {
+            Ok(request) => self.take(request),
+            Err(RecvTimeoutError::Timeout) if !self.sequencer.is_settled() => self.sequencer.settle(),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => self.is_closing = true,
+        }
+        for _ in 1..TAKEN_MAX {
+            let Ok(request) = self.queue.try_recv() else { break };
+            self.take(request);
+        }
+    }
+
+    fn wait(&self) -> Result<Request, RecvTimeoutError> {
+        let now = (self.clock)();
+        if self.sequencer.is_due(now) {
+            return Err(RecvTimeoutError::Timeout);
+        }
+        let until_deadline = self.sequencer.next_deadline().map(|due| due.duration_since(now).unsigned_abs());
+        let until_settled = (!self.sequencer.is_settled()).then_some(SETTLE_AFTER);
+        match until_deadline.into_iter().chain(until_settled).min() {
+            Some(timeout) => self.queue.recv_timeout(timeout),
+            None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    fn take(&mut self, request: Request) {
+        match request {
+            Request::Commit(write, reservation, reply) => {
+                let ticket = Ticket(self.replies.len() as u64);
+                self.replies.push(Some(reply));
+                match reservation {
+                    Some(reservation) => self.sequencer.submit_reserved(write, ticket, reservation),
+                    None => self.sequencer.submit(write, ticket),
+                }
+            }
+            Request::Reserve(reads, reply) => {
+                // Nobody waits for it any more: it ends by itself.
+                let _ = reply.send(self.sequencer.reserve(&reads, (self.clock)()));
+            }
+            Request::Release(reservation) => self.sequencer.release(reservation),
+            Request::Close => self.is_closing = true,
+        }
+    }
+
+    fn commit(&mut self) {
+        let now = (self.clock)();
+        if !self.sequencer.is_due(now) {
+            return;
+        }
+        for (ticket, answer) in self.sequencer.commit_group(now) {
+            let reply = self.replies.get_mut(ticket.0 as usize).and_then(Option::take);
+            if let Some(reply) = reply {
+                reply(answer);
+            }
+        }
+        if self.replies.iter().all(Option::is_none) {
+            self.replies.clear();
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! When what can be read was last changed: what guards are checked against.
+
+use std::collections::HashMap;
+
+use super::index::{self, digest};
+use super::{Guard, ReadKey};
+use crate::object::{Name, Object, ObjectKey, ResourceType, Revision};
+
+/// How many reads one generation remembers: about 2 MB. A guard older than both generations is refused, which costs
+/// its step one more round; at full write load they reach back some seconds.
+const GENERATION_MAX: usize = 1 << 16;
+
+/// The last revision that touched each read, by digest. Two reads that share a digest cost a needless refusal, never a
+/// missed one.
+pub(super) struct Touched {
+    recent: HashMap<u64, Revision>,
+    older: HashMap<u64, Revision>,
+    /// The last revision the recent generation does not hold.
+    recent_from: Revision,
+    /// Every change after this one is remembered.
+    floor: Revision,
+    generation_max: usize,
+}
+
+impl Touched {
+    /// A table that knows nothing of the history up to `floor`.
+    pub(super) fn new(floor: Revision) -> Self {
+        Self {
+            recent: HashMap::new(),
+            older: HashMap::new(),
+            recent_from: floor,
+            floor,
+            generation_max: GENERATION_MAX,
+        }
+    }
+
+    /// Notes that a change at `revision` touched these reads.
+    pub(super) fn mark(&mut self, revision: Revision, touched: &[u64]) {
+        if self.recent.len() + touched.len() > self.generation_max {
+            self.older = std::mem::take(&mut self.recent);
+            self.floor = self.recent_from;
+            self.recent_from = Revision(revision.0.saturating_sub(1));
+        }
+        self.recent.extend(touched.iter().map(|digest| (*digest, revision)));
+    }
+
+    /// The first read of the guard that has changed since, and when.
+    pub(super) fn broken<'g>(&self, guard: &'g Guard) -> Option<(&'g ReadKey, Revision)> {
+        if guard.at < self.floor {
+            return guard.reads.first().map(|read| (read, self.floor));
+        }
+        guard.reads.iter().find_map(|read| {
+            let changed_at = self.last(read_digest(read))?;
+            (changed_at > guard.at).then_some((read, changed_at))
+        })
+    }
+
+    fn last(&self, digest: u64) -> Option<Revision> {
+        self.recent.get(&digest).or_else(|| self.older.get(&digest)).copied()
+    }
+}
+
+/// A number that stands for a read.
+pub(super) fn read_digest(read: &ReadKey) -> u64 {
+    match read {
+        ReadKey::Object(key) => object_digest(key),
+        ReadKey::Collection(resource, namespace) => collection_digest(*resource, namespace.as_ref()),
+        ReadKey::Index(key) => key.digest(),
+    }
+}
+
+/// The digests of every read that a change of the object touches: both where it was found and where it is.
+pub(super) fn touched_by(key: &ObjectKey, old: Option<&Object>, new: impl Iterator<Item = u64>) -> Vec<u64> {
+    let mut touched = vec![object_digest(key), collection_digest(key.resource, None)];
+    if key.namespace.is_some() {
+        touched.push(collection_digest(key.resource, key.namespace.as_ref()));
+    }
+    touched.extend(old.into_iter().flat_map(index::object_digests).chain(new));
+    touched
+}
+
+fn object_digest(key: &ObjectKey) -> u64 {
+    digest(&(3_u8, key))
+}
+
+fn collection_digest(resource: ResourceType, namespace: Option<&Name>) -> u64 {
+    digest(&(4_u8, resource, namespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str) -> ReadKey {
+        ReadKey::Object(ObjectKey::cluster(ResourceType::new("", "nodes"), name))
+    }
+
+    fn guard(at: u64, name: &str) -> Guard {
+        Guard { at: Revision(at), reads: vec![read(name)] }
+    }
+
+    #[test]
+    fn a_read_is_broken_by_a_later_change_only() {
+        let mut touched = Touched::new(Revision(0));
+        touched.mark(Revision(5), &[read_digest(&read("a"))]);
+        assert_eq!(touched.broken(&guard(4, "a")).map(|(_, at)| at), Some(Revision(5)));
+        assert!(touched.broken(&guard(5, "a")).is_none());
+        assert!(touched.broken(&guard(0, "b")).is_none());
+    }
+
+    #[test]
+    fn what_is_no_longer_remembered_is_refused_and_never_missed() {
+        let mut touched = Touched::new(Revision(0));
+        touched.generation_max = 4;
+        touched.mark(Revision(1), &[read_digest(&read("a"))]);
+        for revision in 2..=20 {
+            touched.mark(Revision(revision), &[read_digest(&read(&format!("n{revision}")))]);
+            assert!(touched.broken(&guard(0, "a")).is_some(), "at {revision}");
+            assert!(touched.broken(&guard(revision, "a")).is_none(), "at {revision}");
+        }
+        assert!(touched.recent.len() + touched.older.len() <= 8);
+    }
+}

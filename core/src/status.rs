@@ -121,6 +121,11 @@ impl Status {
         Self::of(409, "Conflict", message)
     }
 
+    /// 409: an apply would change fields that others own.
+    pub fn apply_conflict(message: impl Into<String>, causes: Vec<StatusCause>) -> Self {
+        Self::of(409, "Conflict", message).with_details(StatusDetails { causes, ..StatusDetails::default() })
+    }
+
     /// 410: the revision asked for is below the floor.
     pub fn expired(message: impl Into<String>) -> Self {
         Self::of(410, "Expired", message)

@@ -36,7 +36,7 @@ impl Preparation<'_> {
             return Err(Status::already_exists(&self.mutation.target.resource_name(), &key.name));
         }
         self.warnings.extend(strategy.warnings(&object));
-        self.track_fields(&mut object, None);
+        self.track_fields(&mut object, None)?;
         self.put(key, object, Precondition::Absent)
     }
 

@@ -10,6 +10,7 @@ mod authorize;
 mod create;
 mod decode;
 mod delete;
+mod managed;
 mod metadata;
 mod mutation;
 mod patch;

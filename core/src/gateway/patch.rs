@@ -3,54 +3,110 @@
 use serde_json::Value;
 
 use super::decode::plain;
+use super::metadata::{name_mismatch, text};
 use super::preparation::Preparation;
 use super::{Body, PatchKind, Prepared, Subresource};
-use crate::status::Status;
+use crate::object::patch::{self, ApplyError, JsonPatch, JsonPatchError};
+use crate::schema::Schema;
+use crate::status::{Status, StatusCause};
+
+/// The type of the `scale` subresource.
+const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 
 impl Preparation<'_> {
     pub(super) fn patch(mut self, kind: PatchKind, body: &Body) -> Result<Prepared, Status> {
-        let patch = plain(body)?;
-        if kind == PatchKind::Apply {
-            return self.apply(patch);
+        let of_scale = self.mutation.target.subresource == Subresource::Scale;
+        if kind == PatchKind::Apply && !of_scale {
+            return self.apply(body);
         }
+        let patch = plain(body)?;
         let existing = self.existing()?;
-        if self.mutation.target.subresource == Subresource::Scale {
+        if of_scale {
             let (_, scale) = self.scale(existing)?;
-            let scale = self.patched(kind, scale, &patch)?;
+            let schema = Schema::named(SCALE).ok_or_else(|| Status::internal(format!("no schema {SCALE}")))?;
+            let scale = self.patched(kind, &schema, scale, patch)?;
             return self.update_scale(existing, &scale);
         }
         let old = existing.value();
-        let patched = self.patched(kind, self.to_spoken(old.clone()), &patch)?;
+        let patched = self.patched(kind, &self.schema()?, self.to_spoken(old.clone()), patch)?;
         let object = self.conform(patched)?;
         self.change(existing, old, object)
     }
 
-    fn patched(&mut self, kind: PatchKind, mut object: Value, patch: &Value) -> Result<Value, Status> {
+    fn patched(&self, kind: PatchKind, schema: &Schema, mut object: Value, patch: Value) -> Result<Value, Status> {
         match kind {
-            PatchKind::Merge | PatchKind::Strategic | PatchKind::Apply => json_patch::merge(&mut object, patch),
+            PatchKind::Merge | PatchKind::Apply => patch::merge(&mut object, patch),
+            PatchKind::Strategic => patch::strategic_merge(schema, &mut object, patch)
+                .map_err(|error| Status::bad_request(error.to_string()))?,
             PatchKind::Json => {
-                let operations: json_patch::Patch = serde_json::from_value(patch.clone())
-                    .map_err(|error| Status::bad_request(format!("failed to decode the patch: {error}")))?;
-                json_patch::patch(&mut object, &operations)
-                    .map_err(|error| Status::bad_request(format!("failed to apply the patch: {error}")))?;
+                let patched = JsonPatch::from_value(patch).and_then(|patch| patch.apply(&object));
+                return patched.map_err(|error| self.refused_patch(&error));
             }
         }
         Ok(object)
     }
 
-    /// Server-side apply: creates the object where it is missing.
-    fn apply(mut self, applied: Value) -> Result<Prepared, Status> {
-        let object = self.conform(applied)?;
-        let name = self.mutation.target.name.as_deref().unwrap_or_default();
-        let Some(existing) = self.snapshot.get(&self.mutation.target.key(name)) else {
-            return self.create_decoded(object);
-        };
-        let old = existing.value();
-        let mut merged = old.clone();
-        json_patch::merge(&mut merged, &object);
-        self.change(existing, old, merged)
+    fn refused_patch(&self, error: &JsonPatchError) -> Status {
+        match error.code() {
+            400 => Status::bad_request(error.to_string()),
+            413 => Status::too_large(error.to_string()),
+            _ => self.at_fault("patch", error.to_string()),
+        }
     }
 
-    /// Keeps account of who owns which field.
-    pub(super) fn track_fields(&mut self, _object: &mut Value, _old: Option<&Value>) {}
+    fn at_fault(&self, field: &str, message: String) -> Status {
+        let target = &self.mutation.target;
+        let cause = StatusCause { reason: "FieldValueInvalid".to_owned(), message, field: field.to_owned() };
+        Status::invalid(&target.kind_name(), target.name.as_deref().unwrap_or_default(), vec![cause])
+    }
+
+    /// Server-side apply: creates the object where it is missing.
+    fn apply(mut self, body: &Body) -> Result<Prepared, Status> {
+        let mut config = self.decode(body)?;
+        self.place(&mut config)?;
+        let name = self.mutation.target.name.as_deref().unwrap_or_default();
+        let own = text(&config, "name");
+        if !own.is_empty() && own != name {
+            return Err(name_mismatch(own, name));
+        }
+        self.drop_other_fields(&mut config);
+        let existing = self.snapshot.get(&self.mutation.target.key(name));
+        let live = existing.map(|existing| existing.value());
+        let merged = self.with_manager(|manager| {
+            let force = self.mutation.options.force;
+            patch::apply(&self.stored_schema()?, live.as_ref(), config, manager, force)
+                .map_err(|error| self.refused_apply(error))
+        })?;
+        match (existing, live) {
+            (Some(existing), Some(live)) => self.change(existing, live, merged),
+            _ if self.mutation.target.subresource == Subresource::Status => {
+                Err(Status::not_found(&self.mutation.target.resource_name(), name))
+            }
+            _ => self.create_decoded(merged),
+        }
+    }
+
+    /// Only the status is applied at the status, and all but the status at the object.
+    fn drop_other_fields(&self, config: &mut Value) {
+        let Some(fields) = config.as_object_mut() else { return };
+        if self.mutation.target.subresource == Subresource::Status {
+            fields.retain(|name, _| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
+            if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.retain(|name, _| {
+                    !matches!(name.as_str(), "labels" | "annotations" | "finalizers" | "ownerReferences")
+                });
+            }
+        }
+    }
+
+    fn refused_apply(&self, error: ApplyError) -> Status {
+        match error {
+            ApplyError::Conflicts(conflicts) => Status::apply_conflict(conflicts.to_string(), conflicts.causes()),
+            ApplyError::ManagedFields => Status::bad_request(error.to_string()),
+            ApplyError::DuplicateItem { path, key } => {
+                self.at_fault(&path.to_string(), format!("Duplicate value: {key}"))
+            }
+            ApplyError::MissingKey { path, key } => self.at_fault(&path.to_string(), format!("Required value: {key}")),
+        }
+    }
 }

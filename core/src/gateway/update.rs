@@ -90,7 +90,7 @@ impl Preparation<'_> {
             self.warnings.extend(strategy.warnings(&object));
         }
         self.refuse_faults(name, faults)?;
-        self.track_fields(&mut object, Some(&old));
+        self.track_fields(&mut object, Some(&old))?;
         if self.is_let_go(&object) {
             return Ok(self.remove(existing));
         }

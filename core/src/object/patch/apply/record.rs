@@ -59,14 +59,15 @@ impl Entry {
 
     /// The manager as a conflict names it: `"kubectl-edit" using apps/v1`.
     pub(super) fn shown(&self) -> String {
-        let mut shown = format!("{:?}", self.manager);
-        if !self.subresource.is_empty() {
-            shown += &format!(" with subresource {:?}", self.subresource);
-        }
-        if self.operation == Operation::Update {
-            shown += &format!(" using {}", self.api_version);
-        }
-        shown
+        let place = match self.subresource.as_str() {
+            "" => String::new(),
+            subresource => format!(" with subresource {subresource:?}"),
+        };
+        let version = match self.operation {
+            Operation::Apply => String::new(),
+            Operation::Update => format!(" using {}", self.api_version),
+        };
+        format!("{:?}{place}{version}", self.manager)
     }
 
     fn read(value: Value) -> Option<Self> {
@@ -177,14 +178,13 @@ impl Record {
             }
             surplus -= 1;
             let version = &entry.api_version;
-            match self.0.iter_mut().find(|it| it.manager == ANCIENT && it.api_version == *version) {
-                Some(ancient) => ancient.fields.unite(entry.fields),
-                None => {
-                    ANCIENT.clone_into(&mut entry.manager);
-                    entry.subresource.clear();
-                    self.0.push(entry);
-                }
+            if let Some(ancient) = self.0.iter_mut().find(|it| it.manager == ANCIENT && it.api_version == *version) {
+                ancient.fields.unite(entry.fields);
+                continue;
             }
+            ANCIENT.clone_into(&mut entry.manager);
+            entry.subresource.clear();
+            self.0.push(entry);
         }
     }
 }

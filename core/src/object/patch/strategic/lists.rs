@@ -17,13 +17,11 @@ pub(super) fn merge_list(
         *list = without_directives(Value::Array(patch))?.and_then(into_items).unwrap_or_default();
         return Ok(());
     }
-    match field.and_then(|field| field.patch_merge_key.as_deref()) {
-        Some(key) => KeyedList { name, key, items: items_of(schema.below(name)) }.merge(list, patch),
-        None => {
-            add_values(list, patch);
-            Ok(())
-        }
-    }
+    let Some(key) = field.and_then(|field| field.patch_merge_key.as_deref()) else {
+        add_values(list, patch);
+        return Ok(());
+    };
+    KeyedList { name, key, items: items_of(schema.below(name)) }.merge(list, patch)
 }
 
 fn into_items(value: Value) -> Option<Vec<Value>> {

@@ -1,0 +1,52 @@
+//! Whose name changed fields are recorded under.
+
+use serde_json::Value;
+
+use super::decode::api_version;
+use super::preparation::Preparation;
+use super::{Action, PatchKind, Subresource};
+use crate::object::patch::{self, Manager};
+use crate::schema::Schema;
+use crate::status::Status;
+
+/// The status is written at its own subresource alone: whoever writes the object does not come to own it.
+const BESIDE_STATUS: [&[&str]; 1] = [&["status"]];
+
+impl Preparation<'_> {
+    /// Records who changed which field. An apply has done so itself.
+    pub(super) fn track_fields(&self, object: &mut Value, old: Option<&Value>) -> Result<(), Status> {
+        let of_scale = self.mutation.target.subresource == Subresource::Scale;
+        if matches!(self.mutation.action, Action::Patch(PatchKind::Apply, _)) && !of_scale {
+            return Ok(());
+        }
+        let schema = self.stored_schema()?;
+        self.with_manager(|manager| patch::track_update(&schema, old, object, manager));
+        Ok(())
+    }
+
+    /// The schema objects are stored by.
+    pub(super) fn stored_schema(&self) -> Result<Schema, Status> {
+        let stored = self.definition.versions.first().ok_or_else(|| Status::internal("no version is stored"))?;
+        Schema::named(stored.schema).ok_or_else(|| Status::internal(format!("no schema {}", stored.schema)))
+    }
+
+    /// Runs `write` as the manager the request is made by.
+    pub(super) fn with_manager<T>(&self, write: impl FnOnce(&Manager<'_>) -> T) -> T {
+        let (options, subresource) = (&self.mutation.options, &self.mutation.target.subresource);
+        let stored = self.definition.versions.first().map(api_version).unwrap_or_default();
+        let named = [options.field_manager.as_str(), self.mutation.identity.user.as_str()];
+        let writes_status = *subresource == Subresource::Status || !self.definition.has_status;
+        write(&Manager {
+            name: named.into_iter().find(|name| !name.is_empty()).unwrap_or("unknown"),
+            api_version: &stored,
+            subresource: match subresource {
+                Subresource::Whole => "",
+                Subresource::Status => "status",
+                Subresource::Scale => "scale",
+                Subresource::Named(name) => name,
+            },
+            reset_fields: if writes_status { &[] } else { &BESIDE_STATUS },
+            now: self.now,
+        })
+    }
+}

@@ -2,11 +2,12 @@
 //!
 //! HTTP requests, manifests and operators' commands are all [`Mutation`]s. [`Gateway::prepare`] is a function of the
 //! mutation and a snapshot: it yields the [`Write`](crate::store::Write) to hand to the sequencer, which may refuse it if the world has moved
-//! on. It does no I/O and may run on any thread. `Cluster` is the gateway and the store as one: it prepares, commits, and
+//! on. It does no I/O and may run on any thread. [`Cluster`] is the gateway and the store as one: it prepares, commits, and
 //! prepares again when somebody else was faster.
 
 mod admission;
 mod authorize;
+mod cluster;
 mod create;
 mod decode;
 mod delete;
@@ -27,6 +28,7 @@ use jiff::Timestamp;
 pub use admission::{Admission, NamespaceLifecycle, ServiceAccountAdmission};
 pub use authorize::{Attributes, Authorizer, SystemAuthorizer, Verb};
 
+pub use cluster::{Cluster, Outcome};
 pub use mutation::{
     Action, Answer, Body, DeleteOptions, FieldValidation, Identity, Mutation, Options, PatchKind, Prepared,
     Propagation, Subresource, Target,

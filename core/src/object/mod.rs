@@ -12,10 +12,10 @@ mod stored;
 mod typed;
 
 pub use field::{FieldError, FieldErrorKind, FieldErrors, FieldPath};
+pub(crate) use key::intern;
 pub use key::{Name, ObjectKey, ResourceType, Revision, Uid};
 pub use label_selector::UnknownOperator;
 pub use metadata::{Metadata, OwnerReference};
 pub use quantity::{Quantity, QuantityError};
-pub(crate) use key::intern;
 pub(crate) use stored::StoredObject;
 pub use stored::{DecodeError, Draft, DraftError, Object};

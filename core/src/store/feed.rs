@@ -134,10 +134,9 @@ impl Recent {
     fn topic(&mut self, resource: ResourceType) -> &mut Topic {
         // What is not known by a topic of its own has not changed since the ring of all changes began.
         let complete_after = self.all.complete_after;
-        self.by_resource.entry(resource).or_insert_with(|| Topic {
-            ring: Ring { complete_after, ..Ring::default() },
-            changed: Arc::default(),
-        })
+        self.by_resource
+            .entry(resource)
+            .or_insert_with(|| Topic { ring: Ring { complete_after, ..Ring::default() }, changed: Arc::default() })
     }
 
     fn extend(&mut self, events: Vec<Arc<Event>>, head: Revision) -> Vec<Arc<event_listener::Event>> {

@@ -31,7 +31,8 @@ pub(crate) fn draft(
     fields: Vec<(&'static str, String)>,
 ) -> Draft {
     let key = key(resource, at);
-    let mut all = json!({"name": &*key.name, "uid": format!("uid-of-{at}"), "creationTimestamp": "2026-01-01T00:00:00Z"});
+    let mut all =
+        json!({"name": &*key.name, "uid": format!("uid-of-{at}"), "creationTimestamp": "2026-01-01T00:00:00Z"});
     if let Some(namespace) = &key.namespace {
         all["namespace"] = json!(&**namespace);
     }

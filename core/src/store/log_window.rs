@@ -33,7 +33,8 @@ impl LogWindow {
     /// Notes the head after a group, and returns the new floor if it should move. The last change always stays, because
     /// it tells where the history ends.
     pub(super) fn advance(&mut self, head: Revision, now: Timestamp) -> Option<Revision> {
-        let is_new_moment = self.moments.back().is_none_or(|(last, _)| now.duration_since(*last).unsigned_abs() >= STEP);
+        let is_new_moment =
+            self.moments.back().is_none_or(|(last, _)| now.duration_since(*last).unsigned_abs() >= STEP);
         if is_new_moment {
             self.moments.push_back((now, head));
         }
@@ -41,7 +42,9 @@ impl LogWindow {
         if head.0 - floor.0 >= LOG_CHANGES_MAX + STEP_CHANGES {
             floor = Revision(head.0 - LOG_CHANGES_MAX);
         }
-        while let Some((_, revision)) = self.moments.front().filter(|(then, _)| now.duration_since(*then).unsigned_abs() >= LOG_KEPT) {
+        while let Some((_, revision)) =
+            self.moments.front().filter(|(then, _)| now.duration_since(*then).unsigned_abs() >= LOG_KEPT)
+        {
             floor = floor.max(*revision);
             self.moments.pop_front();
         }

@@ -180,19 +180,17 @@ fn read_objects(archive: &dyn Archive, last: Revision, expiry: &mut Expiry) -> R
     let mut head = Head::default();
     let mut known = KnownOrigins::default();
     let mut failure = None;
-    archive.scan(Keyspace::Objects, &[], &[u8::MAX], &mut |key, record| {
-        match read_object(key, record, last) {
-            Ok(found) => {
-                let object = Arc::new(found.object);
-                expiry.changed(object.key(), object.revision(), found.changed_at);
-                head.insert(object, known.share(found.origins));
-                ControlFlow::Continue(())
-            }
-            Err(damage) => {
-                let key = String::from_utf8_lossy(key).into_owned();
-                failure = Some(OpenError::Record { keyspace: "objects", key, damage });
-                ControlFlow::Break(())
-            }
+    archive.scan(Keyspace::Objects, &[], &[u8::MAX], &mut |key, record| match read_object(key, record, last) {
+        Ok(found) => {
+            let object = Arc::new(found.object);
+            expiry.changed(object.key(), object.revision(), found.changed_at);
+            head.insert(object, known.share(found.origins));
+            ControlFlow::Continue(())
+        }
+        Err(damage) => {
+            let key = String::from_utf8_lossy(key).into_owned();
+            failure = Some(OpenError::Record { keyspace: "objects", key, damage });
+            ControlFlow::Break(())
         }
     })?;
     expiry.sort();

@@ -152,7 +152,8 @@ impl Archive for MemoryDisk {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, BackendError> {
         let platter = self.platter();
         let pending = platter.pending.iter().rev().flat_map(|group| &group.rows);
-        let mut unsynced = pending.filter(|row| row.keyspace == keyspace && row.key == key).map(|row| row.value.clone());
+        let mut unsynced =
+            pending.filter(|row| row.keyspace == keyspace && row.key == key).map(|row| row.value.clone());
         Ok(unsynced.next().unwrap_or_else(|| platter.rows.get(&(keyspace, key.to_vec())).cloned()))
     }
 

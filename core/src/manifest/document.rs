@@ -1,12 +1,13 @@
 //! A manifest file's text as the objects it holds.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::Value;
 
 use super::position::{Position, Spans};
 use super::problem::Problem;
-use super::setting::{self, Settings};
+use super::setting::{self, Drift};
 use super::yaml::{self, Node};
 
 /// The largest object, in bytes of JSON: what Kubernetes accepts in a request.
@@ -56,8 +57,8 @@ pub struct Document {
     pub value: Value,
     /// Where everything in it stands.
     pub spans: Spans,
-    /// What its author set beside it.
-    pub settings: Settings,
+    /// What happens when somebody changes a field it sets.
+    pub drift: Drift,
 }
 
 impl Document {
@@ -127,7 +128,7 @@ fn flattened(nodes: Vec<Node>) -> Result<Vec<Node>, Problem> {
     Ok(found)
 }
 
-fn document(node: Node, comments: &std::collections::BTreeMap<String, String>) -> Result<Document, Problem> {
+fn document(node: Node, comments: &BTreeMap<String, String>) -> Result<Document, Problem> {
     let Node { value, spans } = node;
     let identity = identity(&value, &spans)?;
     let about = |at: Position, message: String| Problem::new(at, message).of(identity.to_string());

@@ -18,6 +18,8 @@ pub struct Problem {
     pub message: String,
     /// The object at fault, such as `Deployment default/web`; empty where the file as a whole is at fault.
     pub object: String,
+    /// The path of the field at fault; empty where it is none.
+    pub field: String,
     /// The lines around the place, with a mark under it; empty where the file cannot be shown.
     pub snippet: String,
 }
@@ -25,12 +27,18 @@ pub struct Problem {
 impl Problem {
     /// A problem of the file as a whole, or of a part that is no object yet.
     pub fn new(at: Position, message: impl Into<String>) -> Self {
-        Self { at, message: message.into(), object: String::new(), snippet: String::new() }
+        Self { at, message: message.into(), object: String::new(), field: String::new(), snippet: String::new() }
     }
 
     /// About this object.
     pub fn of(mut self, object: impl Into<String>) -> Self {
         self.object = object.into();
+        self
+    }
+
+    /// With this field at fault.
+    pub fn in_field(mut self, field: impl Into<String>) -> Self {
+        self.field = field.into();
         self
     }
 

@@ -1,4 +1,4 @@
-//! What an author sets beside the objects: by an annotation on one of them, or by a comment at the top of a file.
+//! What an author sets beside the objects: by an annotation on one of them; drift also by a comment at the top of a file.
 //!
 //! ```yaml
 //! # sampan.dev/drift: warn
@@ -49,11 +49,9 @@ impl Drift {
     }
 }
 
-/// The settings that hold for one object.
+/// What an object's annotations say of its removal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// What happens on drift.
-    pub drift: Drift,
+pub struct Removal {
     /// Whether the object stays when its document goes.
     pub protected: bool,
     /// How it is deleted; `None` takes the resource type's default.
@@ -61,7 +59,7 @@ pub struct Settings {
 }
 
 /// The settings in the comments a file begins with, by name.
-pub fn in_comments(text: &str) -> BTreeMap<String, String> {
+pub(super) fn in_comments(text: &str) -> BTreeMap<String, String> {
     text.lines()
         .take_while(|line| line.starts_with('#') || line.trim().is_empty() || *line == "---")
         .filter_map(|line| line.trim_start_matches('#').trim().split_once(':'))
@@ -70,34 +68,45 @@ pub fn in_comments(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The settings of an object in a file with these comments; its own annotations count first.
+/// What happens on drift of an object in a file with these comments; the object's own annotation counts first.
 ///
 /// # Errors
-/// The name and value of a setting that is not understood, and what would be.
-pub fn of(object: &Value, comments: &BTreeMap<String, String>) -> Result<Settings, String> {
-    let annotation = |name: &str| object.pointer("/metadata/annotations")?.get(name)?.as_str();
-    let value = |name: &str| annotation(name).or_else(|| comments.get(name).map(String::as_str));
-    let unknown = |name: &str, found: &str, expected: &str| Err(format!("{name} is {found:?}: expected {expected}"));
-    Ok(Settings {
-        drift: match value(DRIFT) {
-            None | Some("enforce") => Drift::Enforce,
-            Some("warn") => Drift::Warn,
-            Some("ignore") => Drift::Ignore,
-            Some(other) => return unknown(DRIFT, other, "enforce, warn or ignore"),
-        },
-        protected: match value(PRUNE) {
-            None | Some("enabled") => false,
-            Some("disabled") => true,
-            Some(other) => return unknown(PRUNE, other, "enabled or disabled"),
-        },
-        propagation: match value(PROPAGATION) {
-            None => None,
-            Some("Foreground") => Some(Propagation::Foreground),
-            Some("Background") => Some(Propagation::Background),
-            Some("Orphan") => Some(Propagation::Orphan),
-            Some(other) => return unknown(PROPAGATION, other, "Foreground, Background or Orphan"),
-        },
-    })
+/// The value that is not understood, and what would be.
+pub(super) fn drift(object: &Value, comments: &BTreeMap<String, String>) -> Result<Drift, String> {
+    match annotation(object, DRIFT).or_else(|| comments.get(DRIFT).map(String::as_str)) {
+        None | Some("enforce") => Ok(Drift::Enforce),
+        Some("warn") => Ok(Drift::Warn),
+        Some("ignore") => Ok(Drift::Ignore),
+        Some(other) => Err(not_understood(DRIFT, other, "enforce, warn or ignore")),
+    }
+}
+
+/// What an object's annotations say of its removal.
+///
+/// # Errors
+/// The value that is not understood, and what would be.
+pub fn removal(object: &Value) -> Result<Removal, String> {
+    let protected = match annotation(object, PRUNE) {
+        None | Some("enabled") => false,
+        Some("disabled") => true,
+        Some(other) => return Err(not_understood(PRUNE, other, "enabled or disabled")),
+    };
+    let propagation = match annotation(object, PROPAGATION) {
+        None => None,
+        Some("Foreground") => Some(Propagation::Foreground),
+        Some("Background") => Some(Propagation::Background),
+        Some("Orphan") => Some(Propagation::Orphan),
+        Some(other) => return Err(not_understood(PROPAGATION, other, "Foreground, Background or Orphan")),
+    };
+    Ok(Removal { protected, propagation })
+}
+
+fn annotation<'object>(object: &'object Value, name: &str) -> Option<&'object str> {
+    object.pointer("/metadata/annotations")?.get(name)?.as_str()
+}
+
+fn not_understood(name: &str, found: &str, expected: &str) -> String {
+    format!("{name} is {found:?}: expected {expected}")
 }
 
 #[cfg(test)]
@@ -108,17 +117,24 @@ mod tests {
 
     #[test]
     fn an_objects_annotation_counts_before_the_files_comment() {
-        let comments = in_comments(
-            "# Ours.\n# sampan.dev/drift: warn\n# sampan.dev/prune: disabled\nkind: Pod\n# sampan.dev/drift: ignore\n",
-        );
-        let object = json!({ "metadata": { "annotations": { "sampan.dev/prune": "enabled" } } });
-        let settings = of(&object, &comments).unwrap();
-        assert_eq!((settings.drift, settings.protected), (Drift::Warn, false));
+        let comments = in_comments("# Ours.\n# sampan.dev/drift: warn\nkind: Pod\n# sampan.dev/drift: ignore\n");
+        assert_eq!(drift(&json!({}), &comments), Ok(Drift::Warn));
+        let object = json!({ "metadata": { "annotations": { "sampan.dev/drift": "enforce" } } });
+        assert_eq!(drift(&object, &comments), Ok(Drift::Enforce));
     }
 
     #[test]
     fn a_setting_that_is_not_understood_is_named() {
-        let object = json!({ "metadata": { "annotations": { "sampan.dev/drift": "maybe" } } });
-        assert!(of(&object, &BTreeMap::new()).unwrap_err().contains("maybe"));
+        let object = json!({ "metadata": { "annotations": { "sampan.dev/drift": "maybe", "sampan.dev/prune": "no" } } });
+        assert!(drift(&object, &BTreeMap::new()).unwrap_err().contains("maybe"));
+        assert!(removal(&object).unwrap_err().contains("\"no\""));
+    }
+
+    #[test]
+    fn an_object_says_how_it_goes() {
+        let object = json!({ "metadata": { "annotations": { "sampan.dev/prune": "disabled", "sampan.dev/propagation": "Foreground" } } });
+        let expected = Removal { protected: true, propagation: Some(Propagation::Foreground) };
+        assert_eq!(removal(&object), Ok(expected));
+        assert_eq!(removal(&json!({})), Ok(Removal::default()));
     }
 }

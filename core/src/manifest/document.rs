@@ -136,9 +136,10 @@ fn document(node: Node, comments: &BTreeMap<String, String>) -> Result<Document,
     if bytes > OBJECT_BYTES_MAX {
         return Err(about(spans.at, format!("the object has {bytes} bytes, more than {OBJECT_BYTES_MAX}")));
     }
-    let settings =
-        setting::of(&value, comments).map_err(|message| about(spans.locate("metadata.annotations"), message))?;
-    Ok(Document { identity, value, spans, settings })
+    let drift = setting::drift(&value, comments)
+        .and_then(|drift| setting::removal(&value).map(|_| drift))
+        .map_err(|message| about(spans.locate("metadata.annotations"), message))?;
+    Ok(Document { identity, value, spans, drift })
 }
 
 fn identity(value: &Value, spans: &Spans) -> Result<Identity, Problem> {

@@ -91,8 +91,10 @@ impl Claims {
     }
 
     fn refuse_second(&mut self, second: &Claim, first: &Claim) {
-        let message =
-            format!("{} is in {}:{} already, which keeps it: take it out of one of the two", second.identity, first.file, first.line);
+        let message = format!(
+            "{} is in {}:{} already, which keeps it: take it out of one of the two",
+            second.identity, first.file, first.line
+        );
         let at = Position { line: second.line, column: 1 };
         let problem = Problem::new(at, message).of(second.identity.to_string());
         self.refused.push((second.file.clone(), Refused { problem, waits: false }));

@@ -93,7 +93,8 @@ mod tests {
             "spec": { "replicas": 3, "containers": [{ "name": "b" }, { "name": "a", "image": "y" }], "args": [1] },
         });
         let fields: Vec<_> = changes(&before, &after).into_iter().map(|change| change.field).collect();
-        let expected = ["metadata.labels[app.kubernetes.io/name]", "spec.args[1]", "spec.containers[a].image", "spec.replicas"];
+        let expected =
+            ["metadata.labels[app.kubernetes.io/name]", "spec.args[1]", "spec.containers[a].image", "spec.replicas"];
         let mut sorted = fields.clone();
         sorted.sort();
         assert_eq!(sorted, expected);

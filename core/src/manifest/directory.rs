@@ -305,7 +305,10 @@ impl Directory {
 
     /// What to do now, one thing at a time; `None` where nothing is.
     pub fn next_task(&self, now: Timestamp) -> Option<Task> {
-        self.next_apply(now).map(Task::Apply).or_else(|| self.next_prune(now).map(Task::Prune)).or_else(|| self.next_report())
+        self.next_apply(now)
+            .map(Task::Apply)
+            .or_else(|| self.next_prune(now).map(Task::Prune))
+            .or_else(|| self.next_report())
     }
 
     fn next_apply(&self, now: Timestamp) -> Option<Apply> {
@@ -333,7 +336,8 @@ impl Directory {
     }
 
     fn next_report(&self) -> Option<Task> {
-        let paths: BTreeSet<&Name> = self.files.keys().chain(self.inventory.files.keys()).chain(self.reported.keys()).collect();
+        let paths: BTreeSet<&Name> =
+            self.files.keys().chain(self.inventory.files.keys()).chain(self.reported.keys()).collect();
         paths.into_iter().find_map(|path| {
             let gone = self.files.get(path).is_none_or(|file| file.gone);
             let empty = self.inventory.of_file(path).next().is_none();
@@ -442,9 +446,12 @@ impl Directory {
             record.applied_at = now.round(jiff::Unit::Second).unwrap_or(now).to_string();
         }
         // The file counts as applied once every object in it is.
-        let settled = self.claims.owners.iter().filter(|(_, other)| other.file == claim.file).all(|(key, other)| {
-            self.objects.get(key).is_some_and(|state| state.applied_hash == Some(other.hash))
-        });
+        let settled = self
+            .claims
+            .owners
+            .iter()
+            .filter(|(_, other)| other.file == claim.file)
+            .all(|(key, other)| self.objects.get(key).is_some_and(|state| state.applied_hash == Some(other.hash)));
         if settled {
             record.content_hash = content_hash;
         }
@@ -527,7 +534,8 @@ fn removal_problem(key: &ObjectKey, entry: &Entry, retry: Option<&Retry>) -> Opt
         None => format!("{} {}", entry.kind, key.name),
     };
     if let Some(reason) = &entry.held {
-        let message = format!("{name} is not deleted: {reason}. Run `sampan prune --confirm` to delete, or bring its file back");
+        let message =
+            format!("{name} is not deleted: {reason}. Run `sampan prune --confirm` to delete, or bring its file back");
         return Some(Problem::new(at, message).of(name));
     }
     let refused = retry?.problem.as_ref()?;

@@ -5,24 +5,24 @@ const OBJECTS_MIN: usize = 5;
 
 /// Objects whose documents are gone, and how that was noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Removal {
+pub(super) struct Removal {
     /// How many would be deleted.
-    pub objects: usize,
+    pub(super) objects: usize,
     /// Of how many that the directory holds in all.
-    pub of: usize,
+    pub(super) of: usize,
     /// How many files they were in.
-    pub files: usize,
+    pub(super) files: usize,
     /// Whether the change was found at start, or when the directory came back, rather than seen to happen.
-    pub found_at_start: bool,
+    pub(super) found_at_start: bool,
     /// Whether a directory went, not only files.
-    pub directory_lost: bool,
+    pub(super) directory_lost: bool,
     /// Whether the root holds no manifest at all any more.
-    pub root_is_empty: bool,
+    pub(super) root_is_empty: bool,
 }
 
 impl Removal {
     /// Why it waits for a confirmation; `None` where it is plain intent, as one file deleted while watched is.
-    pub fn held_because(&self) -> Option<String> {
+    pub(super) fn held_because(&self) -> Option<String> {
         let large = self.objects >= OBJECTS_MIN && self.objects * 2 > self.of;
         let share = format!("{} of {} objects would be deleted", self.objects, self.of);
         if self.found_at_start && self.root_is_empty {
@@ -47,14 +47,8 @@ impl Removal {
 mod tests {
     use super::*;
 
-    const SEEN: Removal = Removal {
-        objects: 6,
-        of: 10,
-        files: 1,
-        found_at_start: false,
-        directory_lost: false,
-        root_is_empty: false,
-    };
+    const SEEN: Removal =
+        Removal { objects: 6, of: 10, files: 1, found_at_start: false, directory_lost: false, root_is_empty: false };
 
     fn check(removal: Removal, held: bool) {
         assert_eq!(removal.held_because().is_some(), held, "{removal:?}");

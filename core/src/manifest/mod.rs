@@ -24,6 +24,8 @@ mod problem;
 mod report;
 mod scalar;
 pub mod setting;
+#[cfg(test)]
+mod tests;
 mod yaml;
 
 pub use diff::{FieldChange, changes};

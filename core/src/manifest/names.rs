@@ -49,7 +49,17 @@ mod tests {
         for name in ["web.yaml", "web.yml", "a.b.json"] {
             assert!(is_manifest(name), "{name}");
         }
-        for name in [".#web.yaml", "web.yaml~", ".web.yaml.swp", "4913", "web.yaml.tmp", "#web.yaml#", "README.md", "yaml", "..data"] {
+        for name in [
+            ".#web.yaml",
+            "web.yaml~",
+            ".web.yaml.swp",
+            "4913",
+            "web.yaml.tmp",
+            "#web.yaml#",
+            "README.md",
+            "yaml",
+            "..data",
+        ] {
             assert!(!is_manifest(name), "{name}");
         }
         assert!(is_searched("apps") && !is_searched("..2024_01_01") && !is_searched(".git"));

@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn a_setting_that_is_not_understood_is_named() {
-        let object = json!({ "metadata": { "annotations": { "sampan.dev/drift": "maybe", "sampan.dev/prune": "no" } } });
+        let object =
+            json!({ "metadata": { "annotations": { "sampan.dev/drift": "maybe", "sampan.dev/prune": "no" } } });
         assert!(drift(&object, &BTreeMap::new()).unwrap_err().contains("maybe"));
         assert!(removal(&object).unwrap_err().contains("\"no\""));
     }

@@ -1,1 +1,25 @@
 //! The Kubernetes HTTP API over the gateway.
+//!
+//! Everything is generic over the resource types of the registry: no kind is known by name, but for the few subresources
+//! that are more than reading and writing an object (logs, exec, eviction, …), each a small module under `verbs`.
+//!
+//! * [`ApiServer`] answers connections: TCP with TLS, or streams opened inside the process with an identity attached.
+//! * [`tls`] is the cluster's own authority, and what its certificates say of a client.
+//! * [`NodeConnector`] is how logs, exec, attach and port-forward reach a node.
+
+mod call;
+mod discovery;
+mod health;
+mod metrics;
+mod node;
+mod pins;
+mod request;
+mod response;
+mod server;
+mod state;
+pub mod tls;
+mod verbs;
+mod why;
+
+pub use node::{NodeConnector, NodeStream};
+pub use server::{ApiServer, Caller, ListenError, VERSION};

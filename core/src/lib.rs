@@ -17,6 +17,7 @@
 //! * [`gateway`]: the one way in.
 //! * [`operator`]: the operator contract and what drives it.
 //! * [`manifest`]: the watched directory.
+//! * [`why`]: where an object comes from, and what it waits for.
 
 pub mod entropy;
 pub mod gateway;
@@ -27,5 +28,6 @@ pub mod resource;
 pub mod schema;
 pub mod status;
 pub mod store;
+pub mod why;
 
 pub use jiff::Timestamp;

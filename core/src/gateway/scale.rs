@@ -12,9 +12,8 @@ use crate::resource::{ResourceDefinition, ScalePaths};
 use crate::status::{Status, StatusCause};
 
 /// The `Scale` of an object; `None` where its resource type has none.
-pub fn scale_of(definition: &ResourceDefinition, object: &Object) -> Option<Value> {
-    let paths = definition.scale.as_ref()?;
-    Some(scale_value(paths, &object.value()))
+pub fn scale_of(definition: &ResourceDefinition, object: &Value) -> Option<Value> {
+    definition.scale.as_ref().map(|paths| scale_value(paths, object))
 }
 
 fn scale_value(paths: &ScalePaths, object: &Value) -> Value {

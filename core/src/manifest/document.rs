@@ -95,6 +95,19 @@ fn not_utf8(bytes: &[u8], valid_up_to: usize) -> Problem {
     Problem::new(at, "this is not UTF-8: save the file in that encoding")
 }
 
+/// The only document of a YAML text, whatever it holds.
+///
+/// # Errors
+/// The first fault, or that there is not exactly one document.
+pub fn value(text: &str) -> Result<Value, Problem> {
+    let mut documents = yaml::documents(text)?.into_iter();
+    match (documents.next(), documents.next()) {
+        (Some(only), None) => Ok(only.value),
+        (_, Some(second)) => Err(Problem::new(second.spans.at, "expected one document")),
+        (None, None) => Err(Problem::new(Position { line: 1, column: 1 }, "expected a document")),
+    }
+}
+
 /// The objects of a file. `is_json` tells that tabs are plain white space.
 ///
 /// # Errors

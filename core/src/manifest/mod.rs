@@ -30,7 +30,7 @@ mod yaml;
 
 pub use diff::{FieldChange, changes};
 pub use directory::{Applied, Apply, Directory, Prune, Scan, Task};
-pub use document::{Document, FILE_BYTES_MAX, Identity, OBJECT_BYTES_MAX, documents, text};
+pub use document::{Document, FILE_BYTES_MAX, Identity, OBJECT_BYTES_MAX, documents, text, value};
 pub use file::Observation;
 pub use inventory::{API_VERSION, Entry, Inventory, KIND, MANIFEST_FILES, Record};
 pub use names::{is_json, is_manifest, is_searched, object_name};

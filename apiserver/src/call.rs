@@ -1,0 +1,137 @@
+//! One request for a resource.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::USER_AGENT;
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Request};
+use sampan_core::gateway::{Attributes, Identity, Verb};
+use sampan_core::object::{Name, ObjectKey};
+use sampan_core::status::Status;
+use sampan_core::store::Origin;
+
+use crate::metrics::Observed;
+use crate::request::{Accept, Query, ResourcePath};
+use crate::response::View;
+use crate::state::State;
+
+/// The group of nodes.
+const NODES: &str = "system:nodes";
+/// What a node's user name begins with.
+const NODE_PREFIX: &str = "system:node:";
+/// Subresources over which bytes flow for as long as the client likes.
+const STREAMS: [&str; 4] = ["attach", "exec", "log", "portforward"];
+
+/// One request for a resource.
+pub(crate) struct Call {
+    pub(crate) state: Arc<State>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) parts: Parts,
+    pub(crate) body: Incoming,
+    pub(crate) query: Query,
+    pub(crate) path: ResourcePath,
+}
+
+impl Call {
+    pub(crate) fn new(
+        state: Arc<State>,
+        identity: Arc<Identity>,
+        request: Request<Incoming>,
+        query: Query,
+        path: ResourcePath,
+    ) -> Self {
+        let (parts, body) = request.into_parts();
+        Self { state, identity, parts, body, query, path }
+    }
+
+    /// The headers.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// The part of the object; empty for the whole.
+    pub(crate) fn subresource(&self) -> &str {
+        self.path.subresource.as_deref().unwrap_or_default()
+    }
+
+    /// Whether changes are asked for.
+    pub(crate) fn watches(&self) -> bool {
+        let reads = self.parts.method == Method::GET && self.path.subresource.is_none();
+        reads && (self.path.watches || (self.path.name.is_none() && self.query.flag("watch")))
+    }
+
+    /// Whether the answer lasts as long as the client likes.
+    pub(crate) fn lasts(&self) -> bool {
+        self.watches() || STREAMS.contains(&self.subresource())
+    }
+
+    /// What is asked, in the API's words; `None` for a method the API does not have.
+    pub(crate) fn verb(&self) -> Option<Verb> {
+        let named = self.path.name.is_some();
+        match self.parts.method.as_str() {
+            "GET" if self.watches() => Some(Verb::Watch),
+            "GET" if named => Some(Verb::Get),
+            "GET" => Some(Verb::List),
+            "POST" => Some(Verb::Create),
+            "PUT" if named => Some(Verb::Update),
+            "PATCH" if named => Some(Verb::Patch),
+            "DELETE" if named => Some(Verb::Delete),
+            "DELETE" => Some(Verb::DeleteCollection),
+            _ => None,
+        }
+    }
+
+    /// What the request is counted as.
+    pub(crate) fn observed(&self) -> Observed {
+        let verb = self.verb().map_or("other", Verb::as_str);
+        Observed { verb, resource: self.path.served.definition.resource.plural }
+    }
+
+    /// The object of the path.
+    ///
+    /// # Errors
+    /// `MethodNotAllowed` where the path names none.
+    pub(crate) fn key(&self) -> Result<ObjectKey, Status> {
+        let name = self.path.name.clone().ok_or_else(Status::method_not_allowed)?;
+        Ok(self.key_of(name))
+    }
+
+    /// The object of that name in the place of the path.
+    pub(crate) fn key_of(&self, name: Name) -> ObjectKey {
+        let resource = self.path.served.definition.resource;
+        ObjectKey { resource, namespace: self.path.namespace.clone(), name }
+    }
+
+    /// Whether the caller may do that.
+    pub(crate) fn authorize(&self, verb: Verb) -> Result<(), Status> {
+        self.state.authorize(&Attributes {
+            identity: &self.identity,
+            verb,
+            resource: self.path.served.definition.resource,
+            subresource: self.subresource(),
+            namespace: self.path.namespace.as_deref(),
+            name: self.path.name.as_deref(),
+        })
+    }
+
+    /// How the client wants to see objects.
+    pub(crate) fn view(&self) -> Result<View, Status> {
+        View::new(self.path.served.clone(), Accept::objects(self.headers())?, &self.query, self.state.now())
+    }
+
+    /// The node that asks, where a node does.
+    pub(crate) fn node(&self) -> Option<&str> {
+        let is_node = self.identity.groups.iter().any(|group| group == NODES);
+        self.identity.user.strip_prefix(NODE_PREFIX).filter(|_| is_node)
+    }
+
+    /// What a change will say of where it comes from.
+    pub(crate) fn origin(&self, verb: Verb) -> Origin {
+        if let Some(node) = self.node() {
+            return Origin::Node { name: node.to_owned() };
+        }
+        let client = self.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+        Origin::Request { user: self.identity.user.clone(), client: client.to_owned(), verb: verb.as_str().to_owned() }
+    }
+}

@@ -1,0 +1,81 @@
+//! The OpenAPI documents of what is served.
+
+use sampan_core::schema::openapi::{self, Endpoint, GroupVersion, SubEndpoint};
+use sampan_core::status::Status;
+use serde_json::json;
+
+use super::catalogue::{Catalogue, Resource};
+
+/// `/openapi/v3`: where the document of each group and version is.
+pub(super) fn index(catalogue: &Catalogue) -> Vec<u8> {
+    with_endpoints(catalogue, |documents| {
+        openapi::index(documents.iter().map(|(group_version, endpoints)| (*group_version, endpoints.as_slice())))
+    })
+}
+
+/// `/openapi/v3/<root>`, where the root is `api/v1` or `apis/<group>/<version>`.
+///
+/// # Errors
+/// `NotFound` where nothing is served there.
+pub(super) fn document(catalogue: &Catalogue, root: &[&str]) -> Result<Vec<u8>, Status> {
+    let wanted = root.join("/");
+    with_endpoints(catalogue, |documents| {
+        let found = documents.iter().find(|(group_version, _)| group_version.root() == wanted);
+        found.map(|(group_version, endpoints)| openapi::document(*group_version, endpoints))
+    })
+    .ok_or_else(Status::no_such_path)
+}
+
+/// `/openapi/v2`: clients of today read version 3; for older ones there is a document that promises nothing.
+pub(super) fn v2(_: &Catalogue) -> Vec<u8> {
+    json!({"swagger": "2.0", "info": {"title": "Kubernetes", "version": "v1.35.0"}, "paths": {}, "definitions": {}})
+        .to_string()
+        .into_bytes()
+}
+
+type Documents<'a> = [(GroupVersion<'a>, Vec<Endpoint<'a>>)];
+
+fn with_endpoints<R>(catalogue: &Catalogue, read: impl FnOnce(&Documents<'_>) -> R) -> R {
+    let versions = catalogue.groups.iter().flat_map(|group| {
+        group.versions.iter().map(|version| (GroupVersion { group: group.name, version: version.name }, version))
+    });
+    let versions: Vec<_> = versions.collect();
+    let below: Vec<Vec<Vec<SubEndpoint<'_>>>> =
+        versions.iter().map(|(_, version)| version.resources.iter().map(subendpoints).collect()).collect();
+    let documents: Vec<(GroupVersion<'_>, Vec<Endpoint<'_>>)> = versions
+        .iter()
+        .zip(&below)
+        .map(|((group_version, version), below)| {
+            let endpoints = version.resources.iter().zip(below).map(|(resource, below)| endpoint(resource, below));
+            (*group_version, endpoints.collect())
+        })
+        .collect();
+    read(&documents)
+}
+
+fn subendpoints(resource: &Resource) -> Vec<SubEndpoint<'static>> {
+    resource
+        .subresources
+        .iter()
+        .filter(|subresource| !subresource.schema.is_empty())
+        .map(|subresource| SubEndpoint {
+            name: subresource.name,
+            group_version: GroupVersion { group: subresource.group, version: subresource.version },
+            kind: subresource.kind,
+            schema: subresource.schema,
+            verbs: subresource.verbs,
+        })
+        .collect()
+}
+
+fn endpoint<'a>(resource: &'a Resource, subresources: &'a [SubEndpoint<'a>]) -> Endpoint<'a> {
+    Endpoint {
+        plural: resource.definition.resource.plural,
+        kind: resource.definition.kind,
+        schema: resource.version.schema,
+        own_schema: None,
+        namespaced: resource.is_namespaced(),
+        verbs: resource.verbs,
+        subresources,
+    }
+}

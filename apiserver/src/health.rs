@@ -1,0 +1,75 @@
+//! How the server is: what anybody may ask.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sampan_core::status::Status;
+use serde_json::json;
+
+use crate::request::Query;
+use crate::response::{self, Body, Response};
+use crate::server::VERSION;
+use crate::state::State;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Whether the server has come up.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    ready: AtomicBool,
+}
+
+impl Health {
+    /// Says that it has, or no longer is.
+    pub(crate) fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Release);
+    }
+}
+
+/// The answer to a health path; `None` where the path is none.
+pub(crate) fn answer(path: &str, query: &Query, state: &State) -> Option<Response> {
+    match path {
+        "/healthz" | "/livez" => Some(checks(path, query, &[("ping", true)])),
+        "/readyz" => {
+            let is_up = state.health.ready.load(Ordering::Acquire);
+            let serves = !state.shutdown.is_cancelled();
+            Some(checks(path, query, &[("ping", true), ("started", is_up), ("shutdown", serves)]))
+        }
+        "/version" => Some(response::json(200, &version(), true)),
+        _ => None,
+    }
+}
+
+fn version() -> serde_json::Value {
+    json!({
+        "major": "1", "minor": "35", "gitVersion": format!("{VERSION}+sampan"), "gitCommit": "", "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, go_architecture()),
+    })
+}
+
+/// The architecture in the words of the field.
+fn go_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn checks(path: &str, query: &Query, checks: &[(&str, bool)]) -> Response {
+    let failed = checks.iter().any(|(_, passed)| !passed);
+    let path = path.trim_start_matches('/');
+    if !failed && !query.flag("verbose") {
+        return response::typed(200, Body::Full("ok".into()), TEXT);
+    }
+    let mut lines: String = checks
+        .iter()
+        .map(|(name, passed)| match passed {
+            true => format!("[+]{name} ok\n"),
+            false => format!("[-]{name} failed\n"),
+        })
+        .collect();
+    lines.push_str(&format!("{path} check {}\n", if failed { "failed" } else { "passed" }));
+    let code = if failed { Status::unavailable("").code } else { 200 };
+    response::typed(code, Body::Full(lines.into()), TEXT)
+}

@@ -1,0 +1,116 @@
+//! Field selectors: `metadata.name=web,status.phase!=Running`.
+
+use sampan_core::object::Object;
+use sampan_core::resource::ResourceDefinition;
+use sampan_core::status::Status;
+
+/// A field selector: every requirement must hold. Without requirements it matches everything.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FieldSelector(Vec<Requirement>);
+
+#[derive(Debug, Clone)]
+struct Requirement {
+    field: String,
+    value: String,
+    equal: bool,
+}
+
+/// The fields every resource type is selected by.
+const EVERYWHERE: [&str; 2] = ["metadata.name", "metadata.namespace"];
+
+impl FieldSelector {
+    /// Reads the selector and checks that objects of the resource type can be selected by its fields.
+    ///
+    /// # Errors
+    /// `BadRequest` where the text is no selector or names another field.
+    pub(crate) fn parse(text: &str, definition: &ResourceDefinition) -> Result<Self, Status> {
+        let parts = split(text)?.into_iter().filter(|part| !part.is_empty());
+        let requirements: Vec<Requirement> = parts.map(|part| requirement(&part)).collect::<Result<_, _>>()?;
+        for Requirement { field, .. } in &requirements {
+            let selectable = definition.selectable.iter().any(|(path, _)| path == field);
+            if !selectable && !EVERYWHERE.contains(&field.as_str()) {
+                return Err(Status::bad_request(format!("field label not supported: {field}")));
+            }
+        }
+        Ok(Self(requirements))
+    }
+
+    /// Whether it matches everything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether an object fulfils every requirement.
+    pub(crate) fn matches(&self, object: &Object) -> bool {
+        self.0.iter().all(|it| (object.field(&it.field).unwrap_or_default() == it.value) == it.equal)
+    }
+
+    /// The value a field must have, where a requirement says so.
+    pub(crate) fn exact(&self, field: &str) -> Option<&str> {
+        self.0.iter().find(|it| it.equal && it.field == field).map(|it| it.value.as_str())
+    }
+}
+
+/// Splits at commas that are not escaped, and undoes escapes of commas; others stay for the requirement.
+fn split(text: &str) -> Result<Vec<String>, Status> {
+    let (mut parts, mut part, mut escaped) = (Vec::new(), String::new(), false);
+    for character in text.chars() {
+        match character {
+            _ if escaped => {
+                escaped = false;
+                match character {
+                    ',' | '=' | '\\' => part.push(character),
+                    other => return Err(invalid(text, &format!("invalid escape sequence: \\{other}"))),
+                }
+            }
+            '\\' => escaped = true,
+            ',' => parts.push(std::mem::take(&mut part)),
+            other => part.push(other),
+        }
+    }
+    parts.push(part);
+    Ok(parts)
+}
+
+fn requirement(part: &str) -> Result<Requirement, Status> {
+    let (field, rest) = match part.find(['!', '=']) {
+        Some(at) => part.split_at(at),
+        None => return Err(invalid(part, "can't understand it")),
+    };
+    let (equal, value) = if let Some(value) = rest.strip_prefix("!=") {
+        (false, value)
+    } else if let Some(value) = rest.strip_prefix("==").or_else(|| rest.strip_prefix('=')) {
+        (true, value)
+    } else {
+        return Err(invalid(part, "can't understand it"));
+    };
+    Ok(Requirement { field: field.trim().to_owned(), value: value.trim().to_owned(), equal })
+}
+
+fn invalid(selector: &str, why: &str) -> Status {
+    Status::bad_request(format!("invalid selector: {selector:?}; {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<(String, String, bool)>, Status> {
+        let parts = split(text)?;
+        parts.iter().map(|part| requirement(part).map(|it| (it.field, it.value, it.equal))).collect()
+    }
+
+    #[test]
+    fn requirements_are_equal_or_unequal() {
+        let found = read("a=b,c!=d,e==f").unwrap();
+        let expect = [("a", "b", true), ("c", "d", false), ("e", "f", true)];
+        assert_eq!(found, expect.map(|(field, value, equal)| (field.to_owned(), value.to_owned(), equal)));
+    }
+
+    #[test]
+    fn commas_may_be_escaped_and_nonsense_is_refused() {
+        assert_eq!(read("a=b\\,c").unwrap(), [("a".to_owned(), "b,c".to_owned(), true)]);
+        assert!(read("a").is_err());
+        assert!(read("a=b\\x").is_err());
+    }
+}

@@ -1,0 +1,83 @@
+//! TCP connections with TLS.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::{Caller, connection};
+use crate::state::State;
+use crate::tls::identity_of;
+
+/// Connections served at once: each holds some tens of kilobytes.
+const CONNECTIONS_MAX: usize = 4096;
+/// The longest a client may take over the handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause after a failed accept, such as when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why the server no longer listens.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The socket is unusable.
+    #[error("failed to accept connections")]
+    Accept(#[source] io::Error),
+}
+
+/// Accepts connections until the server shuts down.
+pub(super) async fn listen(
+    state: &Arc<State>,
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+) -> Result<(), ListenError> {
+    let acceptor = TlsAcceptor::from(tls);
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = state.shutdown.cancelled() => return Ok(()),
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) if is_passing(&error) => {
+                tracing::warn!(%error, "failed to accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+            Err(error) => return Err(ListenError::Accept(error)),
+        };
+        let (state, acceptor) = (state.clone(), acceptor.clone());
+        tokio::spawn(async move {
+            if let Some((stream, caller)) = handshake(&acceptor, stream).await {
+                connection::serve(state, stream, caller).await;
+            }
+            drop(slot);
+        });
+    }
+}
+
+/// Whether accepting may work again later.
+fn is_passing(error: &io::Error) -> bool {
+    const OUT_OF_DESCRIPTORS: [i32; 2] = [23, 24];
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    ) || error.raw_os_error().is_some_and(|code| OUT_OF_DESCRIPTORS.contains(&code))
+}
+
+async fn handshake(acceptor: &TlsAcceptor, stream: TcpStream) -> Option<(TlsStream<TcpStream>, Caller)> {
+    // Small answers and watch events must not wait for more.
+    stream.set_nodelay(true).ok()?;
+    let accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
+    let stream = accepted.ok()?.inspect_err(|error| tracing::debug!(%error, "failed TLS handshake")).ok()?;
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let identity = certificate.and_then(|certificate| identity_of(certificate));
+    let caller = identity.map_or(Caller::Anonymous, |identity| Caller::Known(Arc::new(identity)));
+    Some((stream, caller))
+}

@@ -1,0 +1,87 @@
+//! What all requests share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sampan_core::Timestamp;
+use sampan_core::gateway::{Attributes, Cluster, Identity};
+use sampan_core::resource::Registry;
+use sampan_core::status::Status;
+use sampan_core::store::Snapshot;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::node::NodeConnector;
+use crate::pins::Pins;
+
+/// Requests that are worked on at once, watches and streams aside: the store groups far fewer.
+const TURNS: usize = 512;
+/// Whose members may do everything.
+const ADMINISTRATORS: &str = "system:masters";
+
+/// What all requests share.
+pub(crate) struct State {
+    pub(crate) cluster: Cluster,
+    pub(crate) nodes: Arc<dyn NodeConnector>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) health: Health,
+    pub(crate) metrics: Metrics,
+    pub(crate) pins: Pins,
+    pub(crate) turns: Semaphore,
+    watches: AtomicU64,
+}
+
+impl State {
+    pub(crate) fn new(cluster: Cluster, nodes: Arc<dyn NodeConnector>, shutdown: CancellationToken) -> Self {
+        Self {
+            cluster,
+            nodes,
+            shutdown,
+            health: Health::default(),
+            metrics: Metrics::default(),
+            pins: Pins::default(),
+            turns: Semaphore::new(TURNS),
+            watches: AtomicU64::new(0),
+        }
+    }
+
+    /// Now.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.cluster.now()
+    }
+
+    /// The resource types served.
+    pub(crate) fn registry(&self) -> Arc<Registry> {
+        self.cluster.registry()
+    }
+
+    /// The cluster as it is.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.cluster.snapshot()
+    }
+
+    /// Whether the caller may do that.
+    pub(crate) fn authorize(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        self.cluster.gateway().authorize(attributes)
+    }
+
+    /// Refuses all but administrators, for paths that are no resources.
+    pub(crate) fn require_admin(&self, identity: &Identity, path: &str) -> Result<(), Status> {
+        if identity.groups.iter().any(|group| group == ADMINISTRATORS) {
+            return Ok(());
+        }
+        Err(Status::forbidden(format!("forbidden: User {:?} cannot get path {path:?}", identity.user)))
+    }
+
+    /// Everything `/metrics` shows.
+    pub(crate) fn metrics_text(&self) -> String {
+        self.metrics.text(&self.cluster)
+    }
+
+    /// A number that no other watch has.
+    pub(crate) fn next_watch(&self) -> u64 {
+        self.watches.fetch_add(1, Ordering::Relaxed)
+    }
+}

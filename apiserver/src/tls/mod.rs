@@ -1,0 +1,45 @@
+//! Who is who: the cluster's own certificate authority, what it signs, and what a client's certificate says of it.
+
+mod authority;
+mod certificate;
+mod files;
+mod kubeconfig;
+mod peer;
+mod server;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use authority::Authority;
+pub use certificate::Credential;
+pub use kubeconfig::{Kubeconfig, write as write_kubeconfig};
+pub use peer::identity_of;
+pub use server::server_config;
+
+/// Why the cluster's certificates are not at hand.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file of the data directory.
+    #[error("failed to {action} {path}")]
+    File {
+        /// `read` or `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// A certificate or key cannot be made or read.
+    #[error("failed to make or read a certificate")]
+    Certificate(#[from] rcgen::Error),
+    /// A certificate is not as it was written.
+    #[error("failed to parse a certificate: {0}")]
+    Malformed(String),
+    /// The TLS library refuses what it is given.
+    #[error("failed to configure TLS")]
+    Rustls(#[from] rustls::Error),
+    /// Clients' certificates cannot be checked.
+    #[error("failed to configure the check of client certificates")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+}

@@ -1,0 +1,99 @@
+//! Many objects, all at one revision.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sampan_core::gateway::Verb;
+use sampan_core::object::{ObjectKey, Revision};
+use sampan_core::status::Status;
+use sampan_core::store::Snapshot;
+use serde::{Deserialize, Serialize};
+
+use super::read::require_reached;
+use super::selection::Selection;
+use crate::call::Call;
+use crate::request::{ListOptions, VersionMatch, accepts_gzip};
+use crate::response::{self, ListMetadata, Response};
+
+/// Where a list in pages goes on: opaque to clients.
+#[derive(Serialize, Deserialize)]
+struct Token {
+    #[serde(rename = "rv")]
+    revision: u64,
+    after: String,
+}
+
+/// The answer to a list.
+pub(super) fn list(call: &Call) -> Result<Response, Status> {
+    call.authorize(Verb::List)?;
+    let view = call.view()?;
+    let options = ListOptions::parse(&call.query, &call.path.served.definition)?;
+    let selection = Selection::new(call, &options);
+    let (snapshot, after) = start(call, &options)?;
+    let limit = options.limit.unwrap_or(usize::MAX);
+    let mut objects = selection.of(&snapshot, after.as_ref(), limit.saturating_add(1));
+    let mut metadata = ListMetadata { revision: snapshot.revision().0, ..ListMetadata::default() };
+    if objects.len() > limit {
+        objects.truncate(limit);
+        if let Some(last) = objects.last() {
+            call.state.pins.keep(&snapshot);
+            metadata.continue_token = token(snapshot.revision(), last.key());
+            metadata.remaining = selection.takes_all().then(|| selection.remaining(&snapshot, last.key()));
+        }
+    }
+    Ok(response::list(view, objects, &metadata, accepts_gzip(call.headers())))
+}
+
+/// The snapshot to read, and the key to start after.
+fn start(call: &Call, options: &ListOptions) -> Result<(Snapshot, Option<ObjectKey>), Status> {
+    let head = call.state.snapshot();
+    if !options.continue_token.is_empty() {
+        let (revision, after) = read_token(&options.continue_token)?;
+        let pinned = if head.revision() == revision { Some(head) } else { call.state.pins.get(revision) };
+        return pinned.map(|snapshot| (snapshot, Some(after))).ok_or_else(expired_token);
+    }
+    let Some(wanted) = options.resource_version.filter(|wanted| *wanted != Revision(0)) else {
+        return Ok((head, None));
+    };
+    require_reached(wanted, head.revision())?;
+    if options.version_match != Some(VersionMatch::Exact) || head.revision() == wanted {
+        return Ok((head, None));
+    }
+    let pinned = call.state.pins.get(wanted);
+    let too_old = || Status::expired("The resourceVersion for the provided list is too old.");
+    pinned.map(|snapshot| (snapshot, None)).ok_or_else(too_old)
+}
+
+fn token(revision: Revision, last: &ObjectKey) -> String {
+    let token = Token { revision: revision.0, after: last.to_string() };
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).expect("writing JSON to memory cannot fail"))
+}
+
+fn read_token(text: &str) -> Result<(Revision, ObjectKey), Status> {
+    let read = || -> Option<(Revision, ObjectKey)> {
+        let token: Token = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        Some((Revision(token.revision), ObjectKey::parse(&token.after)?))
+    };
+    read().ok_or_else(|| Status::bad_request("continue key is not valid"))
+}
+
+fn expired_token() -> Status {
+    Status::expired(
+        "The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use sampan_core::object::ResourceType;
+
+    use super::*;
+
+    #[test]
+    fn a_token_reads_back_and_nonsense_is_refused() {
+        let key = ObjectKey::namespaced(ResourceType::new("apps", "deployments"), "default", "web");
+        assert_eq!(read_token(&token(Revision(7), &key)).unwrap(), (Revision(7), key));
+        for text in ["x", "", "e30"] {
+            assert_eq!(read_token(text).unwrap_err().code, 400, "{text}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What a pod's node is asked for: logs, exec, attach, port-forward.
+
+use form_urlencoded::Serializer;
+use sampan_core::gateway::Verb;
+use sampan_core::status::Status;
+use serde_json::Value;
+
+use super::read;
+use crate::call::Call;
+use crate::node::{forward, upgrade};
+use crate::response::{self, Response};
+
+/// The parameters of a log that are the node's to understand.
+const LOG_PARAMETERS: [&str; 8] =
+    ["follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream"];
+/// The parameters of a stream, by the client's and the node's names.
+const STREAM_PARAMETERS: [(&str, &str); 4] =
+    [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")];
+
+/// The answer to a request for a container's log, followed for as long as the client likes.
+pub(super) async fn log(call: Call) -> Result<Response, Status> {
+    let pod = Pod::find(&call)?;
+    let container = pod.container(call.query.text("container"))?;
+    let Some(node) = pod.node() else {
+        return Ok(response::bytes("", "text/plain"));
+    };
+    let given = LOG_PARAMETERS.iter().flat_map(|name| call.query.all(name).map(|value| (*name, value)));
+    let uri = format!("/containerLogs/{}/{}/{container}?{}", pod.namespace, pod.name, encoded(given));
+    forward(&*call.state.nodes, node, &uri).await
+}
+
+/// The answer to exec or attach: bytes between the client and the container.
+pub(super) async fn stream(call: Call, verb: &str) -> Result<Response, Status> {
+    call.authorize(Verb::Create)?;
+    let pod = Pod::find(&call)?;
+    pod.require_running(verb)?;
+    let container = pod.container(call.query.text("container"))?;
+    let node = pod.require_node()?;
+    let command = call.query.all("command").map(|word| ("command", word));
+    let wanted = STREAM_PARAMETERS.iter().filter(|(name, _)| call.query.flag(name)).map(|(_, name)| (*name, "1"));
+    let uri = format!("/{verb}/{}/{}/{container}?{}", pod.namespace, pod.name, encoded(command.chain(wanted)));
+    let nodes = call.state.nodes.clone();
+    upgrade(&*nodes, node, &uri, (call.parts, call.body)).await
+}
+
+/// The answer to a port-forward: bytes between the client and ports of the pod.
+pub(super) async fn port_forward(call: Call) -> Result<Response, Status> {
+    call.authorize(Verb::Create)?;
+    let pod = Pod::find(&call)?;
+    let node = pod.require_node()?;
+    let ports = call.query.all("ports").map(|port| ("port", port));
+    let uri = format!("/portForward/{}/{}?{}", pod.namespace, pod.name, encoded(ports));
+    let nodes = call.state.nodes.clone();
+    upgrade(&*nodes, node, &uri, (call.parts, call.body)).await
+}
+
+fn encoded<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    Serializer::new(String::new()).extend_pairs(parameters).finish()
+}
+
+/// A pod as far as these requests need it.
+struct Pod {
+    namespace: String,
+    name: String,
+    value: Value,
+}
+
+impl Pod {
+    fn find(call: &Call) -> Result<Self, Status> {
+        let object = read::find(call)?;
+        let key = object.key();
+        let namespace = key.namespace.as_deref().unwrap_or_default().to_owned();
+        Ok(Self { namespace, name: key.name.to_string(), value: object.value() })
+    }
+
+    fn text(&self, pointer: &str) -> &str {
+        self.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The node it is bound to.
+    fn node(&self) -> Option<&str> {
+        Some(self.text("/spec/nodeName")).filter(|node| !node.is_empty())
+    }
+
+    fn require_node(&self) -> Result<&str, Status> {
+        self.node().ok_or_else(|| Status::bad_request(format!("pod {} does not have a host assigned", self.name)))
+    }
+
+    fn require_running(&self, verb: &str) -> Result<(), Status> {
+        let phase = self.text("/status/phase");
+        if !matches!(phase, "Succeeded" | "Failed") {
+            return Ok(());
+        }
+        let into = if verb == "exec" { "exec into" } else { "attach to" };
+        Err(Status::bad_request(format!("cannot {into} a container in a completed pod; current phase is {phase}")))
+    }
+
+    fn names(&self, list: &str) -> Vec<&str> {
+        let containers = self.value.pointer(list).and_then(Value::as_array).into_iter().flatten();
+        containers.filter_map(|container| container.get("name").and_then(Value::as_str)).collect()
+    }
+
+    /// The container asked for, or the only one.
+    fn container(&self, asked: &str) -> Result<String, Status> {
+        let lists = ["/spec/containers", "/spec/initContainers", "/spec/ephemeralContainers"];
+        let [containers, init, ephemeral] = lists.map(|list| self.names(list));
+        if asked.is_empty() {
+            return match containers.as_slice() {
+                [only] => Ok((*only).to_owned()),
+                several => Err(self.ambiguous(several, &init)),
+            };
+        }
+        let known = containers.iter().chain(&init).chain(&ephemeral).any(|name| *name == asked);
+        match known {
+            true => Ok(asked.to_owned()),
+            false => Err(Status::bad_request(format!("container {asked} is not valid for pod {}", self.name))),
+        }
+    }
+
+    fn ambiguous(&self, containers: &[&str], init: &[&str]) -> Status {
+        let mut message = format!(
+            "a container name must be specified for pod {}, choose one of: [{}]",
+            self.name,
+            containers.join(" ")
+        );
+        if !init.is_empty() {
+            message.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
+        }
+        Status::bad_request(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(value: Value) -> Pod {
+        Pod { namespace: "default".into(), name: "web".into(), value }
+    }
+
+    #[test]
+    fn the_only_container_need_not_be_named() {
+        let one = pod(json!({"spec": {"containers": [{"name": "a"}], "initContainers": [{"name": "i"}]}}));
+        assert_eq!(one.container("").unwrap(), "a");
+        assert_eq!(one.container("i").unwrap(), "i");
+        assert_eq!(one.container("b").unwrap_err().message, "container b is not valid for pod web");
+        let two = pod(json!({"spec": {"containers": [{"name": "a"}, {"name": "b"}]}}));
+        let expect = "a container name must be specified for pod web, choose one of: [a b]";
+        assert_eq!(two.container("").unwrap_err().message, expect);
+    }
+
+    #[test]
+    fn a_completed_pod_runs_nothing() {
+        let pod = pod(json!({"status": {"phase": "Succeeded"}}));
+        let expect = "cannot exec into a container in a completed pod; current phase is Succeeded";
+        assert_eq!(pod.require_running("exec").unwrap_err().message, expect);
+    }
+}

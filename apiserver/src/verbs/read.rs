@@ -1,0 +1,52 @@
+//! One object.
+
+use std::sync::Arc;
+
+use sampan_core::gateway::{Verb, scale_of};
+use sampan_core::object::{Object, Revision};
+use sampan_core::status::{Status, StatusCause, StatusDetails};
+
+use crate::call::Call;
+use crate::response::{self, Response};
+
+/// The answer to a get.
+pub(super) fn get(call: &Call) -> Result<Response, Status> {
+    let view = call.view()?;
+    let object = find(call)?;
+    Ok(view.one(200, object.bytes()))
+}
+
+/// The answer to a get of the replicas.
+pub(super) fn scale(call: &Call) -> Result<Response, Status> {
+    let object = find(call)?;
+    let scale = scale_of(&call.path.served.definition, &object.value()).ok_or_else(Status::no_such_path)?;
+    Ok(response::json(200, &scale, call.query.flag("pretty")))
+}
+
+/// The object of the path, if the caller may see it.
+pub(super) fn find(call: &Call) -> Result<Arc<Object>, Status> {
+    call.authorize(Verb::Get)?;
+    let key = call.key()?;
+    let snapshot = call.state.snapshot();
+    if let Ok(wanted) = call.query.text("resourceVersion").parse() {
+        require_reached(Revision(wanted), snapshot.revision())?;
+    }
+    snapshot.get(&key).cloned().ok_or_else(|| Status::not_found(&key.resource.to_string(), &key.name))
+}
+
+/// Refuses to answer from before the revision the caller has already seen elsewhere.
+pub(super) fn require_reached(wanted: Revision, reached: Revision) -> Result<(), Status> {
+    if wanted <= reached {
+        return Ok(());
+    }
+    let message = format!("Too large resource version: {wanted}, current: {reached}");
+    Err(Status::timeout(message).with_details(StatusDetails {
+        causes: vec![StatusCause {
+            reason: "ResourceVersionTooLarge".to_owned(),
+            message: "Too large resource version".to_owned(),
+            field: String::new(),
+        }],
+        retry_after_seconds: 1,
+        ..StatusDetails::default()
+    }))
+}

@@ -1,0 +1,133 @@
+//! Create, update, patch: from a request to a mutation, and from its outcome to an answer.
+
+use bytes::Bytes;
+use hyper::header::{HeaderValue, WARNING};
+use sampan_core::gateway::{Action, Body, Mutation, Options, Outcome, PatchKind, Subresource, Target, Verb};
+use sampan_core::resource::Scope;
+use sampan_core::status::{Status, StatusCause};
+use sampan_machine::Decision;
+
+use crate::call::Call;
+use crate::request::{Content, body_to_json, content_type, read_body, write_options};
+use crate::response::{Response, View};
+
+/// The most warnings an answer carries.
+const WARNINGS_MAX: usize = 32;
+/// The header in which a node tells the decision behind a pod's status.
+const DECISION: &str = "sampan-decision";
+
+/// The answer to a create.
+pub(super) async fn create(call: Call, subresource: Subresource) -> Result<Response, Status> {
+    let content = Content::of_object(call.headers())?;
+    let options = write_options(&call.query, call.headers(), "CreateOptions")?;
+    write(call, Verb::Create, content, options, subresource, Action::Create).await
+}
+
+/// The answer to an update.
+pub(super) async fn update(call: Call, subresource: Subresource) -> Result<Response, Status> {
+    let content = Content::of_object(call.headers())?;
+    let options = write_options(&call.query, call.headers(), "UpdateOptions")?;
+    write(call, Verb::Update, content, options, subresource, Action::Update).await
+}
+
+/// The answer to a patch.
+pub(super) async fn patch(call: Call, subresource: Subresource) -> Result<Response, Status> {
+    let (kind, content) = patch_kind(content_type(call.headers()))?;
+    let options = write_options(&call.query, call.headers(), "PatchOptions")?;
+    check_patch_options(kind, &call, &options)?;
+    write(call, Verb::Patch, content, options, subresource, |body| Action::Patch(kind, body)).await
+}
+
+fn patch_kind(content_type: &str) -> Result<(PatchKind, Content), Status> {
+    match content_type {
+        "application/json-patch+json" => Ok((PatchKind::Json, Content::Json)),
+        "application/merge-patch+json" => Ok((PatchKind::Merge, Content::Json)),
+        "application/strategic-merge-patch+json" => Ok((PatchKind::Strategic, Content::Json)),
+        "application/apply-patch+yaml" => Ok((PatchKind::Apply, Content::Yaml)),
+        _ => Err(Status::unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml",
+        )),
+    }
+}
+
+fn check_patch_options(kind: PatchKind, call: &Call, options: &Options) -> Result<(), Status> {
+    let fault = |reason: &str, field: &str, message: &str| {
+        let cause = StatusCause { reason: reason.into(), message: message.into(), field: field.into() };
+        Err(Status::invalid("PatchOptions.meta.k8s.io", "", vec![cause]))
+    };
+    match kind {
+        PatchKind::Apply if call.query.text("fieldManager").is_empty() => {
+            fault("FieldValueRequired", "fieldManager", "Required value: is required for apply patch")
+        }
+        PatchKind::Apply => Ok(()),
+        _ if options.force => {
+            fault("FieldValueForbidden", "force", "Forbidden: may not be specified for non-apply patch")
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn write(
+    call: Call,
+    verb: Verb,
+    content: Content,
+    options: Options,
+    subresource: Subresource,
+    action: impl FnOnce(Body) -> Action,
+) -> Result<Response, Status> {
+    call.authorize(verb)?;
+    let view = call.view()?;
+    let (target, origin, decision) = (target(&call, subresource)?, call.origin(verb), decision_of(&call)?);
+    let body = Body::Json(body_to_json(read_body(call.body).await?, content)?);
+    let shows_scale = target.subresource == Subresource::Scale;
+    let mutation = Mutation { identity: (*call.identity).clone(), origin, target, action: action(body), options };
+    let outcome = call.state.cluster.mutate_deciding(mutation, decision).await?;
+    answer(&view, verb, outcome, shows_scale)
+}
+
+/// The place of the path.
+///
+/// # Errors
+/// `MethodNotAllowed` where an object of a namespace is written without naming the namespace.
+pub(super) fn target(call: &Call, subresource: Subresource) -> Result<Target, Status> {
+    let path = &call.path;
+    if path.namespace.is_none() && path.served.definition.scope == Scope::Namespaced {
+        return Err(Status::method_not_allowed());
+    }
+    Ok(Target { served: path.served.clone(), namespace: path.namespace.clone(), name: path.name.clone(), subresource })
+}
+
+/// A node that reports what became of a pod says in a header how it came to that.
+fn decision_of(call: &Call) -> Result<Option<Decision>, Status> {
+    let Some(header) = call.headers().get(DECISION).filter(|_| call.node().is_some()) else {
+        return Ok(None);
+    };
+    let decision = serde_json::from_slice(header.as_bytes());
+    decision.map(Some).map_err(|error| Status::bad_request(format!("failed to read the header {DECISION}: {error}")))
+}
+
+fn answer(view: &View, verb: Verb, outcome: Outcome, shows_scale: bool) -> Result<Response, Status> {
+    let (object, created, warnings) = match outcome {
+        Outcome::Object { object, created, warnings, .. } => (object.bytes().clone(), created, warnings),
+        Outcome::Preview { object, created, warnings } => (Bytes::from(object.to_string()), created, warnings),
+    };
+    // A binding or the like is created, though its parent is changed.
+    let code = if created || verb == Verb::Create { 201 } else { 200 };
+    let mut response = match shows_scale {
+        true => view.scale(code, &object)?,
+        false => view.one(code, &object),
+    };
+    warn(&mut response, &warnings);
+    Ok(response)
+}
+
+/// Adds warnings for the user's eyes (RFC 7234, §5.5: code 299).
+pub(super) fn warn(response: &mut Response, warnings: &[String]) {
+    for warning in warnings.iter().take(WARNINGS_MAX) {
+        let text: String = warning.chars().filter(|character| !character.is_control()).collect();
+        let quoted = format!("299 - \"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+        if let Ok(value) = HeaderValue::from_bytes(quoted.as_bytes()) {
+            response.headers_mut().append(WARNING, value);
+        }
+    }
+}

@@ -119,7 +119,9 @@ impl View {
         let limit = self.deployment.spec.as_ref().and_then(|spec| spec.revision_history_limit).unwrap_or(HISTORY_LIMIT);
         let old = self.old.iter().zip(&self.sets.old).filter(|(set, _)| set.metadata.deletion_timestamp.is_none());
         let revisions: Vec<_> = old
-            .map(|(set, size)| (size.name.clone(), revision_of(set).unwrap_or_default(), size.replicas == 0 && size.existing == 0))
+            .map(|(set, size)| {
+                (size.name.clone(), revision_of(set).unwrap_or_default(), size.replicas == 0 && size.existing == 0)
+            })
             .collect();
         plan::beyond_history(&revisions, limit)
     }
@@ -237,7 +239,9 @@ impl Behaviour {
     fn creating(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
             state @ State::Creating {} => context.stay(state),
-            state @ (State::RollingOut {} | State::Degraded {}) => context.take("the template has its ReplicaSet", state),
+            state @ (State::RollingOut {} | State::Degraded {}) => {
+                context.take("the template has its ReplicaSet", state)
+            }
             _ => Super,
         }
     }

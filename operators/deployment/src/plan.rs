@@ -6,56 +6,56 @@ use std::cmp::Reverse;
 
 /// A ReplicaSet of the Deployment, by its numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SetSize {
+pub(crate) struct SetSize {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its age: the creation time in seconds, where 0 is oldest.
-    pub created: i64,
+    pub(crate) created: i64,
     /// The replicas it is asked for.
-    pub replicas: i32,
+    pub(crate) replicas: i32,
     /// The pods it has.
-    pub existing: i32,
+    pub(crate) existing: i32,
     /// The pods that are available.
-    pub available: i32,
+    pub(crate) available: i32,
     /// The size the Deployment had when the set was last sized, with the surge; 0 where it never was.
-    pub sized_for: i32,
+    pub(crate) sized_for: i32,
 }
 
 /// What the Deployment asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// The replicas it asks for.
-    pub replicas: i32,
+    pub(crate) replicas: i32,
     /// How many more there may be.
-    pub surge: i32,
+    pub(crate) surge: i32,
     /// How many fewer may be available.
-    pub unavailable: i32,
+    pub(crate) unavailable: i32,
 }
 
 /// The ReplicaSets of a Deployment: the one of its present template, and the others.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Sets {
+pub(crate) struct Sets {
     /// The one of the present template.
-    pub new: Option<SetSize>,
+    pub(crate) new: Option<SetSize>,
     /// The others.
-    pub old: Vec<SetSize>,
+    pub(crate) old: Vec<SetSize>,
 }
 
 /// A ReplicaSet to be sized, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resize {
+pub(crate) struct Resize {
     /// The ReplicaSet.
-    pub name: String,
+    pub(crate) name: String,
     /// The replicas it has been asked for.
-    pub from: i32,
+    pub(crate) from: i32,
     /// The replicas to ask it for.
-    pub to: i32,
+    pub(crate) to: i32,
 }
 
 impl Bounds {
     /// The bounds of a Deployment of that size. Both bounds at zero would never move, so that one pod may then be missing
     /// (`ResolveFenceposts` upstream).
-    pub fn resolve(replicas: i32, surge: Share, unavailable: Share) -> Self {
+    pub(crate) fn resolve(replicas: i32, surge: Share, unavailable: Share) -> Self {
         let surge = surge.of(replicas, Rounding::Up);
         let unavailable = unavailable.of(replicas, Rounding::Down);
         let unavailable = if surge == 0 && unavailable == 0 { 1 } else { unavailable };
@@ -63,24 +63,24 @@ impl Bounds {
     }
 
     /// A Deployment that recreates: all old pods go before a new one comes.
-    pub fn recreate(replicas: i32) -> Self {
+    pub(crate) fn recreate(replicas: i32) -> Self {
         Self { replicas, surge: 0, unavailable: replicas }
     }
 
     /// The most pods there may be.
-    pub fn most(self) -> i32 {
+    pub(crate) fn most(self) -> i32 {
         if self.replicas == 0 { 0 } else { self.replicas.saturating_add(self.surge) }
     }
 
     /// The fewest pods that must be available.
-    pub fn fewest(self) -> i32 {
+    pub(crate) fn fewest(self) -> i32 {
         (self.replicas - self.unavailable).max(0)
     }
 }
 
 /// A number of pods, or a share of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Share {
+pub(crate) enum Share {
     /// So many.
     Count(i32),
     /// So many of a hundred.
@@ -89,7 +89,7 @@ pub enum Share {
 
 /// Which way a share is rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rounding {
+pub(crate) enum Rounding {
     /// To the larger number: surge.
     Up,
     /// To the smaller number: unavailable.
@@ -118,22 +118,22 @@ impl Sets {
     }
 
     /// The replicas asked for, over all sets.
-    pub fn replicas(&self) -> i32 {
+    pub(crate) fn replicas(&self) -> i32 {
         self.all().map(|set| set.replicas).sum()
     }
 
     /// The replicas asked for of sets of earlier templates.
-    pub fn old_replicas(&self) -> i32 {
+    pub(crate) fn old_replicas(&self) -> i32 {
         self.old.iter().map(|set| set.replicas).sum()
     }
 
     /// The pods of sets of earlier templates that are still there.
-    pub fn old_pods(&self) -> i32 {
+    pub(crate) fn old_pods(&self) -> i32 {
         self.old.iter().map(|set| set.existing.max(set.replicas)).sum()
     }
 
     /// Whether the present template's set has all replicas, and they are available.
-    pub fn is_saturated(&self, bounds: Bounds) -> bool {
+    pub(crate) fn is_saturated(&self, bounds: Bounds) -> bool {
         self.new.as_ref().is_some_and(|new| {
             new.replicas == bounds.replicas && new.sized_for >= bounds.replicas && new.available == bounds.replicas
         })
@@ -141,13 +141,13 @@ impl Sets {
 
     /// Whether the Deployment was resized since its sets were sized: they are then sized anew in proportion before the
     /// rollout goes on.
-    pub fn was_resized(&self, bounds: Bounds) -> bool {
+    pub(crate) fn was_resized(&self, bounds: Bounds) -> bool {
         self.all().any(|set| set.replicas > 0 && set.sized_for != 0 && set.sized_for != bounds.replicas)
     }
 }
 
 /// How large the present template's set starts: what fits below the surge.
-pub fn initial_size(sets: &Sets, bounds: Bounds, recreate: bool) -> i32 {
+pub(crate) fn initial_size(sets: &Sets, bounds: Bounds, recreate: bool) -> i32 {
     if recreate {
         return bounds.replicas;
     }
@@ -157,7 +157,7 @@ pub fn initial_size(sets: &Sets, bounds: Bounds, recreate: bool) -> i32 {
 
 /// Sizes after a change of the Deployment's replicas: one active set takes all; a saturated new set empties the others;
 /// in the middle of a rollout every set takes its share.
-pub fn proportional(sets: &Sets, bounds: Bounds, recreate: bool) -> Vec<Resize> {
+pub(crate) fn proportional(sets: &Sets, bounds: Bounds, recreate: bool) -> Vec<Resize> {
     let mut active: Vec<&SetSize> = sets.all().filter(|set| set.replicas > 0).collect();
     if let Some(only) = sole(&active, sets) {
         return resize(only, bounds.replicas).into_iter().collect();
@@ -213,7 +213,7 @@ fn fraction(set: &SetSize, bounds: Bounds, left: i32, to_add: i32) -> i32 {
 }
 
 /// The next sizes of a rolling update: the new set grows into the surge; old ones shrink as the new becomes available.
-pub fn roll(sets: &Sets, bounds: Bounds) -> Vec<Resize> {
+pub(crate) fn roll(sets: &Sets, bounds: Bounds) -> Vec<Resize> {
     match sets.new.as_ref().and_then(|new| grow_new(new, sets, bounds)) {
         Some(growth) => vec![growth],
         None => shrink_old(sets, bounds),
@@ -259,7 +259,7 @@ fn shrink_old(sets: &Sets, bounds: Bounds) -> Vec<Resize> {
 }
 
 /// The next sizes of a Deployment that recreates: old sets go to zero; the new one comes when their pods are gone.
-pub fn recreate(sets: &Sets, bounds: Bounds) -> Vec<Resize> {
+pub(crate) fn recreate(sets: &Sets, bounds: Bounds) -> Vec<Resize> {
     if sets.old_replicas() > 0 {
         return sets.old.iter().filter_map(|set| resize(set, 0)).collect();
     }
@@ -275,7 +275,7 @@ fn resize(set: &SetSize, to: i32) -> Option<Resize> {
 
 /// Old sets that history no longer holds, oldest revision first: those without replicas and pods beyond the limit.
 /// `revisions` pairs a set's name with its revision and whether it is empty.
-pub fn beyond_history(revisions: &[(String, i64, bool)], limit: i32) -> Vec<String> {
+pub(crate) fn beyond_history(revisions: &[(String, i64, bool)], limit: i32) -> Vec<String> {
     let keep = usize::try_from(limit).unwrap_or_default();
     let mut oldest_first: Vec<_> = revisions.iter().filter(|(_, _, empty)| *empty).collect();
     oldest_first.sort_by_key(|(_, revision, _)| *revision);

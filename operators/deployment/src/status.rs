@@ -172,9 +172,7 @@ fn says(kind: &str, status: &str, reason: &str, message: String) -> DeploymentCo
 fn set(conditions: &mut Vec<DeploymentCondition>, mut condition: DeploymentCondition, now: Timestamp) {
     let before = conditions.iter().find(|before| before.type_ == condition.type_);
     let is_news = |before: &DeploymentCondition| {
-        before.status != condition.status
-            || before.reason != condition.reason
-            || condition.last_update_time.is_some()
+        before.status != condition.status || before.reason != condition.reason || condition.last_update_time.is_some()
     };
     if before.is_some_and(|before| !is_news(before)) {
         return;

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sampan_podset::{HASH_LABEL, template_hash};
 
 use crate::plan::{Bounds, SetSize, Sets, Share};
-use crate::status::{condition, PROGRESSING, REASON_AVAILABLE, REASON_TIMED_OUT};
+use crate::status::{PROGRESSING, REASON_AVAILABLE, REASON_TIMED_OUT, condition};
 
 /// The revision of a ReplicaSet, and of the Deployment that is at it.
 pub(crate) const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -43,7 +43,7 @@ impl View {
         now: Timestamp,
         deployment: Arc<Deployment>,
         mut controlled: Vec<Arc<ReplicaSet>>,
-        taken: impl FnOnce(&str) -> bool,
+        taken: &mut dyn FnMut(&str) -> bool,
     ) -> Self {
         controlled.sort_by(|one, other| age_key(one).cmp(&age_key(other)));
         let template = template_of(&deployment);
@@ -53,10 +53,7 @@ impl View {
         let collisions = deployment.status.as_ref().and_then(|status| status.collision_count);
         let hash = new.as_ref().and_then(|set| hash_label(set)).unwrap_or_else(|| template_hash(&template, collisions));
         let collides = new.is_none() && taken(&set_name(&deployment, &hash));
-        let sets = Sets {
-            new: new.as_deref().map(size_of),
-            old: controlled.iter().map(|set| size_of(set)).collect(),
-        };
+        let sets = Sets { new: new.as_deref().map(size_of), old: controlled.iter().map(|set| size_of(set)).collect() };
         let bounds = bounds_of(&deployment);
         Self { now, deployment, new, old: controlled, collides, hash, bounds, sets }
     }

@@ -1,0 +1,115 @@
+//! Taints of nodes and what pods tolerate of them.
+
+use k8s_openapi::api::core::v1::{Node, Pod, Taint, Toleration};
+
+const NOT_READY: &str = "node.kubernetes.io/not-ready";
+const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+
+/// The first taint that keeps the pod off the node. A node that is not ready keeps new pods off, tainted or not.
+pub(crate) fn refused_by(pod: &Pod, node: &Node) -> Option<Taint> {
+    let refuses = |taint: &&Taint| matches!(&*taint.effect, "NoSchedule" | "NoExecute") && !tolerates(pod, taint);
+    if let Some(taint) = taints(node).find(refuses) {
+        return Some(taint.clone());
+    }
+    unhealthy(node).filter(|taint| !tolerates(pod, taint))
+}
+
+/// Whether the node takes no new pods and the pod does not mind that either.
+pub(crate) fn is_cordoned_for(pod: &Pod, node: &Node) -> bool {
+    let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or_default();
+    cordoned && !tolerates(pod, &no_schedule(UNSCHEDULABLE))
+}
+
+/// How many taints would rather have the pod elsewhere.
+pub(crate) fn discouraging(pod: &Pod, node: &Node) -> usize {
+    taints(node).filter(|taint| taint.effect == "PreferNoSchedule" && !tolerates(pod, taint)).count()
+}
+
+fn taints(node: &Node) -> impl Iterator<Item = &Taint> {
+    node.spec.iter().flat_map(|spec| spec.taints.iter().flatten())
+}
+
+fn unhealthy(node: &Node) -> Option<Taint> {
+    let mut conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    match &*conditions.find(|condition| condition.type_ == "Ready")?.status {
+        "True" => None,
+        "Unknown" => Some(no_schedule(UNREACHABLE)),
+        _ => Some(no_schedule(NOT_READY)),
+    }
+}
+
+fn no_schedule(key: &str) -> Taint {
+    Taint { key: key.to_owned(), effect: "NoSchedule".to_owned(), ..Taint::default() }
+}
+
+fn tolerates(pod: &Pod, taint: &Taint) -> bool {
+    let mut tolerations = pod.spec.iter().flat_map(|spec| spec.tolerations.iter().flatten());
+    tolerations.any(|toleration| covers(toleration, taint))
+}
+
+fn covers(toleration: &Toleration, taint: &Taint) -> bool {
+    let text = |field: &'_ Option<String>| field.clone().unwrap_or_default();
+    let (effect, key) = (text(&toleration.effect), text(&toleration.key));
+    let names = (effect.is_empty() || effect == taint.effect) && (key.is_empty() || key == taint.key);
+    names
+        && match &*text(&toleration.operator) {
+            "Exists" => true,
+            "" | "Equal" => text(&toleration.value) == text(&taint.value),
+            _ => false,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(tolerations: Value) -> Pod {
+        serde_json::from_value(json!({"metadata": {}, "spec": {"containers": [], "tolerations": tolerations}})).unwrap()
+    }
+
+    fn node(spec: Value, ready: &str) -> Node {
+        let conditions = json!([{"type": "Ready", "status": ready}]);
+        serde_json::from_value(json!({"metadata": {}, "spec": spec, "status": {"conditions": conditions}})).unwrap()
+    }
+
+    #[test]
+    fn a_taint_keeps_off_whoever_does_not_tolerate_it() {
+        let tainted = node(json!({"taints": [{"key": "gpu", "value": "a", "effect": "NoSchedule"}]}), "True");
+        assert_eq!(refused_by(&pod(json!([])), &tainted).unwrap().key, "gpu");
+        for toleration in [
+            json!({"operator": "Exists"}),
+            json!({"key": "gpu", "operator": "Exists"}),
+            json!({"key": "gpu", "value": "a", "effect": "NoSchedule"}),
+        ] {
+            assert_eq!(refused_by(&pod(json!([toleration])), &tainted), None, "{toleration}");
+        }
+        for toleration in [
+            json!({"key": "gpu", "value": "b"}),
+            json!({"key": "gpu", "operator": "Exists", "effect": "NoExecute"}),
+            json!({"key": "cpu", "operator": "Exists"}),
+        ] {
+            assert!(refused_by(&pod(json!([toleration])), &tainted).is_some(), "{toleration}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_not_ready_takes_no_new_pods() {
+        assert_eq!(refused_by(&pod(json!([])), &node(json!({}), "False")).unwrap().key, NOT_READY);
+        assert_eq!(refused_by(&pod(json!([])), &node(json!({}), "Unknown")).unwrap().key, UNREACHABLE);
+        assert_eq!(refused_by(&pod(json!([])), &node(json!({}), "True")), None);
+        let patient = json!([{"key": NOT_READY, "operator": "Exists", "effect": "NoExecute"}]);
+        assert!(refused_by(&pod(patient), &node(json!({}), "False")).is_some());
+    }
+
+    #[test]
+    fn a_soft_taint_only_discourages() {
+        let soft = node(json!({"taints": [{"key": "old", "effect": "PreferNoSchedule"}]}), "True");
+        assert_eq!(refused_by(&pod(json!([])), &soft), None);
+        assert_eq!(discouraging(&pod(json!([])), &soft), 1);
+        assert!(is_cordoned_for(&pod(json!([])), &node(json!({"unschedulable": true}), "True")));
+        assert!(!is_cordoned_for(&pod(json!([{"operator": "Exists"}])), &node(json!({"unschedulable": true}), "True")));
+    }
+}

@@ -2,6 +2,9 @@
 
 mod config;
 mod error;
+pub mod host;
+pub mod pod;
+pub mod runtime;
 
 use std::sync::Arc;
 

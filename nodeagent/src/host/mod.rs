@@ -1,0 +1,221 @@
+//! The pods of one or many nodes: told what happens, it says what is to be done.
+//!
+//! A host does no I/O, reads no clock and owns no thread. A shell feeds it [`Message`]s and carries out its [`Effect`]s, so
+//! the very code that runs pods on Docker runs them under simulation.
+
+mod entry;
+mod message;
+mod outcome;
+mod patch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+
+use self::entry::Entry;
+pub use self::message::{Answer, Effect, Message, PodRef, ProbedRun, StatusPost};
+use crate::pod::source::{self, SourceKey, Sources};
+use crate::pod::{ContainerRecord, NodeFacts, Sandbox, Situation, Uid};
+
+/// Rounds of steps and immediate outcomes before other messages get their turn.
+pub const ROUNDS_AT_ONCE: usize = 64;
+
+/// The pods of one or many nodes.
+#[derive(Debug, Default)]
+pub struct Host {
+    nodes: BTreeMap<String, Arc<NodeFacts>>,
+    pods: BTreeMap<Uid, Entry>,
+    sources: Sources,
+    watchers: BTreeMap<SourceKey, BTreeSet<Uid>>,
+    dirty: BTreeSet<Uid>,
+    unposted: BTreeSet<Uid>,
+    timers: BTreeSet<(Timestamp, Uid)>,
+    /// Tells the user of each image, creation and start.
+    narrates: bool,
+}
+
+impl Host {
+    /// A host of these nodes that tells of images and starts if it `narrates`: simulated nodes have none to tell of.
+    pub fn new(nodes: impl IntoIterator<Item = NodeFacts>, narrates: bool) -> Self {
+        let nodes = nodes.into_iter().map(|node| (node.name.clone(), Arc::new(node))).collect();
+        Self { nodes, narrates, ..Self::default() }
+    }
+
+    /// Takes over what the runtime already holds of a pod. Until the object is seen nothing is done about it.
+    pub fn adopt(&mut self, pod: PodRef, sandbox: Option<Sandbox>, containers: Vec<ContainerRecord>) {
+        let Some(node) = self.nodes.get(&pod.node) else { return };
+        let mut stub = Pod::default();
+        stub.metadata.uid = Some(pod.uid.to_string());
+        stub.metadata.name = Some(pod.name);
+        stub.metadata.namespace = Some(pod.namespace);
+        let mut entry = Entry::new(Arc::new(stub), node.clone(), false);
+        entry.situation.sandbox = sandbox;
+        for record in containers {
+            entry.situation.observe(record);
+        }
+        self.pods.insert(pod.uid, entry);
+    }
+
+    /// Takes in one message.
+    pub fn receive(&mut self, message: Message, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match message {
+            Message::Pod(pod) => self.see(pod, &mut effects),
+            Message::PodGone(uid) => self.lose(&uid),
+            Message::Listed(uids) => {
+                let missing: Vec<Uid> = self.pods.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
+                missing.iter().for_each(|uid| self.lose(uid));
+            }
+            Message::Source(key, data) => self.see_source(key, data),
+            other => self.tell(other, now, &mut effects),
+        }
+        effects
+    }
+
+    fn see(&mut self, pod: Arc<Pod>, effects: &mut Vec<Effect>) {
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
+        let Some(node) = self.nodes.get(node) else { return };
+        let uid = Uid::of(&pod);
+        let entry = self.pods.entry(uid.clone()).or_insert_with(|| Entry::new(pod.clone(), node.clone(), true));
+        let is_first = entry.sources.is_empty();
+        let cause = format!("pods/{}/{}", entry.situation.identity().0, entry.situation.identity().1);
+        let revision = pod.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
+        entry.because(&cause, revision.unwrap_or(0));
+        entry.see(pod);
+        if is_first {
+            let (namespace, _) = entry.situation.identity();
+            entry.sources = source::referenced(namespace, entry.situation.spec());
+            for key in &entry.sources {
+                let users = self.watchers.entry(key.clone()).or_default();
+                if users.is_empty() {
+                    effects.push(Effect::Watch(key.clone()));
+                }
+                users.insert(uid.clone());
+            }
+        }
+        self.dirty.insert(uid);
+    }
+
+    fn lose(&mut self, uid: &Uid) {
+        if let Some(entry) = self.pods.get_mut(uid) {
+            entry.situation.gone = true;
+            entry.because("object is gone", 0);
+            self.dirty.insert(uid.clone());
+        }
+    }
+
+    fn see_source(&mut self, key: SourceKey, data: Option<Arc<source::Data>>) {
+        let users = self.watchers.get(&key).cloned().unwrap_or_default();
+        let cause = format!("{}s/{}/{}", key.kind.noun(), key.namespace, key.name);
+        self.sources.observe(key, data);
+        for uid in users {
+            if let Some(entry) = self.pods.get_mut(&uid) {
+                entry.because(&cause, 0);
+                self.dirty.insert(uid);
+            }
+        }
+    }
+
+    /// Whatever concerns one pod that is known.
+    fn tell(&mut self, message: Message, now: Timestamp, effects: &mut Vec<Effect>) {
+        let uid = match &message {
+            Message::Outcome(uid, ..)
+            | Message::Container(uid, _)
+            | Message::Sandbox(uid, _)
+            | Message::Vanished(uid, _)
+            | Message::Probed(uid, ..)
+            | Message::Note(uid, _)
+            | Message::Posted(uid, _)
+            | Message::Deleted(uid, _) => uid.clone(),
+            Message::Pod(_) | Message::PodGone(_) | Message::Listed(_) | Message::Source(..) => return,
+        };
+        let Some(entry) = self.pods.get_mut(&uid) else { return };
+        entry.take_in(message, self.narrates, now, effects);
+        self.dirty.insert(uid);
+    }
+
+    /// Steps every pod that has something new, or whose time has come.
+    pub fn advance(&mut self, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        while let Some((due, _)) = self.timers.first() {
+            if *due > now {
+                break;
+            }
+            let Some((_, uid)) = self.timers.pop_first() else { break };
+            if let Some(entry) = self.pods.get_mut(&uid) {
+                entry.wake_at = None;
+                entry.because("timer", 0);
+            }
+            self.dirty.insert(uid);
+        }
+        for uid in std::mem::take(&mut self.dirty) {
+            self.step(uid, now, &mut effects);
+        }
+        effects
+    }
+
+    fn step(&mut self, uid: Uid, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.pods.get_mut(&uid) else { return };
+        if !entry.seen && !entry.situation.gone {
+            return;
+        }
+        if let Some(earlier) = entry.wake_at {
+            self.timers.remove(&(earlier, uid.clone()));
+        }
+        entry.step(&self.sources, now, effects);
+        let wake_at = entry.wake_at.into_iter().chain(entry.retry_at(now)).min();
+        entry.wake_at = wake_at;
+        if let Some(wake_at) = wake_at {
+            self.timers.insert((wake_at, uid.clone()));
+        }
+        if entry.is_over() {
+            self.drop_pod(&uid, effects);
+        } else {
+            self.unposted.insert(uid);
+        }
+    }
+
+    fn drop_pod(&mut self, uid: &Uid, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.pods.remove(uid) else { return };
+        if let Some(wake_at) = entry.wake_at {
+            self.timers.remove(&(wake_at, uid.clone()));
+        }
+        for key in entry.sources {
+            let Some(users) = self.watchers.get_mut(&key) else { continue };
+            users.remove(uid);
+            if users.is_empty() {
+                self.watchers.remove(&key);
+                self.sources.forget(&key);
+                effects.push(Effect::Unwatch(key));
+            }
+        }
+    }
+
+    /// The statuses to send now. Called once no immediate outcome is left, so that a pod that came up at once is told once.
+    pub fn posts(&mut self, now: Timestamp) -> Vec<Effect> {
+        let uids = std::mem::take(&mut self.unposted);
+        uids.iter().filter_map(|uid| self.pods.get_mut(uid)?.post(&self.sources, now)).collect()
+    }
+
+    /// When to call [`Host::advance`] though nothing was received.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// What is known of the pod `namespace/name` of `node`, the one that exists rather than one on its way out of the store.
+    pub fn find(&self, node: &str, namespace: &str, name: &str) -> Option<&Situation> {
+        let mut named = self.pods.values().filter(|entry| {
+            entry.seen && entry.node.name == node && entry.situation.identity() == (namespace, name)
+        });
+        let first = named.next()?;
+        let present = std::iter::once(first).chain(named).find(|entry| !entry.situation.gone);
+        Some(&present.unwrap_or(first).situation)
+    }
+
+    /// Every pod of `node` that was seen.
+    pub fn pods_of<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a Situation> {
+        self.pods.values().filter(move |entry| entry.seen && entry.node.name == node).map(|entry| &entry.situation)
+    }
+}

@@ -1,0 +1,86 @@
+//! The smallest patch that turns one pod status into another.
+
+use k8s_openapi::api::core::v1::PodStatus;
+use serde_json::{Map, Value, json};
+
+/// Lists that a strategic merge patch merges item by item, and the key of their items.
+const MERGED_LISTS: [(&str, &str); 3] = [("conditions", "type"), ("podIPs", "ip"), ("hostIPs", "ip")];
+
+/// A strategic merge patch from `before` to `after`, or nothing where they are equal.
+pub(super) fn status_patch(uid: &str, before: &PodStatus, after: &PodStatus) -> Option<Value> {
+    let (before, after) = (object(before), object(after));
+    let mut changed = Map::new();
+    for (field, value) in &after {
+        let old = before.get(field);
+        if old == Some(value) {
+            continue;
+        }
+        let merged = MERGED_LISTS.iter().find(|(name, _)| name == field);
+        changed.insert(field.clone(), merged.map_or_else(|| value.clone(), |(_, key)| merged_list(key, old, value)));
+    }
+    for field in before.keys().filter(|field| !after.contains_key(*field)) {
+        changed.insert(field.clone(), Value::Null);
+    }
+    (!changed.is_empty()).then(|| json!({ "metadata": { "uid": uid }, "status": changed }))
+}
+
+fn object(status: &PodStatus) -> Map<String, Value> {
+    match serde_json::to_value(status) {
+        Ok(Value::Object(map)) => map,
+        _ => Map::new(),
+    }
+}
+
+/// The items that changed, and a deletion for each that is gone.
+fn merged_list(key: &str, before: Option<&Value>, after: &Value) -> Value {
+    let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
+    let (before, after) = (list(before), list(Some(after)));
+    let mut items: Vec<Value> = after.iter().filter(|item| !before.contains(item)).cloned().collect();
+    for gone in before.iter().filter(|old| !after.iter().any(|new| new.get(key) == old.get(key))) {
+        if let Some(value) = gone.get(key) {
+            items.push(json!({ key: value, "$patch": "delete" }));
+        }
+    }
+    Value::Array(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(text: &str) -> PodStatus {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn equal_statuses_need_no_patch() {
+        let same = status(r#"{"phase":"Running","podIPs":[{"ip":"10.0.0.1"}]}"#);
+        assert_eq!(status_patch("u", &same, &same.clone()), None);
+    }
+
+    #[test]
+    fn only_what_changed_is_sent() {
+        let before = status(
+            r#"{"phase":"Pending","hostIP":"1.1.1.1","conditions":[{"type":"A","status":"True"},{"type":"B","status":"False"}]}"#,
+        );
+        let after = status(
+            r#"{"phase":"Running","hostIP":"1.1.1.1","conditions":[{"type":"A","status":"True"},{"type":"B","status":"True"}]}"#,
+        );
+        let patch = status_patch("u", &before, &after).unwrap();
+        assert_eq!(
+            patch,
+            json!({"metadata":{"uid":"u"},"status":{"phase":"Running","conditions":[{"type":"B","status":"True"}]}})
+        );
+    }
+
+    #[test]
+    fn an_address_that_is_replaced_is_deleted_from_the_list() {
+        let before = status(r#"{"podIPs":[{"ip":"10.0.0.1"}],"reason":"x"}"#);
+        let after = status(r#"{"podIPs":[{"ip":"10.0.0.2"}]}"#);
+        let patch = status_patch("u", &before, &after).unwrap();
+        assert_eq!(
+            patch["status"],
+            json!({"podIPs":[{"ip":"10.0.0.2"},{"ip":"10.0.0.1","$patch":"delete"}],"reason":null})
+        );
+    }
+}

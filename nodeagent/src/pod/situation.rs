@@ -1,0 +1,277 @@
+//! Everything known of one pod: the object, what the runtime shows, and what is under way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodStatus};
+
+use super::backoff::Setback;
+use super::command::Operation;
+use super::probe::Probes;
+use super::source::Sources;
+
+/// The uid of a pod.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uid(pub Arc<str>);
+
+impl Uid {
+    /// The uid of `pod`; empty for an object that never was in a store.
+    pub fn of(pod: &Pod) -> Self {
+        Self(pod.metadata.uid.as_deref().unwrap_or_default().into())
+    }
+}
+
+impl std::fmt::Display for Uid {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// What a pod may know of the node it runs on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// The node's name.
+    pub name: String,
+    /// The node's internal address.
+    pub host_ip: String,
+    /// Milli-CPUs a container without a limit may use.
+    pub allocatable_milli_cpu: i64,
+    /// Bytes of memory a container without a limit may use.
+    pub allocatable_memory: i64,
+}
+
+/// The container that holds a pod's namespaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sandbox {
+    /// The runtime's identifier.
+    pub id: String,
+    /// Counts the sandboxes of this pod from 0.
+    pub attempt: u32,
+    /// Whether its process lives.
+    pub running: bool,
+    /// The pod's address, once attached to the network.
+    pub address: Option<String>,
+}
+
+/// How a container's process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exit {
+    /// The exit code; 128 + n when signal n killed it.
+    pub code: i32,
+    /// Whether the kernel killed it for want of memory.
+    pub out_of_memory: bool,
+    /// Why the runtime could not run it at all; empty when it ran.
+    pub refusal: String,
+    /// What the container left in its termination message file.
+    pub message: String,
+    /// When.
+    pub finished_at: Timestamp,
+}
+
+/// What a container is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunState {
+    /// Created and never started.
+    Created,
+    /// Its process lives.
+    Running,
+    /// Its process ended.
+    Exited(Exit),
+}
+
+/// One run of a container, as the runtime shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerRecord {
+    /// The runtime's identifier.
+    pub id: String,
+    /// The container's name in the pod.
+    pub name: String,
+    /// Counts the runs of this container from 0.
+    pub attempt: u32,
+    /// The attempt of the sandbox it joined.
+    pub sandbox_attempt: u32,
+    /// How long to wait after this run ends before the next, in seconds.
+    pub backoff_seconds: u32,
+    /// The image as the pod names it.
+    pub image: String,
+    /// The image's digest as the runtime names it.
+    pub image_id: String,
+    /// When its process was started.
+    pub started_at: Option<Timestamp>,
+    /// What it is doing.
+    pub state: RunState,
+}
+
+impl ContainerRecord {
+    /// Whether its process lives.
+    pub fn is_running(&self) -> bool {
+        self.state == RunState::Running
+    }
+
+    /// How it ended, if it did.
+    pub fn exit(&self) -> Option<&Exit> {
+        match &self.state {
+            RunState::Exited(exit) => Some(exit),
+            RunState::Created | RunState::Running => None,
+        }
+    }
+
+    /// Whether `other`, of the same container, was observed later.
+    fn is_older_than(&self, other: &Self) -> bool {
+        let rank = |record: &Self| match record.state {
+            RunState::Created => 0,
+            RunState::Running => 1,
+            RunState::Exited(_) => 2,
+        };
+        (self.started_at, rank(self)) <= (other.started_at, rank(other))
+    }
+}
+
+/// Everything known of one pod.
+#[derive(Debug, Clone)]
+pub struct Situation {
+    /// The object as last seen.
+    pub pod: Arc<Pod>,
+    /// The object no longer exists: whatever runs must go.
+    pub gone: bool,
+    /// The sandbox, dead or alive.
+    pub sandbox: Option<Sandbox>,
+    /// Runs of each container, oldest first.
+    pub containers: BTreeMap<String, Vec<ContainerRecord>>,
+    /// Operations given to the runtime and not answered yet.
+    pub under_way: BTreeSet<Operation>,
+    /// Operations the runtime refused, until they succeed.
+    pub setbacks: BTreeMap<Operation, Setback>,
+    /// For which attempt of each container the image is known to be present.
+    pub images: BTreeMap<String, u32>,
+    /// The digest of the volumes as last written.
+    pub volumes: Option<u64>,
+    /// What the probes found.
+    pub probes: Probes,
+    /// When the pod was first seen on its way out.
+    pub terminating_since: Option<Timestamp>,
+    /// Containers told to stop because the pod goes, and when each must be dead.
+    pub deadlines: BTreeMap<String, Timestamp>,
+    /// The runtime holds nothing of this pod any more.
+    pub swept: bool,
+}
+
+impl Situation {
+    /// A pod of which the runtime shows nothing yet.
+    pub fn new(pod: Arc<Pod>) -> Self {
+        Self {
+            pod,
+            gone: false,
+            sandbox: None,
+            containers: BTreeMap::new(),
+            under_way: BTreeSet::new(),
+            setbacks: BTreeMap::new(),
+            images: BTreeMap::new(),
+            volumes: None,
+            probes: Probes::default(),
+            terminating_since: None,
+            deadlines: BTreeMap::new(),
+            swept: false,
+        }
+    }
+
+    /// The desired pod.
+    pub fn spec(&self) -> &PodSpec {
+        static EMPTY: std::sync::LazyLock<PodSpec> = std::sync::LazyLock::new(PodSpec::default);
+        self.pod.spec.as_ref().unwrap_or(&EMPTY)
+    }
+
+    /// The status the API server holds.
+    pub fn status(&self) -> &PodStatus {
+        static EMPTY: std::sync::LazyLock<PodStatus> = std::sync::LazyLock::new(PodStatus::default);
+        self.pod.status.as_ref().unwrap_or(&EMPTY)
+    }
+
+    /// The pod's namespace and name.
+    pub fn identity(&self) -> (&str, &str) {
+        let metadata = &self.pod.metadata;
+        (metadata.namespace.as_deref().unwrap_or("default"), metadata.name.as_deref().unwrap_or_default())
+    }
+
+    /// Init containers in order.
+    pub fn init_containers(&self) -> &[Container] {
+        self.spec().init_containers.as_deref().unwrap_or_default()
+    }
+
+    /// The container named `name`, init or not.
+    pub fn container(&self, name: &str) -> Option<&Container> {
+        self.init_containers().iter().chain(&self.spec().containers).find(|container| container.name == name)
+    }
+
+    /// The newest run of a container.
+    pub fn latest(&self, name: &str) -> Option<&ContainerRecord> {
+        self.containers.get(name)?.last()
+    }
+
+    /// The run before the newest.
+    pub fn previous(&self, name: &str) -> Option<&ContainerRecord> {
+        self.containers.get(name)?.iter().rev().nth(1)
+    }
+
+    /// Every run of every container.
+    pub fn records(&self) -> impl Iterator<Item = &ContainerRecord> {
+        self.containers.values().flatten()
+    }
+
+    /// Takes in how a run ended that is otherwise known.
+    pub fn conclude(&mut self, name: &str, id: &str, exit: Exit) {
+        let runs = self.containers.get_mut(name);
+        if let Some(run) = runs.and_then(|runs| runs.iter_mut().find(|run| run.id == id)) {
+            run.state = RunState::Exited(exit);
+        }
+    }
+
+    /// Takes in what the runtime shows of one run; what was observed earlier never overwrites what was observed later.
+    pub fn observe(&mut self, record: ContainerRecord) {
+        let runs = self.containers.entry(record.name.clone()).or_default();
+        match runs.iter_mut().find(|known| known.id == record.id) {
+            Some(known) if known.is_older_than(&record) => *known = record,
+            Some(_) => {}
+            None => {
+                let place = runs.partition_point(|known| known.attempt <= record.attempt);
+                runs.insert(place, record);
+            }
+        }
+    }
+
+    /// Forgets a run that the runtime no longer holds.
+    pub fn forget(&mut self, id: &str) {
+        for runs in self.containers.values_mut() {
+            runs.retain(|record| record.id != id);
+        }
+        self.containers.retain(|_, runs| !runs.is_empty());
+        if self.sandbox.as_ref().is_some_and(|sandbox| sandbox.id == id) {
+            self.sandbox = None;
+        }
+    }
+
+    /// Whether the object is on its way out.
+    pub fn is_terminating(&self) -> bool {
+        self.gone || self.pod.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Seconds between SIGTERM and SIGKILL: the deletion's if the pod is being deleted, else the pod's.
+    pub fn grace_seconds(&self) -> i64 {
+        let asked = self.pod.metadata.deletion_grace_period_seconds.filter(|_| self.is_terminating());
+        asked.or(self.spec().termination_grace_period_seconds).unwrap_or(30).max(0)
+    }
+}
+
+/// One look at a pod: what is known, at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    /// The pod.
+    pub situation: &'a Situation,
+    /// The config maps and secrets it refers to.
+    pub sources: &'a Sources,
+    /// The node it runs on.
+    pub node: &'a NodeFacts,
+    /// The time.
+    pub now: Timestamp,
+}

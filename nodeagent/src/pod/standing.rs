@@ -1,0 +1,277 @@
+//! How each container of a pod stands: what it is doing, or what keeps it from being started.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Container;
+
+use super::backoff;
+use super::command::{ContainerSpec, Operation};
+use super::environment::needs_address;
+use super::probe::ProbeKind;
+use super::situation::{ContainerRecord, RunState, Scene};
+use super::spec::{self, Run, is_sidecar};
+use super::volume;
+
+/// How a container stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Standing {
+    /// Something before it is not done: an init container, the volumes, the sandbox.
+    Blocked,
+    /// What it refers to is not there.
+    Misconfigured {
+        /// The reason, such as `CreateContainerConfigError`.
+        reason: String,
+        /// What is missing.
+        message: String,
+    },
+    /// Nobody has looked whether its image is there.
+    ImageMissing {
+        /// The run the image is for.
+        attempt: u32,
+    },
+    /// Its image is being looked for or pulled.
+    ImagePulling,
+    /// The image could not be had; tried again at `until`.
+    ImageRefused {
+        /// `ErrImagePull`, `ErrImageNeverPull`, …
+        reason: String,
+        /// What was said.
+        message: String,
+        /// When it is tried again.
+        until: Timestamp,
+    },
+    /// Nothing is missing to start it.
+    Startable(Box<ContainerSpec>),
+    /// It is being created and started.
+    Starting,
+    /// The runtime would not create it; tried again at `until`.
+    StartRefused {
+        /// `CreateContainerError`, …
+        reason: String,
+        /// What was said.
+        message: String,
+        /// When it is tried again.
+        until: Timestamp,
+    },
+    /// Its process lives.
+    Running {
+        /// It has come up.
+        started: bool,
+        /// It may be sent requests.
+        ready: bool,
+    },
+    /// Its process lives and must be restarted.
+    Condemned {
+        /// Why.
+        because: Verdict,
+    },
+    /// It crashed; it is started again at `until`.
+    BackingOff {
+        /// When it is started again.
+        until: Timestamp,
+        /// The wait, in seconds.
+        seconds: u32,
+    },
+    /// It has ended for good, with this exit code.
+    Ended {
+        /// The exit code.
+        code: i32,
+    },
+}
+
+/// Why a running container must be restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// A probe says so.
+    Probe(ProbeKind),
+    /// The sandbox it lives in is dead.
+    SandboxLost,
+}
+
+impl Standing {
+    /// Whether the container has come up: what the next init container waits for where this one is a sidecar.
+    fn has_come_up(&self) -> bool {
+        matches!(self, Self::Running { started: true, .. })
+    }
+}
+
+/// Whether the sandbox is alive, or being made.
+fn sandbox_is_coming(scene: &Scene<'_>) -> bool {
+    sandbox_is_running(scene) || scene.situation.under_way.contains(&Operation::Sandbox)
+}
+
+/// Whether the sandbox is alive.
+pub fn sandbox_is_running(scene: &Scene<'_>) -> bool {
+    scene.situation.sandbox.as_ref().is_some_and(|sandbox| sandbox.running)
+}
+
+/// The attempt of the sandbox that is alive, or being made, or to be made.
+pub fn sandbox_attempt(scene: &Scene<'_>) -> u32 {
+    let runs = scene.situation.records().map(|record| record.sandbox_attempt + 1).max();
+    match &scene.situation.sandbox {
+        Some(sandbox) if sandbox.running => sandbox.attempt,
+        Some(sandbox) => sandbox.attempt + 1,
+        None => runs.unwrap_or(0),
+    }
+}
+
+/// Every container of the pod with its standing: init containers first, in order.
+pub fn standings<'a>(scene: &Scene<'a>) -> Vec<(&'a Container, bool, Standing)> {
+    let situation = scene.situation;
+    let mut list = Vec::new();
+    let past_init = has_passed_init(scene);
+    let mut turn = true;
+    for container in situation.init_containers() {
+        let standing = standing(scene, container, true, turn, past_init);
+        let done = match &standing {
+            Standing::Ended { code } => *code == 0 && !is_sidecar(container),
+            other => is_sidecar(container) && other.has_come_up(),
+        };
+        turn = turn && (done || past_init);
+        list.push((container, true, standing));
+    }
+    for container in &situation.spec().containers {
+        list.push((container, false, standing(scene, container, false, turn, past_init)));
+    }
+    list
+}
+
+/// Whether one of the pod's own containers was ever created in the present sandbox: init is then over, whatever is left of it.
+fn has_passed_init(scene: &Scene<'_>) -> bool {
+    let attempt = sandbox_attempt(scene);
+    let mut own = scene.situation.spec().containers.iter();
+    own.any(|container| {
+        let newest = scene.situation.latest(&container.name);
+        newest.is_some_and(|record| record.sandbox_attempt == attempt)
+    })
+}
+
+fn standing(scene: &Scene<'_>, container: &Container, is_init: bool, turn: bool, past_init: bool) -> Standing {
+    let Some(record) = scene.situation.latest(&container.name) else {
+        if is_init && past_init && !is_sidecar(container) {
+            return Standing::Ended { code: 0 };
+        }
+        return before_start(scene, container, is_init, turn, 0, 0);
+    };
+    match &record.state {
+        RunState::Running => running(scene, container, record),
+        RunState::Created => before_start(scene, container, is_init, turn, record.attempt, record.backoff_seconds),
+        RunState::Exited(exit) if !runs_again(scene, container, is_init, record) => Standing::Ended { code: exit.code },
+        RunState::Exited(_) => {
+            let (due, next_wait) = backoff::restart(record);
+            if due > scene.now {
+                return Standing::BackingOff { until: due, seconds: record.backoff_seconds };
+            }
+            before_start(scene, container, is_init, turn, record.attempt + 1, next_wait)
+        }
+    }
+}
+
+fn running(scene: &Scene<'_>, container: &Container, record: &ContainerRecord) -> Standing {
+    let probes = &scene.situation.probes;
+    let sandbox_lost =
+        !sandbox_is_coming(scene) || (sandbox_is_running(scene) && record.sandbox_attempt != sandbox_attempt(scene));
+    if sandbox_lost {
+        return Standing::Condemned { because: Verdict::SandboxLost };
+    }
+    if let Some(kind) = probes.condemned(&container.name, &record.id) {
+        return Standing::Condemned { because: Verdict::Probe(kind) };
+    }
+    let stopping = scene.situation.under_way.contains(&Operation::Stop(container.name.clone()));
+    Standing::Running {
+        started: probes.started(container, &record.id),
+        ready: probes.ready(container, &record.id) && !stopping,
+    }
+}
+
+/// Whether a container that ended is started again.
+fn runs_again(scene: &Scene<'_>, container: &Container, is_init: bool, record: &ContainerRecord) -> bool {
+    if scene.situation.is_terminating() {
+        return false;
+    }
+    let code = record.exit().map_or(0, |exit| exit.code);
+    let pod_policy = scene.situation.spec().restart_policy.as_deref().unwrap_or("Always");
+    if is_init && !is_sidecar(container) {
+        let in_this_sandbox = record.sandbox_attempt == sandbox_attempt(scene) || has_passed_init(scene);
+        return match code {
+            0 => !in_this_sandbox && needs_sandbox(scene),
+            _ => pod_policy != "Never",
+        };
+    }
+    match if is_sidecar(container) && is_init { "Always" } else { pod_policy } {
+        "Never" => false,
+        "OnFailure" => code != 0,
+        _ => true,
+    }
+}
+
+/// Whether some container of the pod's own has still to run in a sandbox.
+fn needs_sandbox(scene: &Scene<'_>) -> bool {
+    let policy = scene.situation.spec().restart_policy.as_deref().unwrap_or("Always");
+    scene.situation.spec().containers.iter().any(|container| {
+        let exit = scene.situation.latest(&container.name).and_then(ContainerRecord::exit);
+        match (exit, policy) {
+            (None, _) => true,
+            (Some(_), "Never") => false,
+            (Some(exit), "OnFailure") => exit.code != 0,
+            (Some(_), _) => true,
+        }
+    })
+}
+
+fn before_start(
+    scene: &Scene<'_>,
+    container: &Container,
+    is_init: bool,
+    turn: bool,
+    attempt: u32,
+    backoff_seconds: u32,
+) -> Standing {
+    let situation = scene.situation;
+    let name = &container.name;
+    if situation.under_way.contains(&Operation::Start(name.clone())) {
+        return Standing::Starting;
+    }
+    if !turn {
+        return Standing::Blocked;
+    }
+    if let Some(setback) = situation.setbacks.get(&Operation::Start(name.clone())) {
+        if setback.until() > scene.now {
+            let (reason, message) = (setback.reason.clone(), setback.message.clone());
+            return Standing::StartRefused { reason, message, until: setback.until() };
+        }
+    }
+    if let Some(standing) = image(scene, container, attempt) {
+        return standing;
+    }
+    let volumes = match volume::plan(scene) {
+        Ok(volumes) => volumes,
+        Err(_) => return Standing::Blocked,
+    };
+    let volumes_ready = volumes.is_empty() || situation.volumes == Some(volume::digest(&volumes));
+    let sandbox_ready = if needs_address(container) { sandbox_is_running(scene) } else { sandbox_is_coming(scene) };
+    if !volumes_ready || !sandbox_ready {
+        return Standing::Blocked;
+    }
+    let run = Run { attempt, sandbox_attempt: sandbox_attempt(scene), backoff_seconds };
+    match spec::container(scene, container, is_init, run) {
+        Ok(spec) => Standing::Startable(Box::new(spec)),
+        Err(refusal) => Standing::Misconfigured { reason: refusal.reason, message: refusal.message },
+    }
+}
+
+/// What keeps the container's image from being used, if anything does.
+fn image(scene: &Scene<'_>, container: &Container, attempt: u32) -> Option<Standing> {
+    let situation = scene.situation;
+    let operation = Operation::Image(container.name.clone());
+    if situation.under_way.contains(&operation) {
+        return Some(Standing::ImagePulling);
+    }
+    if let Some(setback) = situation.setbacks.get(&operation) {
+        if setback.until() > scene.now {
+            let (reason, message) = (setback.reason.clone(), setback.message.clone());
+            return Some(Standing::ImageRefused { reason, message, until: setback.until() });
+        }
+    }
+    let present = situation.images.get(&container.name) == Some(&attempt);
+    (!present).then_some(Standing::ImageMissing { attempt })
+}

@@ -32,26 +32,12 @@ pub enum NodeError {
         #[source]
         source: std::io::Error,
     },
-    /// The API server refused something the node cannot do without.
-    #[error("failed to {verb}: {source}")]
-    Api {
-        /// What was attempted, such as `register node one`.
-        verb: String,
-        /// What the API server answered.
-        #[source]
-        source: Box<kube::Error>,
-    },
 }
 
 impl NodeError {
     pub(crate) fn docker(verb: impl Into<String>) -> impl FnOnce(bollard::errors::Error) -> Self {
         let verb = verb.into();
         move |source| Self::Docker { verb, source }
-    }
-
-    pub(crate) fn api(verb: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
-        let verb = verb.into();
-        move |source| Self::Api { verb, source: Box::new(source) }
     }
 
     pub(crate) fn file(verb: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {

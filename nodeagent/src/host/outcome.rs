@@ -21,6 +21,10 @@ impl Entry {
                 self.situation.sandbox = Some(sandbox);
             }
             Message::Vanished(_, id) => {
+                let expected = [Operation::Clear, Operation::Sandbox].iter().any(|own| self.situation.under_way.contains(own));
+                if expected || self.situation.swept {
+                    return;
+                }
                 self.because("container removed", 0);
                 self.situation.forget(&id);
                 self.forget_dead_probes();

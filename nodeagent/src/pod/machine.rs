@@ -134,6 +134,7 @@ struct Lifecycle;
 
 #[state_machine(
     initial = "State::unobserved()",
+    visibility = "pub(super)",
     state(derive(Debug, Clone, Copy, PartialEq, Eq)),
     after_transition = "Self::after_transition"
 )]

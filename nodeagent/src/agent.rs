@@ -1,0 +1,99 @@
+//! A node that runs pods on Docker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::host::Host;
+use crate::kubelet::KubeletApi;
+use crate::pod::NodeFacts;
+use crate::runtime::docker::Docker;
+use crate::shell::{self, NodeDescription, Scope, Shell};
+use crate::{NodeConfig, NodeError};
+
+/// Bytes of disk told of where Docker's own cannot be found out.
+const UNKNOWN_DISK: i64 = 0;
+
+/// A node that runs the pods bound to it on Docker.
+pub struct NodeAgent {
+    client: kube::Client,
+    docker: Arc<Docker>,
+    description: NodeDescription,
+    shell: Shell,
+    messages: tokio::sync::mpsc::Sender<crate::host::Message>,
+    kubelet: Arc<KubeletApi>,
+}
+
+impl NodeAgent {
+    /// Connects to Docker and prepares the node: its pod network, its pause image, its directories.
+    ///
+    /// # Errors
+    /// When Docker does not answer or the data directory cannot be written.
+    pub async fn new(config: NodeConfig, client: kube::Client) -> Result<Self, NodeError> {
+        let docker = Docker::new(&config).await?;
+        let description = describe(&config, &docker).await?;
+        let facts = NodeFacts {
+            name: config.name.clone(),
+            host_ip: docker.host_ip().to_owned(),
+            allocatable_milli_cpu: description.cpus * 1000,
+            allocatable_memory: description.memory_bytes,
+        };
+        let (shell, messages, asker) = Shell::new(Host::new([facts], true), docker.clone(), client.clone());
+        let kubelet = Arc::new(KubeletApi::on_docker(config.name.clone(), asker, docker.clone()));
+        Ok(Self { client, docker, description, shell, messages, kubelet })
+    }
+
+    /// What the API server talks to for logs, exec, attach and port-forward.
+    pub fn kubelet_api(&self) -> Arc<KubeletApi> {
+        self.kubelet.clone()
+    }
+
+    /// Registers the node and runs its pods until `shutdown`. Pods keep running after it returns.
+    ///
+    /// # Errors
+    /// When Docker does not tell what it holds; all else is retried.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), NodeError> {
+        // Events are asked for from before the look at what there is, so that nothing falls between.
+        let since = shell::now().as_second();
+        for holding in self.docker.holdings().await? {
+            self.shell.host_mut().adopt(holding.pod, holding.sandbox, holding.containers);
+        }
+        let node = self.description.name.clone();
+        let stop = shutdown.child_token();
+        let events = tokio::spawn({
+            let (docker, messages, stop) = (self.docker.clone(), self.messages.clone(), stop.clone());
+            async move { docker.watch(since, messages, stop).await }
+        });
+        let lease = tokio::spawn(shell::register(self.client.clone(), self.description, stop.clone()));
+        self.shell.run(Scope::Node(node), shutdown).await;
+        stop.cancel();
+        let _ = tokio::join!(events, lease);
+        Ok(())
+    }
+}
+
+async fn describe(config: &NodeConfig, docker: &Docker) -> Result<NodeDescription, NodeError> {
+    let info = docker.client().info().await.map_err(NodeError::docker("ask Docker about itself"))?;
+    let root = info.docker_root_dir.clone().unwrap_or_default();
+    Ok(NodeDescription {
+        name: config.name.clone(),
+        host_ip: docker.host_ip().to_owned(),
+        cpus: info.ncpu.unwrap_or(1),
+        memory_bytes: info.mem_total.unwrap_or(0),
+        disk_bytes: disk_bytes(&root).await.unwrap_or(UNKNOWN_DISK),
+        kubelet_port: config.kubelet_port,
+        runtime_version: format!("docker://{}", info.server_version.unwrap_or_default()),
+        os_image: info.operating_system.unwrap_or_default(),
+        kernel_version: info.kernel_version.unwrap_or_default(),
+        machine_id: shell::read("/etc/machine-id"),
+        simulated: false,
+        lease_offset: Duration::ZERO,
+    })
+}
+
+/// The size of the file system that holds `path`, as `df` tells it.
+async fn disk_bytes(path: &str) -> Option<i64> {
+    let output = tokio::process::Command::new("df").args(["-B1", "--output=size", path]).output().await.ok()?;
+    String::from_utf8_lossy(&output.stdout).lines().nth(1)?.trim().parse().ok()
+}

@@ -1,0 +1,110 @@
+//! `/portForward`: connections to a pod's ports over a WebSocket.
+//!
+//! Port number i of the request has the data channel 2·i and the error channel 2·i + 1. The first message on each is the port
+//! itself, two bytes, the lower first.
+
+use std::collections::BTreeMap;
+
+use bytes::BytesMut;
+use futures::StreamExt;
+use futures::stream::SelectAll;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+
+use super::channel::{Handshake, Received, Receiver, Sender};
+use super::query::Query;
+use super::{Body, KubeletApi, Refused};
+
+/// Bytes read from a port at one time.
+const READ_BYTES: usize = 32 * 1024;
+/// Ports of one request: channels are one byte, two for each port, the last reserved.
+const MOST_PORTS: usize = 120;
+
+impl KubeletApi {
+    pub(super) async fn port_forward(
+        &self,
+        namespace: &str,
+        pod: &str,
+        query: &Query,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refused> {
+        self.docker()?;
+        let situation = self.pod(namespace, pod).await?;
+        let address = situation.sandbox.as_ref().filter(|sandbox| sandbox.running);
+        let address = address.and_then(|sandbox| sandbox.address.clone());
+        let address = address.ok_or_else(|| Refused::BadRequest(format!("pod \"{pod}\" is not running")))?;
+        let ports = ports(query)?;
+        let handshake = Handshake::of(request)?;
+        Ok(handshake.accept(move |sender, receiver| serve(address, ports, sender, receiver)))
+    }
+}
+
+fn ports(query: &Query) -> Result<Vec<u16>, Refused> {
+    let bad = |text: &str| Refused::BadRequest(format!("{text:?} is not a list of ports"));
+    let texts = query.all("ports").into_iter().chain(query.all("port"));
+    let mut ports = Vec::new();
+    for text in texts {
+        for port in text.split(',') {
+            ports.push(port.parse().map_err(|_| bad(port))?);
+        }
+    }
+    if ports.is_empty() || ports.len() > MOST_PORTS { Err(bad("")) } else { Ok(ports) }
+}
+
+/// The bytes that come from one port, with the channel they belong to.
+fn reads(channel: u8, reader: ReadHalf<TcpStream>) -> impl futures::Stream<Item = (u8, BytesMut)> + Send + Unpin {
+    Box::pin(futures::stream::unfold(reader, move |mut reader| async move {
+        let mut bytes = BytesMut::with_capacity(READ_BYTES);
+        match reader.read_buf(&mut bytes).await {
+            Ok(count) if count > 0 => Some(((channel, bytes), reader)),
+            _ => None,
+        }
+    }))
+}
+
+async fn serve(address: String, ports: Vec<u16>, mut sender: Sender, mut receiver: Receiver) {
+    let mut writers: BTreeMap<u8, WriteHalf<TcpStream>> = BTreeMap::new();
+    let mut readers = SelectAll::new();
+    for (port, index) in ports.iter().zip(0u8..) {
+        let (data, errors) = (index * 2, index * 2 + 1);
+        let number = port.to_le_bytes();
+        sender.send(data, &number).await;
+        sender.send(errors, &number).await;
+        match TcpStream::connect((address.as_str(), *port)).await {
+            Ok(stream) => {
+                let (reader, writer) = tokio::io::split(stream);
+                writers.insert(data, writer);
+                readers.push(reads(data, reader));
+            }
+            Err(error) => {
+                let message = format!("failed to connect to port {port} of the pod: {error}");
+                sender.send(errors, message.as_bytes()).await;
+            }
+        }
+    }
+    loop {
+        tokio::select! {
+            read = readers.next() => match read {
+                Some((channel, bytes)) => if !sender.send(channel, &bytes).await { return },
+                None => break,
+            },
+            received = receiver.next() => match received {
+                Some(Received::Data(channel, bytes)) => {
+                    let Some(writer) = writers.get_mut(&channel) else { continue };
+                    if writer.write_all(&bytes).await.is_err() {
+                        writers.remove(&channel);
+                    }
+                }
+                Some(Received::Closed(channel)) => {
+                    if let Some(mut writer) = writers.remove(&channel) {
+                        let _ = writer.shutdown().await;
+                    }
+                }
+                None => break,
+            },
+        }
+    }
+    sender.close().await;
+}

@@ -1,0 +1,99 @@
+//! `/containerLogs`: what a container wrote, and goes on writing.
+
+use bollard::query_parameters::{LogsOptions, LogsOptionsBuilder};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use http::Response;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+
+use super::query::Query;
+use super::{Body, KubeletApi, Refused};
+use crate::pod::{ContainerRecord, Situation};
+
+impl KubeletApi {
+    pub(super) async fn logs(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        query: &Query,
+    ) -> Result<Response<Body>, Refused> {
+        let docker = self.docker()?;
+        let situation = self.pod(namespace, pod).await?;
+        let run = chosen(&situation, pod, container, query.flag(&["previous"]))?;
+        let limit = query.number("limitBytes")?.map(|limit| usize::try_from(limit).unwrap_or(0));
+        let chunks = docker.client().logs(&run.id, Some(options(query)?));
+        let chunks = chunks.map_ok(bollard::container::LogOutput::into_bytes).map_err(std::io::Error::other);
+        let mut left = limit.unwrap_or(usize::MAX);
+        let limited = chunks.map_ok(move |chunk| {
+            let kept = chunk.slice(..chunk.len().min(left));
+            left -= kept.len();
+            (kept, left)
+        });
+        // The stream ends with the chunk that reaches the limit, not with the one after it.
+        let bytes = limited.scan(false, |full, item| {
+            let last = std::mem::replace(full, matches!(&item, Ok((_, 0))));
+            futures::future::ready((!last).then(|| item.map(|(chunk, _)| chunk)))
+        });
+        let frames = bytes.map_ok(|chunk: Bytes| Frame::data(chunk));
+        let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+        response.headers_mut().insert("Content-Type", http::HeaderValue::from_static("text/plain"));
+        Ok(response)
+    }
+}
+
+/// The run whose log is asked for.
+fn chosen<'a>(
+    situation: &'a Situation,
+    pod: &str,
+    container: &str,
+    previous: bool,
+) -> Result<&'a ContainerRecord, Refused> {
+    if situation.container(container).is_none() {
+        return Err(Refused::NoContainer(pod.to_owned(), container.to_owned()));
+    }
+    let newest = situation.latest(container);
+    if previous {
+        // A container that crashed and waits to be restarted is its own previous run, as in Kubernetes.
+        let waiting = newest.filter(|run| run.exit().is_some() && is_waiting(situation, container));
+        let earlier = waiting.or_else(|| situation.previous(container));
+        return earlier.ok_or_else(|| Refused::NoPrevious(pod.to_owned(), container.to_owned()));
+    }
+    let started = newest.filter(|run| run.started_at.is_some());
+    started.ok_or_else(|| {
+        let reason = waiting_reason(situation, container).unwrap_or_else(|| "ContainerCreating".to_owned());
+        Refused::Waiting(pod.to_owned(), container.to_owned(), reason)
+    })
+}
+
+fn is_waiting(situation: &Situation, container: &str) -> bool {
+    waiting_reason(situation, container).is_some()
+}
+
+fn waiting_reason(situation: &Situation, container: &str) -> Option<String> {
+    let status = situation.status();
+    let statuses = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    let named = statuses.into_iter().find(|status| status.name == container)?;
+    named.state.as_ref()?.waiting.as_ref()?.reason.clone()
+}
+
+fn options(query: &Query) -> Result<LogsOptions, Refused> {
+    let mut options = LogsOptionsBuilder::new()
+        .stdout(true)
+        .stderr(true)
+        .follow(query.flag(&["follow"]))
+        .timestamps(query.flag(&["timestamps"]));
+    if let Some(lines) = query.number("tailLines")? {
+        options = options.tail(&lines.to_string());
+    }
+    let since = match (query.number("sinceSeconds")?, query.time("sinceTime")?) {
+        (Some(seconds), _) => Some(crate::shell::now().as_second() - seconds),
+        (None, Some(time)) => Some(time.as_second()),
+        (None, None) => None,
+    };
+    if let Some(since) = since.and_then(|since| i32::try_from(since).ok()) {
+        options = options.since(since.max(1));
+    }
+    Ok(options.build())
+}

@@ -1,0 +1,218 @@
+//! `/exec` and `/attach`: a command's streams over a WebSocket.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bollard::container::LogOutput;
+use bollard::exec::{CreateExecOptions, ResizeExecOptions, StartExecOptions, StartExecResults};
+use bollard::query_parameters::{AttachContainerOptionsBuilder, ResizeContainerTTYOptionsBuilder};
+use futures::{Stream, StreamExt};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use super::channel::{Handshake, RESIZE, Received, Receiver, STDERR, STDIN, STDOUT, Sender};
+use super::query::Query;
+use super::{Body, KubeletApi, Refused};
+
+/// How often Docker is asked for an exit code it does not know yet, and how long between.
+const EXIT_LOOKS: u32 = 50;
+/// See [`EXIT_LOOKS`].
+const EXIT_PAUSE: Duration = Duration::from_millis(20);
+
+type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
+type Input = Pin<Box<dyn AsyncWrite + Send>>;
+
+/// The size of a terminal, as kubectl sends it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Size {
+    width: u16,
+    height: u16,
+}
+
+/// Whose terminal is resized and whose end is awaited.
+enum Process {
+    Exec(String),
+    Container(String),
+}
+
+/// A process and what the client wants of it.
+struct Session {
+    api: bollard::Docker,
+    process: Process,
+    streams: Streams,
+}
+
+/// Which streams the client wants.
+#[derive(Debug, Clone, Copy)]
+struct Streams {
+    stdin: bool,
+    stdout: bool,
+    stderr: bool,
+    tty: bool,
+}
+
+impl Streams {
+    fn of(query: &Query) -> Self {
+        let tty = query.flag(&["tty"]);
+        Self {
+            stdin: query.flag(&["input", "stdin"]),
+            stdout: query.flag(&["output", "stdout"]),
+            stderr: query.flag(&["error", "stderr"]) && !tty,
+            tty,
+        }
+    }
+}
+
+impl KubeletApi {
+    pub(super) async fn exec(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        query: &Query,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refused> {
+        let api = self.docker()?.client().clone();
+        let run = self.running(namespace, pod, container).await?;
+        let command = query.all("command");
+        if command.is_empty() {
+            return Err(Refused::BadRequest("you must specify at least one command to execute".to_owned()));
+        }
+        let streams = Streams::of(query);
+        let handshake = Handshake::of(request)?;
+        let options = CreateExecOptions {
+            attach_stdin: Some(streams.stdin),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            tty: Some(streams.tty),
+            cmd: Some(command),
+            ..CreateExecOptions::default()
+        };
+        let id = api.create_exec(&run.id, options).await?.id;
+        let start = StartExecOptions { detach: false, tty: streams.tty, output_capacity: None };
+        let StartExecResults::Attached { output, input } = api.start_exec(&id, Some(start)).await? else {
+            return Err(Refused::BadRequest("Docker did not attach to the command".to_owned()));
+        };
+        let input = streams.stdin.then_some(input);
+        let session = Session { api, process: Process::Exec(id), streams };
+        Ok(handshake.accept(|sender, receiver| session.serve(output, input, sender, receiver)))
+    }
+
+    pub(super) async fn attach(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        query: &Query,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refused> {
+        let api = self.docker()?.client().clone();
+        let run = self.running(namespace, pod, container).await?;
+        let streams = Streams::of(query);
+        let handshake = Handshake::of(request)?;
+        let options = AttachContainerOptionsBuilder::new()
+            .stream(true)
+            .stdin(streams.stdin)
+            .stdout(streams.stdout)
+            .stderr(streams.stderr || streams.tty)
+            .build();
+        let attached = api.attach_container(&run.id, Some(options)).await?;
+        let input = streams.stdin.then_some(attached.input);
+        let session = Session { api, process: Process::Container(run.id), streams };
+        Ok(handshake.accept(|sender, receiver| session.serve(attached.output, input, sender, receiver)))
+    }
+}
+
+impl Session {
+    /// Carries bytes both ways until the process ends or the client goes.
+    async fn serve(self, mut output: Output, mut input: Option<Input>, mut sender: Sender, mut receiver: Receiver) {
+        // An empty message tells the client that the streams are there.
+        sender.send(STDOUT, &[]).await;
+        let mut listening = true;
+        loop {
+            tokio::select! {
+                chunk = output.next() => match chunk {
+                    Some(Ok(chunk)) => if !self.pass_on(&mut sender, chunk).await { return },
+                    Some(Err(error)) => return sender.finish(Err(error.to_string())).await,
+                    None => break,
+                },
+                received = receiver.next(), if listening => match received {
+                    Some(received) => self.take(received, &mut input).await,
+                    // A client that closes without input to give still waits for the output.
+                    None => {
+                        listening = false;
+                        close(&mut input).await;
+                        if self.streams.tty { return }
+                    }
+                },
+            }
+        }
+        let ended = self.ended().await;
+        sender.finish(ended).await;
+    }
+
+    async fn pass_on(&self, sender: &mut Sender, chunk: LogOutput) -> bool {
+        match chunk {
+            LogOutput::StdErr { message } => !self.streams.stderr || sender.send(STDERR, &message).await,
+            LogOutput::StdOut { message } | LogOutput::Console { message } => {
+                !self.streams.stdout || sender.send(STDOUT, &message).await
+            }
+            LogOutput::StdIn { .. } => true,
+        }
+    }
+
+    async fn take(&self, received: Received, input: &mut Option<Input>) {
+        match received {
+            Received::Data(STDIN, bytes) => {
+                let Some(writer) = input else { return };
+                if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() {
+                    *input = None;
+                }
+            }
+            Received::Data(RESIZE, bytes) => {
+                if let Ok(size) = serde_json::from_slice::<Size>(&bytes) {
+                    self.resize(size).await;
+                }
+            }
+            Received::Closed(STDIN) => close(input).await,
+            Received::Data(..) | Received::Closed(_) => {}
+        }
+    }
+
+    async fn resize(&self, size: Size) {
+        let resized = match &self.process {
+            Process::Exec(id) => {
+                self.api.resize_exec(id, ResizeExecOptions { height: size.height, width: size.width }).await
+            }
+            Process::Container(id) => {
+                let options = ResizeContainerTTYOptionsBuilder::new();
+                let options = options.h(i32::from(size.height)).w(i32::from(size.width)).build();
+                self.api.resize_container_tty(id, options).await
+            }
+        };
+        if let Err(error) = resized {
+            tracing::debug!(%error, "a terminal was not resized");
+        }
+    }
+
+    async fn ended(&self) -> Result<i64, String> {
+        let Process::Exec(id) = &self.process else { return Ok(0) };
+        for _ in 0..EXIT_LOOKS {
+            let shown = self.api.inspect_exec(id).await.map_err(|error| error.to_string())?;
+            if let (Some(code), Some(false) | None) = (shown.exit_code, shown.running) {
+                return Ok(code);
+            }
+            tokio::time::sleep(EXIT_PAUSE).await;
+        }
+        Err("the command's exit code is unknown".to_owned())
+    }
+}
+
+async fn close(input: &mut Option<Input>) {
+    if let Some(mut input) = input.take() {
+        let _ = input.shutdown().await;
+    }
+}

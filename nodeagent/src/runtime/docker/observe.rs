@@ -1,0 +1,137 @@
+//! Docker's containers as the pod machine sees them.
+
+use std::collections::HashMap;
+
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::models::{ContainerInspectResponse, ContainerState};
+use bollard::query_parameters::LogsOptionsBuilder;
+use futures::StreamExt;
+use jiff::Timestamp;
+
+use super::files::PodFiles;
+use super::names;
+use crate::host::PodRef;
+use crate::pod::{ContainerRecord, Exit, RunState, Sandbox};
+
+/// Lines taken from a failed container's log in place of last words.
+const LAST_LINES: &str = "80";
+/// Bytes of last words kept.
+const LAST_BYTES: usize = 4096;
+/// Bytes kept of last words taken from the log.
+const LAST_LOG_BYTES: usize = 2048;
+/// The exit code shown of a container that could not be run at all.
+const CANNOT_RUN: i64 = 128;
+
+/// A container of ours as Docker shows it.
+#[derive(Debug, Clone)]
+pub(super) enum Seen {
+    /// A pod's sandbox.
+    Sandbox(PodRef, Sandbox),
+    /// A run of a container.
+    Container(PodRef, ContainerRecord),
+}
+
+/// Looks at one container. Nothing when it is gone or not ours.
+pub(super) async fn look(docker: &Docker, files: &PodFiles, id: &str) -> Result<Option<Seen>, Error> {
+    let shown = match docker.inspect_container(id, None).await {
+        Ok(shown) => shown,
+        Err(Error::DockerResponseServerError { status_code: 404, .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let labels = shown.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
+    let Some(pod) = names::pod(&labels) else { return Ok(None) };
+    if labels.get(names::KIND).map(String::as_str) == Some("sandbox") {
+        let sandbox = sandbox(&shown, &labels);
+        return Ok(Some(Seen::Sandbox(pod, sandbox)));
+    }
+    let mut record = record(&shown, &labels);
+    if let RunState::Exited(exit) = &mut record.state {
+        exit.message = last_words(docker, files, &pod, &labels, id, record.attempt, exit.code).await;
+    }
+    Ok(Some(Seen::Container(pod, record)))
+}
+
+fn number(labels: &HashMap<String, String>, key: &str) -> u32 {
+    labels.get(key).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn sandbox(shown: &ContainerInspectResponse, labels: &HashMap<String, String>) -> Sandbox {
+    let running = shown.state.as_ref().and_then(|state| state.running).unwrap_or(false);
+    let networks = shown.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+    let addresses = networks.into_iter().flat_map(HashMap::values).filter_map(|network| network.ip_address.clone());
+    let address = addresses.filter(|address| !address.is_empty()).min();
+    let id = shown.id.clone().unwrap_or_default();
+    Sandbox { id, attempt: number(labels, names::ATTEMPT), running, address }
+}
+
+fn record(shown: &ContainerInspectResponse, labels: &HashMap<String, String>) -> ContainerRecord {
+    let state = shown.state.clone().unwrap_or_default();
+    ContainerRecord {
+        id: shown.id.clone().unwrap_or_default(),
+        name: labels.get(names::CONTAINER).cloned().unwrap_or_default(),
+        attempt: number(labels, names::ATTEMPT),
+        sandbox_attempt: number(labels, names::SANDBOX_ATTEMPT),
+        backoff_seconds: number(labels, names::BACKOFF),
+        image: shown.config.as_ref().and_then(|config| config.image.clone()).unwrap_or_default(),
+        image_id: shown.image.clone().unwrap_or_default(),
+        started_at: moment(state.started_at.as_deref()),
+        state: run_state(&state),
+    }
+}
+
+/// Docker writes year 1 where nothing has happened.
+fn moment(text: Option<&str>) -> Option<Timestamp> {
+    text?.parse::<Timestamp>().ok().filter(|moment| moment.as_second() > 0)
+}
+
+fn run_state(state: &ContainerState) -> RunState {
+    if state.running == Some(true) {
+        return RunState::Running;
+    }
+    let error = state.error.clone().unwrap_or_default();
+    let code = state.exit_code.unwrap_or(0);
+    let finished_at = moment(state.finished_at.as_deref());
+    let never_started = moment(state.started_at.as_deref()).is_none();
+    if never_started && finished_at.is_none() && code == 0 && error.is_empty() {
+        return RunState::Created;
+    }
+    let code = if never_started && code == 0 { CANNOT_RUN } else { code };
+    RunState::Exited(Exit {
+        code: i32::try_from(code).unwrap_or(i32::MAX),
+        out_of_memory: state.oom_killed == Some(true),
+        refusal: if never_started { error } else { String::new() },
+        message: String::new(),
+        finished_at: finished_at.unwrap_or_else(super::now),
+    })
+}
+
+async fn last_words(
+    docker: &Docker,
+    files: &PodFiles,
+    pod: &PodRef,
+    labels: &HashMap<String, String>,
+    id: &str,
+    attempt: u32,
+    code: i32,
+) -> String {
+    let name = labels.get(names::CONTAINER).map(String::as_str).unwrap_or_default();
+    let path = files.last_words(&pod.uid, name, attempt);
+    let words = tokio::fs::read(path).await.unwrap_or_default();
+    let kept = words.get(..words.len().min(LAST_BYTES)).unwrap_or_default();
+    if !kept.is_empty() || code == 0 || !labels.contains_key(names::LAST_WORDS) {
+        return String::from_utf8_lossy(kept).into_owned();
+    }
+    let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(LAST_LINES).build();
+    let lines: Vec<u8> = docker
+        .logs(id, Some(options))
+        .filter_map(|chunk| async { chunk.ok() })
+        .map(bollard::container::LogOutput::into_bytes)
+        .fold(Vec::new(), |mut all, chunk| async move {
+            all.extend_from_slice(&chunk);
+            all
+        })
+        .await;
+    let from = lines.len().saturating_sub(LAST_LOG_BYTES);
+    String::from_utf8_lossy(lines.get(from..).unwrap_or_default()).into_owned()
+}

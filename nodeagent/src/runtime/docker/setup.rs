@@ -1,0 +1,136 @@
+//! Connecting to Docker, making what pods need there, and removing it all.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+};
+use futures::StreamExt;
+use tokio::sync::Semaphore;
+
+use super::files::{ClusterDns, PodFiles, host_address};
+use super::{CALLS_AT_ONCE, Docker, image, names};
+use crate::{DockerEndpoint, NodeConfig, NodeError};
+
+/// How long a call to Docker may take, in seconds.
+const CALL_SECONDS: u64 = 120;
+/// How long a container may take to stop.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+/// How long `remove_everything` lets containers stop by themselves, in seconds.
+const DOWN_GRACE_SECONDS: i32 = 10;
+
+/// A connected client of Docker's API, of the version both know.
+async fn connect(endpoint: &DockerEndpoint) -> Result<bollard::Docker, NodeError> {
+    let socket = endpoint.socket.to_string_lossy().into_owned();
+    let unreachable = |source: Error| NodeError::DockerUnreachable { socket: socket.clone(), source };
+    let api = bollard::Docker::connect_with_unix(&socket, CALL_SECONDS, bollard::API_DEFAULT_VERSION)
+        .map_err(unreachable)?;
+    api.negotiate_version().await.map_err(unreachable)
+}
+
+impl Docker {
+    /// Connects, imports the pause image, makes the pod network.
+    ///
+    /// # Errors
+    /// When Docker does not answer or refuses.
+    pub async fn new(config: &NodeConfig) -> Result<Arc<Self>, NodeError> {
+        let api = connect(&config.docker).await?;
+        let pause_image = image::ensure_pause(&api).await?;
+        let gateway = ensure_network(&api, config).await?;
+        let pods = config.data_dir.join("pods");
+        std::fs::create_dir_all(&pods).map_err(NodeError::file("create", &pods))?;
+        let data_dir = config.data_dir.canonicalize().map_err(NodeError::file("resolve", &config.data_dir))?;
+        let host_ip = host_address().or(gateway).unwrap_or_else(|| "127.0.0.1".to_owned());
+        let dns = ClusterDns {
+            server: config.cluster_dns.map(|address| address.to_string()),
+            domain: config.cluster_domain.clone(),
+        };
+        Ok(Arc::new_cyclic(|this| Self {
+            patient: api.clone().with_timeout(PATIENCE),
+            api,
+            cluster: config.cluster_id.clone(),
+            node: config.name.clone(),
+            network: config.network_name.clone(),
+            host_ip,
+            pause_image,
+            files: PodFiles::new(&data_dir),
+            dns,
+            calls: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
+            sandboxes: Mutex::default(),
+            pulls: Mutex::default(),
+            this: this.clone(),
+        }))
+    }
+
+    /// The node's address.
+    pub fn host_ip(&self) -> &str {
+        &self.host_ip
+    }
+}
+
+/// Makes the pod network unless it is there; its gateway.
+async fn ensure_network(api: &bollard::Docker, config: &NodeConfig) -> Result<Option<String>, NodeError> {
+    let name = &config.network_name;
+    if api.inspect_network(name, None).await.is_err() {
+        let subnet = config.pod_cidr.clone().map(|subnet| Ipam {
+            config: Some(vec![IpamConfig { subnet: Some(subnet), ..IpamConfig::default() }]),
+            ..Ipam::default()
+        });
+        let request = NetworkCreateRequest {
+            name: name.clone(),
+            driver: Some("bridge".to_owned()),
+            ipam: subnet,
+            labels: Some(HashMap::from([(names::CLUSTER.to_owned(), config.cluster_id.clone())])),
+            ..NetworkCreateRequest::default()
+        };
+        match api.create_network(request).await {
+            Ok(_) | Err(Error::DockerResponseServerError { status_code: 409, .. }) => {}
+            Err(error) => return Err(NodeError::docker(format!("create the pod network {name}"))(error)),
+        }
+    }
+    let shown = api.inspect_network(name, None).await;
+    let shown = shown.map_err(NodeError::docker(format!("inspect the pod network {name}")))?;
+    let configs = shown.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+    Ok(configs.into_iter().find_map(|config| config.gateway))
+}
+
+/// Stops and removes every container and network of the cluster `cluster_id`.
+///
+/// Containers are given ten seconds to stop by themselves.
+///
+/// # Errors
+/// When Docker does not answer or refuses.
+pub async fn remove_everything(docker: &DockerEndpoint, cluster_id: &str) -> Result<(), NodeError> {
+    let api = connect(docker).await?;
+    let filter = names::filter(&[(names::CLUSTER, cluster_id)]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
+    let containers = api.list_containers(Some(options)).await.map_err(NodeError::docker("list containers"))?;
+    let (sandboxes, own): (Vec<_>, Vec<_>) = containers.into_iter().partition(|container| {
+        container.labels.as_ref().and_then(|labels| labels.get(names::KIND)).map(String::as_str) == Some("sandbox")
+    });
+    for (group, grace) in [(own, DOWN_GRACE_SECONDS), (sandboxes, 0)] {
+        let ids: Vec<String> = group.into_iter().filter_map(|container| container.id).collect();
+        let removals = futures::stream::iter(ids).map(|id| remove_one(&api, id, grace));
+        let results: Vec<Result<(), NodeError>> = removals.buffer_unordered(CALLS_AT_ONCE * 4).collect().await;
+        results.into_iter().collect::<Result<Vec<()>, _>>()?;
+    }
+    let options = ListNetworksOptionsBuilder::new().filters(&filter).build();
+    let networks = api.list_networks(Some(options)).await.map_err(NodeError::docker("list networks"))?;
+    for name in networks.into_iter().filter_map(|network| network.name) {
+        api.remove_network(&name).await.map_err(NodeError::docker(format!("remove the pod network {name}")))?;
+    }
+    Ok(())
+}
+
+async fn remove_one(api: &bollard::Docker, id: String, grace: i32) -> Result<(), NodeError> {
+    let _ = api.stop_container(&id, Some(StopContainerOptionsBuilder::new().t(grace).build())).await;
+    let force = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    match api.remove_container(&id, Some(force)).await {
+        Ok(()) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
+        Err(error) => Err(NodeError::docker(format!("remove container {id}"))(error)),
+    }
+}

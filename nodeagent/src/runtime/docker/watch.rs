@@ -1,0 +1,128 @@
+//! What happens to our containers, as Docker tells it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bollard::models::EventMessage;
+use bollard::query_parameters::EventsOptionsBuilder;
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::observe::{self, Seen};
+use super::sandbox::Progress;
+use super::{CALLS_AT_ONCE, Docker, names};
+use crate::NodeError;
+use crate::host::{Message, PodRef};
+use crate::pod::{ContainerRecord, Sandbox, Uid};
+
+/// How long to wait before asking for events again after the stream broke.
+const RECONNECT: Duration = Duration::from_secs(1);
+/// The events that change what a pod is.
+const ACTIONS: [&str; 3] = ["die", "destroy", "start"];
+
+/// What Docker holds of one pod.
+#[derive(Debug)]
+pub struct Holding {
+    /// The pod by its labels.
+    pub pod: PodRef,
+    /// Its sandbox.
+    pub sandbox: Option<Sandbox>,
+    /// Every run of its containers.
+    pub containers: Vec<ContainerRecord>,
+}
+
+impl Docker {
+    /// What Docker holds of this node's pods: what a restarted node takes over.
+    ///
+    /// # Errors
+    /// When Docker does not answer.
+    pub async fn holdings(&self) -> Result<Vec<Holding>, NodeError> {
+        let filter = names::filter(&[(names::CLUSTER, &self.cluster), (names::NODE, &self.node)]);
+        let containers = self.list(&filter).await.map_err(NodeError::docker("list the node's containers"))?;
+        let ids = containers.into_iter().filter_map(|container| container.id);
+        let looks = futures::stream::iter(ids).map(|id| async move { observe::look(&self.api, &self.files, &id).await });
+        let seen: Vec<_> = looks.buffer_unordered(CALLS_AT_ONCE).collect().await;
+        let mut holdings: BTreeMap<Uid, Holding> = BTreeMap::new();
+        for seen in seen {
+            let Some(seen) = seen.map_err(NodeError::docker("inspect the node's containers"))? else { continue };
+            let pod = match &seen {
+                Seen::Sandbox(pod, _) | Seen::Container(pod, _) => pod.clone(),
+            };
+            let holding = holdings.entry(pod.uid.clone()).or_insert_with(|| Holding {
+                pod: pod.clone(),
+                sandbox: None,
+                containers: Vec::new(),
+            });
+            match seen {
+                Seen::Container(_, record) => holding.containers.push(record),
+                Seen::Sandbox(_, sandbox) => {
+                    let newest = holding.sandbox.as_ref().is_none_or(|known| known.attempt <= sandbox.attempt);
+                    if newest {
+                        self.remember(&pod, &sandbox);
+                        holding.sandbox = Some(sandbox);
+                    }
+                }
+            }
+        }
+        Ok(holdings.into_values().collect())
+    }
+
+    fn remember(&self, pod: &PodRef, sandbox: &Sandbox) {
+        if sandbox.running {
+            self.tell_progress(pod, sandbox.attempt, Progress::Running(sandbox.clone()));
+        }
+    }
+
+    /// Tells what happens to this node's containers until `shutdown`.
+    ///
+    /// The stream begins at `since`, seconds of the epoch; when it breaks it is taken up where it broke.
+    pub async fn watch(&self, since: i64, messages: mpsc::Sender<Message>, shutdown: CancellationToken) {
+        let mut since = since;
+        while !shutdown.is_cancelled() {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = self.follow(&mut since, &messages) => {}
+            }
+            tracing::warn!("Docker's event stream broke; asking again");
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(RECONNECT) => {}
+            }
+        }
+    }
+
+    async fn follow(&self, since: &mut i64, messages: &mpsc::Sender<Message>) {
+        let mut filter = names::filter(&[(names::CLUSTER, &self.cluster), (names::NODE, &self.node)]);
+        filter.insert("type".to_owned(), vec!["container".to_owned()]);
+        filter.insert("event".to_owned(), ACTIONS.iter().map(|action| (*action).to_owned()).collect());
+        let options = EventsOptionsBuilder::new().since(&since.to_string()).filters(&filter).build();
+        let mut events = std::pin::pin!(self.patient.events(Some(options)));
+        while let Some(Ok(event)) = events.next().await {
+            if let Some(time) = event.time {
+                *since = time;
+            }
+            if let Some(message) = self.message(event).await {
+                if messages.send(message).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn message(&self, event: EventMessage) -> Option<Message> {
+        let actor = event.actor?;
+        let id = actor.id?;
+        let labels = actor.attributes.unwrap_or_default();
+        let pod = names::pod(&labels)?;
+        if event.action.as_deref() == Some("destroy") {
+            return Some(Message::Vanished(pod.uid, id));
+        }
+        match observe::look(&self.api, &self.files, &id).await.ok()?? {
+            // A start is told by the operation that made it; what matters here is an end, or a start by another hand.
+            Seen::Container(pod, record) => Some(Message::Container(pod.uid, record)),
+            Seen::Sandbox(pod, sandbox) if !sandbox.running => Some(Message::Sandbox(pod.uid, sandbox)),
+            Seen::Sandbox(..) => None,
+        }
+    }
+}

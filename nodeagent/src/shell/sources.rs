@@ -1,0 +1,83 @@
+//! The config maps and secrets our pods refer to, each watched by name while a pod refers to it.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::Api;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::watch_object;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::host::Message;
+use crate::pod::source::{Data, SourceKey, SourceKind, config_map_data, secret_data};
+
+/// The watches under way.
+pub(super) struct SourceWatches {
+    client: kube::Client,
+    messages: mpsc::Sender<Message>,
+    shutdown: CancellationToken,
+    watches: BTreeMap<SourceKey, CancellationToken>,
+}
+
+impl SourceWatches {
+    pub(super) fn new(client: kube::Client, messages: mpsc::Sender<Message>, shutdown: CancellationToken) -> Self {
+        Self { client, messages, shutdown, watches: BTreeMap::new() }
+    }
+
+    /// Tells of an object until it is no longer asked for.
+    pub(super) fn watch(&mut self, key: SourceKey) {
+        let stop = self.shutdown.child_token();
+        self.watches.insert(key.clone(), stop.clone());
+        let (client, messages) = (self.client.clone(), self.messages.clone());
+        tokio::spawn(async move {
+            let kind = key.kind;
+            let telling = async {
+                match kind {
+                    SourceKind::ConfigMap => tell::<ConfigMap>(client, key, messages, config_map_data).await,
+                    SourceKind::Secret => tell::<Secret>(client, key, messages, secret_data).await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = telling => {}
+            }
+        });
+    }
+
+    /// No pod refers to the object any more.
+    pub(super) fn unwatch(&mut self, key: &SourceKey) {
+        if let Some(stop) = self.watches.remove(key) {
+            stop.cancel();
+        }
+    }
+}
+
+async fn tell<K>(client: kube::Client, key: SourceKey, messages: mpsc::Sender<Message>, data: fn(&K) -> Data)
+where
+    K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + 'static,
+{
+    let api = Api::<K>::namespaced(client, &key.namespace);
+    let mut seen = std::pin::pin!(watch_object(api, &key.name).default_backoff());
+    while let Some(result) = seen.next().await {
+        match result {
+            Ok(object) => {
+                let data = object.as_ref().map(|object| Arc::new(data(object)));
+                if messages.send(Message::Source(key.clone(), data)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => tracing::debug!(%error, name = %key.name, "the watch of a {} broke", key.kind.noun()),
+        }
+    }
+}

@@ -78,7 +78,10 @@ impl Preparation<'_> {
         self.keep_metadata(&mut object, &old)?;
         let strategy = self.definition.strategy.clone();
         strategy.default(&mut object);
-        strategy.prepare_update(&mut object, &old, &self.context());
+        // A subresource of the type's own has just changed what the object's own endpoint keeps.
+        if !matches!(self.mutation.target.subresource, Subresource::Named(_)) {
+            strategy.prepare_update(&mut object, &old, &self.context());
+        }
         self.raise_generation(&mut object, &old)?;
         self.admit(&mut object, Some(&old))?;
         let mut faults = validate_metadata(self.definition, &object, Some(&old));

@@ -1,0 +1,239 @@
+//! The states of a namespace.
+
+use std::sync::Arc;
+
+use sampan_core::object::Object;
+use sampan_machine::{ANY, Chart, Edge, Machine, State as Named, Trace, UNOBSERVED};
+use statig::prelude::*;
+
+use crate::plan::{Certificate, View};
+use crate::status;
+
+/// Something the machine wants done.
+#[derive(Debug, Clone)]
+pub(crate) enum Intent {
+    /// Create the `default` ServiceAccount.
+    CreateAccount,
+    /// Create the ConfigMap with the root certificate.
+    CreateCertificate,
+    /// Put the root certificate back.
+    RenewCertificate,
+    /// Delete something in the namespace.
+    Delete(Arc<Object>),
+    /// Let the namespace go.
+    Finalize,
+    /// Write the status as it should be.
+    WriteStatus,
+}
+
+/// What the machine looks at, and where it puts its intents.
+pub(crate) struct Scene {
+    pub(crate) view: View,
+    pub(crate) intents: Vec<Intent>,
+    pub(crate) trace: Trace,
+}
+
+/// What a machine is told: that there is something to look at.
+pub(crate) struct Observed;
+
+const FIRST: &str = "first observation";
+const RECLASSIFIED: &str = "reclassified";
+const FURNISHED: &str = "it has what every namespace has";
+const LOST: &str = "something every namespace has is gone";
+const REMAINS: &str = "something is left in it";
+const EMPTY: &str = "nothing is left in it";
+const LET_GO: &str = "its finalizer is removed";
+
+/// The chart of the namespace machine.
+pub(crate) static CHART: Chart = Chart {
+    name: "namespace",
+    states: &[
+        Named { name: "Furnishing", meaning: "It lacks its ServiceAccount or root certificate; they are being created." },
+        Named { name: "Active", meaning: "It is in use." },
+        Named { name: "Emptying", meaning: "It is being deleted, and so is everything in it." },
+        Named { name: "Finalizing", meaning: "It is being deleted and empty: its finalizer is being removed." },
+        Named { name: "Held", meaning: "It is empty and let go of, but somebody else's finalizer holds it." },
+    ],
+    edges: &[
+        Edge { from: UNOBSERVED, to: ANY, guard: FIRST },
+        Edge { from: ANY, to: ANY, guard: RECLASSIFIED },
+        Edge { from: "Furnishing", to: "Furnishing", guard: LOST },
+        Edge { from: "Furnishing", to: "Active", guard: FURNISHED },
+        Edge { from: "Active", to: "Furnishing", guard: LOST },
+        Edge { from: "Emptying", to: "Emptying", guard: REMAINS },
+        Edge { from: "Emptying", to: "Finalizing", guard: EMPTY },
+        Edge { from: "Finalizing", to: "Held", guard: LET_GO },
+    ],
+};
+
+impl View {
+    /// The state this view is in: a function of the view alone.
+    fn classify(&self) -> State {
+        match (self.is_deleted(), self.is_held()) {
+            (false, _) if self.is_furnished() => State::active(),
+            (false, _) => State::furnishing(),
+            (true, true) if self.contents.is_empty() => State::finalizing(),
+            (true, true) => State::emptying(),
+            (true, false) => State::held(),
+        }
+    }
+
+    fn wait(&self, trace: &mut Trace) {
+        if self.is_deleted() && !self.contents.is_empty() {
+            let left: Vec<String> =
+                self.remaining().iter().map(|(resource, count)| format!("{count} {resource}")).collect();
+            trace.waiting_for(EMPTY, format!("left: {}", left.join(", ")), None);
+        }
+    }
+}
+
+#[derive(Default, Clone)]
+struct Behaviour;
+
+/// The namespace machine.
+#[derive(Clone)]
+pub struct NamespaceMachine(StateMachine<Behaviour>);
+
+impl Default for NamespaceMachine {
+    fn default() -> Self {
+        Self(Behaviour.state_machine())
+    }
+}
+
+impl Machine for NamespaceMachine {
+    fn chart() -> &'static Chart {
+        &CHART
+    }
+
+    fn state(&self) -> &'static str {
+        name(self.0.state())
+    }
+}
+
+impl NamespaceMachine {
+    /// Looks at the scene and leaves its intents in it.
+    pub(crate) fn observe(&mut self, scene: &mut Scene) {
+        self.0.handle_with_context(&Observed, scene);
+        scene.view.wait(&mut scene.trace);
+    }
+}
+
+fn name(state: &State) -> &'static str {
+    match state {
+        State::Unobserved {} => UNOBSERVED,
+        State::Furnishing {} => "Furnishing",
+        State::Active {} => "Active",
+        State::Emptying {} => "Emptying",
+        State::Finalizing {} => "Finalizing",
+        State::Held {} => "Held",
+    }
+}
+
+impl Scene {
+    pub(crate) fn new(view: View, trace: Trace) -> Self {
+        Self { view, intents: Vec::new(), trace }
+    }
+
+    fn take(&mut self, guard: &'static str, to: State) -> Outcome<State> {
+        self.trace.because(guard);
+        Transition(to)
+    }
+
+    /// Whether emptying has anything to do but wait.
+    fn is_stirring(&self) -> bool {
+        !self.view.deletable().is_empty() || !status::is_current(&self.view)
+    }
+}
+
+#[state_machine(
+    initial = "State::unobserved()",
+    state(derive(Debug, Clone, PartialEq, Eq)),
+    after_transition = "Self::after_transition"
+)]
+impl Behaviour {
+    #[state]
+    fn unobserved(context: &mut Scene, event: &Observed) -> Outcome<State> {
+        let Observed = event;
+        let state = context.view.classify();
+        context.take(FIRST, state)
+    }
+
+    /// What every state does with a view no edge of its own leads to: above all, deletion.
+    #[superstate]
+    fn observed(context: &mut Scene) -> Outcome<State> {
+        let state = context.view.classify();
+        context.take(RECLASSIFIED, state)
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_furnishing")]
+    fn furnishing(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            state @ State::Furnishing {} => context.take(LOST, state),
+            state @ State::Active {} => context.take(FURNISHED, state),
+            _ => Super,
+        }
+    }
+
+    #[action]
+    fn enter_furnishing(context: &mut Scene) {
+        if !context.view.has_account {
+            context.intents.push(Intent::CreateAccount);
+        }
+        match context.view.certificate {
+            Certificate::Missing => context.intents.push(Intent::CreateCertificate),
+            Certificate::Stale => context.intents.push(Intent::RenewCertificate),
+            Certificate::Current => {}
+        }
+    }
+
+    #[state(superstate = "observed")]
+    fn active(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            State::Active {} => Handled,
+            state @ State::Furnishing {} => context.take(LOST, state),
+            _ => Super,
+        }
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_emptying")]
+    fn emptying(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            State::Emptying {} if !context.is_stirring() => Handled,
+            state @ State::Emptying {} => context.take(REMAINS, state),
+            state @ State::Finalizing {} => context.take(EMPTY, state),
+            _ => Super,
+        }
+    }
+
+    #[action]
+    fn enter_emptying(context: &mut Scene) {
+        context.intents.extend(context.view.deletable().into_iter().map(Intent::Delete));
+        context.intents.push(Intent::WriteStatus);
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_finalizing")]
+    fn finalizing(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            State::Finalizing {} => Handled,
+            state @ State::Held {} => context.take(LET_GO, state),
+            _ => Super,
+        }
+    }
+
+    #[action]
+    fn enter_finalizing(context: &mut Scene) {
+        context.intents.push(Intent::Finalize);
+    }
+
+    #[state(superstate = "observed")]
+    fn held(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            State::Held {} => Handled,
+            _ => Super,
+        }
+    }
+
+    fn after_transition(&mut self, source: &State, target: &State, context: &mut Scene) {
+        context.trace.crossed(name(source), name(target));
+    }
+}

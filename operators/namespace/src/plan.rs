@@ -1,0 +1,85 @@
+//! A namespace and what is in it, and what that asks for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use sampan_core::object::Object;
+
+/// The ServiceAccount every namespace has.
+pub(crate) const SERVICE_ACCOUNT: &str = "default";
+/// The ConfigMap every namespace has.
+pub(crate) const ROOT_CA: &str = "kube-root-ca.crt";
+/// The finalizer of the spec this operator removes.
+const FINALIZER: &str = "kubernetes";
+
+/// The most deletions one step asks for, below what one commit may hold.
+const DELETIONS_MAX: usize = 400;
+
+/// The state of the ConfigMap with the root certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Certificate {
+    Missing,
+    Stale,
+    Current,
+}
+
+/// One look at a namespace.
+pub(crate) struct View {
+    pub(crate) now: Timestamp,
+    pub(crate) namespace: Arc<Namespace>,
+    pub(crate) has_account: bool,
+    pub(crate) certificate: Certificate,
+    /// Everything in it, where it is being deleted.
+    pub(crate) contents: Vec<Arc<Object>>,
+}
+
+impl View {
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.namespace.metadata.deletion_timestamp.is_some()
+    }
+
+    pub(crate) fn is_furnished(&self) -> bool {
+        self.has_account && self.certificate == Certificate::Current
+    }
+
+    /// Whether this operator still holds the namespace.
+    pub(crate) fn is_held(&self) -> bool {
+        finalizers(&self.namespace).any(|finalizer| finalizer == FINALIZER)
+    }
+
+    /// What is to be deleted next: whatever is not yet on its way out.
+    pub(crate) fn deletable(&self) -> Vec<Arc<Object>> {
+        let staying = self.contents.iter().filter(|object| !object.metadata().is_terminating());
+        staying.take(DELETIONS_MAX).cloned().collect()
+    }
+
+    /// How many objects of each resource type are left.
+    pub(crate) fn remaining(&self) -> BTreeMap<String, usize> {
+        let mut remaining = BTreeMap::new();
+        for object in &self.contents {
+            *remaining.entry(object.key().resource.to_string()).or_default() += 1;
+        }
+        remaining
+    }
+
+    /// How many objects each finalizer still holds.
+    pub(crate) fn finalizers_remaining(&self) -> BTreeMap<String, usize> {
+        let mut remaining = BTreeMap::new();
+        for finalizer in self.contents.iter().flat_map(|object| &object.metadata().finalizers) {
+            *remaining.entry(finalizer.to_string()).or_default() += 1;
+        }
+        remaining
+    }
+}
+
+fn finalizers(namespace: &Namespace) -> impl Iterator<Item = &str> {
+    let spec = namespace.spec.as_ref();
+    spec.and_then(|spec| spec.finalizers.as_ref()).into_iter().flatten().map(String::as_str)
+}
+
+/// The finalizers of others.
+pub(crate) fn other_finalizers(namespace: &Namespace) -> Vec<&str> {
+    finalizers(namespace).filter(|finalizer| *finalizer != FINALIZER).collect()
+}

@@ -11,9 +11,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sampan_core::gateway::{DeleteOptions, Propagation};
 use sampan_core::object::{Object, ObjectKey};
-use sampan_core::operator::{
-    Command, Context, Declaration, Guarding, Kind, Mapping, Operator, Wake, Watch, WriteVerb,
-};
+use sampan_core::operator::{Command, Context, Declaration, Guarding, Kind, Mapping, Operator, Wake, Watch, WriteVerb};
 use sampan_core::store::{ReadKey, Snapshot};
 use serde_json::json;
 
@@ -73,7 +71,13 @@ impl NamespaceOperator {
         let certificate = cx.get::<ConfigMap>(&certificate_key(&key.name));
         let is_deleted = namespace.metadata.deletion_timestamp.is_some();
         let contents = if is_deleted { cx.contents(&key.name) } else { Vec::new() };
-        Some(View { now: cx.now(), has_account, certificate: self.certificate(certificate.as_deref()), namespace, contents })
+        Some(View {
+            now: cx.now(),
+            has_account,
+            certificate: self.certificate(certificate.as_deref()),
+            namespace,
+            contents,
+        })
     }
 
     fn certificate(&self, found: Option<&ConfigMap>) -> plan::Certificate {
@@ -88,10 +92,9 @@ impl NamespaceOperator {
     fn carry_out(&self, intent: Intent, view: &View, cx: &mut Context<'_>) {
         let namespace = cx.key().name.clone();
         match intent {
-            Intent::CreateAccount => cx.create(&ServiceAccount {
-                metadata: named(&namespace, SERVICE_ACCOUNT),
-                ..ServiceAccount::default()
-            }),
+            Intent::CreateAccount => {
+                cx.create(&ServiceAccount { metadata: named(&namespace, SERVICE_ACCOUNT), ..ServiceAccount::default() })
+            }
             Intent::CreateCertificate => cx.create(&self.certificate_map(&namespace)),
             Intent::RenewCertificate => cx.update(&self.certificate_map(&namespace)),
             Intent::Delete(object) => {

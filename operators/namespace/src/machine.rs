@@ -48,7 +48,10 @@ const LET_GO: &str = "its finalizer is removed";
 pub(crate) static CHART: Chart = Chart {
     name: "namespace",
     states: &[
-        Named { name: "Furnishing", meaning: "It lacks its ServiceAccount or root certificate; they are being created." },
+        Named {
+            name: "Furnishing",
+            meaning: "It lacks its ServiceAccount or root certificate; they are being created.",
+        },
         Named { name: "Active", meaning: "It is in use." },
         Named { name: "Emptying", meaning: "It is being deleted, and so is everything in it." },
         Named { name: "Finalizing", meaning: "It is being deleted and empty: its finalizer is being removed." },

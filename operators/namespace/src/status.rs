@@ -15,10 +15,7 @@ pub(crate) fn status(view: &View) -> NamespaceStatus {
     }
     let conditions = [content_deleted(), content_remaining(view), finalizers_remaining(view)];
     let kept = |condition: NamespaceCondition| stamp(condition, &before, view);
-    NamespaceStatus {
-        phase: Some("Terminating".into()),
-        conditions: Some(conditions.into_iter().map(kept).collect()),
-    }
+    NamespaceStatus { phase: Some("Terminating".into()), conditions: Some(conditions.into_iter().map(kept).collect()) }
 }
 
 /// Whether the status already says what is.
@@ -84,7 +81,6 @@ fn stamp(mut condition: NamespaceCondition, before: &NamespaceStatus, view: &Vie
     let earlier = before.conditions.iter().flatten().find(|earlier| earlier.type_ == condition.type_);
     let stays = earlier.filter(|earlier| earlier.status == condition.status);
     let now = jiff::Timestamp::from_second(view.now.as_second()).unwrap_or(view.now);
-    condition.last_transition_time =
-        stays.and_then(|earlier| earlier.last_transition_time.clone()).or(Some(Time(now)));
+    condition.last_transition_time = stays.and_then(|earlier| earlier.last_transition_time.clone()).or(Some(Time(now)));
     condition
 }

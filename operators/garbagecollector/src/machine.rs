@@ -1,0 +1,224 @@
+//! The states of an object, as its owners and dependents see it.
+
+use std::sync::Arc;
+
+use sampan_core::gateway::Propagation;
+use sampan_core::object::{Object, Uid};
+use sampan_machine::{ANY, Chart, Edge, Machine, State as Named, Trace, UNOBSERVED};
+use statig::prelude::*;
+
+use crate::plan::{ORPHAN, View};
+
+/// Something the machine wants done.
+#[derive(Debug, Clone)]
+pub(crate) enum Intent {
+    /// Delete the object.
+    Collect(Propagation),
+    /// Drop the references to owners that are gone.
+    Disown(Vec<Uid>),
+    /// Drop a dependent's reference to the object.
+    DisownDependent(Arc<Object>),
+    /// Remove the finalizer that held the object.
+    Release(&'static str),
+}
+
+/// What the machine looks at, and where it puts its intents.
+pub(crate) struct Scene {
+    pub(crate) view: View,
+    pub(crate) intents: Vec<Intent>,
+    pub(crate) trace: Trace,
+}
+
+/// What a machine is told: that there is something to look at.
+pub(crate) struct Observed;
+
+const FIRST: &str = "first observation";
+const RECLASSIFIED: &str = "reclassified";
+const LEFT: &str = "dependents still name it";
+const NONE_LEFT: &str = "no dependent holds it";
+
+/// The chart of the garbage collector's machine.
+pub(crate) static CHART: Chart = Chart {
+    name: "garbagecollector",
+    states: &[
+        Named { name: "Kept", meaning: "Every owner it names exists, or it names none." },
+        Named { name: "Disowning", meaning: "Some of its owners are gone: it no longer names them." },
+        Named { name: "Collecting", meaning: "All its owners are gone or wait for it to go: it is being deleted." },
+        Named { name: "Orphaning", meaning: "It goes alone: its dependents no longer name it." },
+        Named { name: "AwaitingDependents", meaning: "It goes after the dependents that block it." },
+        Named { name: "Releasing", meaning: "No dependent holds it any more: its finalizer is being removed." },
+    ],
+    edges: &[
+        Edge { from: UNOBSERVED, to: ANY, guard: FIRST },
+        Edge { from: ANY, to: ANY, guard: RECLASSIFIED },
+        Edge { from: "Orphaning", to: "Orphaning", guard: LEFT },
+        Edge { from: "Orphaning", to: "Releasing", guard: NONE_LEFT },
+        Edge { from: "AwaitingDependents", to: "Releasing", guard: NONE_LEFT },
+    ],
+};
+
+impl View {
+    /// The state this view is in: a function of the view alone.
+    fn classify(&self) -> State {
+        match self.held_by {
+            Some(ORPHAN) if !self.dependents.is_empty() => State::orphaning(),
+            Some(finalizer) if finalizer != ORPHAN && self.blocking > 0 => State::awaiting_dependents(),
+            Some(_) => State::releasing(),
+            None if self.is_deleted => State::kept(),
+            None if self.is_unowned() => State::collecting(),
+            None if !self.gone.is_empty() => State::disowning(),
+            None => State::kept(),
+        }
+    }
+
+    fn wait(&self, trace: &mut Trace) {
+        if self.held_by.is_some() && self.blocking > 0 {
+            trace.waiting_for(NONE_LEFT, format!("{} dependents are left", self.blocking), None);
+        }
+    }
+}
+
+#[derive(Default, Clone)]
+struct Behaviour;
+
+/// The garbage collector's machine.
+#[derive(Clone)]
+pub struct GarbageCollectorMachine(StateMachine<Behaviour>);
+
+impl Default for GarbageCollectorMachine {
+    fn default() -> Self {
+        Self(Behaviour.state_machine())
+    }
+}
+
+impl Machine for GarbageCollectorMachine {
+    fn chart() -> &'static Chart {
+        &CHART
+    }
+
+    fn state(&self) -> &'static str {
+        name(self.0.state())
+    }
+}
+
+impl GarbageCollectorMachine {
+    /// Looks at the scene and leaves its intents in it.
+    pub(crate) fn observe(&mut self, scene: &mut Scene) {
+        self.0.handle_with_context(&Observed, scene);
+        scene.view.wait(&mut scene.trace);
+    }
+}
+
+fn name(state: &State) -> &'static str {
+    match state {
+        State::Unobserved {} => UNOBSERVED,
+        State::Kept {} => "Kept",
+        State::Disowning {} => "Disowning",
+        State::Collecting {} => "Collecting",
+        State::Orphaning {} => "Orphaning",
+        State::AwaitingDependents {} => "AwaitingDependents",
+        State::Releasing {} => "Releasing",
+    }
+}
+
+impl Scene {
+    pub(crate) fn new(view: View, trace: Trace) -> Self {
+        Self { view, intents: Vec::new(), trace }
+    }
+
+    fn take(&mut self, guard: &'static str, to: State) -> Outcome<State> {
+        self.trace.because(guard);
+        Transition(to)
+    }
+}
+
+#[state_machine(
+    initial = "State::unobserved()",
+    state(derive(Debug, Clone, PartialEq, Eq)),
+    after_transition = "Self::after_transition"
+)]
+impl Behaviour {
+    #[state]
+    fn unobserved(context: &mut Scene, event: &Observed) -> Outcome<State> {
+        let Observed = event;
+        let state = context.view.classify();
+        context.take(FIRST, state)
+    }
+
+    /// What every state does with a view no edge of its own leads to.
+    #[superstate]
+    fn observed(context: &mut Scene) -> Outcome<State> {
+        let state = context.view.classify();
+        context.take(RECLASSIFIED, state)
+    }
+
+    #[state(superstate = "observed")]
+    fn kept(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            State::Kept {} => Handled,
+            _ => Super,
+        }
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_disowning")]
+    fn disowning() -> Outcome<State> {
+        Super
+    }
+
+    #[action]
+    fn enter_disowning(context: &mut Scene) {
+        context.intents.push(Intent::Disown(context.view.gone.clone()));
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_collecting")]
+    fn collecting() -> Outcome<State> {
+        Super
+    }
+
+    /// A dependent an owner waits for goes the same way; others go in the background.
+    #[action]
+    fn enter_collecting(context: &mut Scene) {
+        let propagation = match context.view.waiting.is_empty() {
+            true => Propagation::Background,
+            false => Propagation::Foreground,
+        };
+        context.intents.push(Intent::Collect(propagation));
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_orphaning")]
+    fn orphaning(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            state @ State::Orphaning {} => context.take(LEFT, state),
+            state @ State::Releasing {} => context.take(NONE_LEFT, state),
+            _ => Super,
+        }
+    }
+
+    #[action]
+    fn enter_orphaning(context: &mut Scene) {
+        context.intents.extend(context.view.to_disown().cloned().map(Intent::DisownDependent));
+    }
+
+    #[state(superstate = "observed")]
+    fn awaiting_dependents(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            State::AwaitingDependents {} => Handled,
+            state @ State::Releasing {} => context.take(NONE_LEFT, state),
+            _ => Super,
+        }
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_releasing")]
+    fn releasing() -> Outcome<State> {
+        Super
+    }
+
+    #[action]
+    fn enter_releasing(context: &mut Scene) {
+        context.intents.extend(context.view.held_by.map(Intent::Release));
+    }
+
+    fn after_transition(&mut self, source: &State, target: &State, context: &mut Scene) {
+        context.trace.crossed(name(source), name(target));
+    }
+}

@@ -1,0 +1,130 @@
+//! What an object's owners and dependents ask for.
+
+use std::sync::Arc;
+
+use sampan_core::object::{Object, Uid};
+use sampan_core::store::Snapshot;
+use serde_json::Value;
+
+use crate::owners;
+
+/// Holds an owner until the dependents that block it are gone.
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
+/// Holds an owner until its dependents no longer name it.
+pub(crate) const ORPHAN: &str = "orphan";
+
+/// The most dependents one step lets go, below what one commit may hold.
+const DEPENDENTS_MAX: usize = 400;
+
+/// One look at an object, its owners and its dependents.
+pub(crate) struct View {
+    /// The finalizer of ours that holds the object, if it is being deleted.
+    pub(crate) held_by: Option<&'static str>,
+    /// Whether the object is being deleted.
+    pub(crate) is_deleted: bool,
+    /// Owners that are gone.
+    pub(crate) gone: Vec<Uid>,
+    /// Owners that wait for the object to go.
+    pub(crate) waiting: Vec<Uid>,
+    /// How many owners it names.
+    pub(crate) named: usize,
+    /// The object's own dependents, where it is held for them.
+    pub(crate) dependents: Vec<Arc<Object>>,
+    /// Those among them that hold it.
+    pub(crate) blocking: usize,
+}
+
+impl View {
+    pub(crate) fn of(object: &Object, snapshot: &Snapshot) -> Self {
+        let held_by = holding_finalizer(object);
+        let dependents: Vec<Arc<Object>> = match held_by {
+            Some(_) => owners::dependents(object, snapshot).cloned().collect(),
+            None => Vec::new(),
+        };
+        let uid = &object.metadata().uid;
+        let blocks = |dependent: &&Arc<Object>| {
+            let mut references = dependent.metadata().owner_references.iter();
+            references.any(|reference| reference.uid == *uid && reference.block_owner_deletion)
+        };
+        let blocking = dependents.iter().filter(blocks).count();
+        let references = &object.metadata().owner_references;
+        let mut view = Self {
+            held_by,
+            is_deleted: object.metadata().is_terminating(),
+            gone: Vec::new(),
+            waiting: Vec::new(),
+            named: references.len(),
+            dependents,
+            blocking,
+        };
+        for reference in references {
+            match owners::find(reference, object, snapshot) {
+                None => view.gone.push(reference.uid.clone()),
+                Some(owner) if holding_finalizer(owner) == Some(FOREGROUND) => view.waiting.push(reference.uid.clone()),
+                Some(_) => {}
+            }
+        }
+        view
+    }
+
+    /// Whether no owner is left that would keep the object.
+    pub(crate) fn is_unowned(&self) -> bool {
+        self.named > 0 && self.gone.len() + self.waiting.len() == self.named
+    }
+
+    /// Whether there is anything to do.
+    pub(crate) fn has_work(&self) -> bool {
+        self.held_by.is_some() || (!self.is_deleted && !(self.gone.is_empty() && self.waiting.is_empty()))
+    }
+
+    /// The dependents to let go next.
+    pub(crate) fn to_disown(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.dependents.iter().take(DEPENDENTS_MAX)
+    }
+}
+
+/// The finalizer of ours that holds an object which is being deleted.
+pub(crate) fn holding_finalizer(object: &Object) -> Option<&'static str> {
+    let metadata = object.metadata();
+    let ours = [ORPHAN, FOREGROUND];
+    let held = ours.into_iter().find(|ours| metadata.finalizers.iter().any(|finalizer| **finalizer == **ours));
+    held.filter(|_| metadata.is_terminating())
+}
+
+/// The object without references to these owners.
+pub(crate) fn without_owners(mut object: Value, owners: &[Uid]) -> Value {
+    retain(&mut object, "/metadata/ownerReferences", |reference| {
+        let uid = reference.get("uid").and_then(Value::as_str);
+        !owners.iter().any(|owner| Some(owner.as_str()) == uid)
+    });
+    object
+}
+
+/// The object without a finalizer.
+pub(crate) fn without_finalizer(mut object: Value, finalizer: &str) -> Value {
+    retain(&mut object, "/metadata/finalizers", |found| found != finalizer);
+    object
+}
+
+fn retain(object: &mut Value, pointer: &str, keep: impl Fn(&Value) -> bool) {
+    if let Some(list) = object.pointer_mut(pointer).and_then(Value::as_array_mut) {
+        list.retain(keep);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_the_references_meant_are_removed() {
+        let object =
+            json!({"metadata": {"ownerReferences": [{"uid": "a"}, {"uid": "b"}], "finalizers": ["x", ORPHAN]}});
+        let disowned = without_owners(object.clone(), &[Uid("a".into())]);
+        assert_eq!(disowned["metadata"]["ownerReferences"], json!([{"uid": "b"}]));
+        let released = without_finalizer(object, ORPHAN);
+        assert_eq!(released["metadata"]["finalizers"], json!(["x"]));
+    }
+}

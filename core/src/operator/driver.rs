@@ -163,7 +163,7 @@ impl Driver {
     }
 
     /// Hears of changes, in order; `snapshot` holds at least all of them.
-    pub fn observe(&mut self, events: &[Event], snapshot: &Snapshot, now: Timestamp) {
+    pub fn observe(&mut self, events: &[Arc<Event>], snapshot: &Snapshot, now: Timestamp) {
         let registry = self.gateway.registry();
         let around = Surroundings { snapshot, registry: &registry };
         for event in events {

@@ -3,7 +3,7 @@
 //! An operator is a state machine per object and one function, [`Operator::step`]: it reads one consistent snapshot and
 //! issues commands, which commit together or not at all, and only if nothing that was read has changed.
 //!
-//! Nothing here does I/O or owns a thread: [`Driver`] is advanced by calls, and a thin shell outside calls it.
+//! Nothing here does I/O or owns a thread: [`Driver`] is advanced by calls, and a thin shell, [`Operators`], calls it.
 
 mod assembly;
 mod backoff;
@@ -18,6 +18,7 @@ mod recorder;
 mod router;
 mod seat;
 mod standing;
+mod thread;
 mod timers;
 
 pub use command::{Command, EventKind};
@@ -25,3 +26,4 @@ pub use context::{Context, Fault, Yield};
 pub use contract::{Kind, Operator, Refused, Wake};
 pub use declaration::{Declaration, Guarding, Mapping, Watch, WriteVerb, Writes};
 pub use driver::{Disabled, Driver, Figures, Progress, StepCommit, Ticket};
+pub use thread::Operators;

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
-use sampan_core::entropy::Entropy as _;
 use sampan_core::gateway::DeleteOptions;
 use sampan_core::object::selector::Selector;
 use sampan_core::operator::{Context, Declaration, EventKind, Mapping, Operator, Wake, WriteVerb};

@@ -57,7 +57,12 @@ pub(super) fn assemble(
     check_declared(bench.declaration, &out.commands)?;
     let mut sheet = Sheet::new(bench, entropy);
     for (index, command) in out.commands.iter().enumerate() {
-        if !matches!(command, Command::Event { .. }) {
+        if matches!(command, Command::Event { .. }) {
+            continue;
+        }
+        if yields_to_status(command, &out.commands) {
+            sheet.assembly.left_over = true;
+        } else {
             sheet.add(command).map_err(|error| failed(error, &out.commands, index))?;
         }
     }
@@ -74,6 +79,13 @@ fn check_declared(declaration: &Declaration, commands: &[Command]) -> Result<(),
         Some((verb, resource)) => Err(AssemblyError::Undeclared { verb, resource }),
         None => Ok(()),
     }
+}
+
+/// A change of an object waits for the step after the one that writes the object's status: what a status says of its step
+/// no later one could tell, while a change follows from any snapshot.
+fn yields_to_status(command: &Command, commands: &[Command]) -> bool {
+    let Command::Update { key, .. } = command else { return false };
+    commands.iter().any(|other| matches!(other, Command::UpdateStatus { key: told, .. } if told == key))
 }
 
 /// What the commit rests on. The status is derived, and its own precondition on the object is enough: the next wake-up
@@ -242,12 +254,18 @@ impl<'a> Sheet<'a> {
     }
 }
 
-/// Who an operator is, as Kubernetes' own controllers are.
+/// Who an operator is, as Kubernetes' own controllers are. What it may do is what it declares, which is checked before the
+/// gateway is asked.
 fn service_account(manager: &str) -> Identity {
     Identity {
         user: format!("system:serviceaccount:kube-system:{manager}"),
-        groups: ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"]
-            .map(str::to_owned)
-            .to_vec(),
+        groups: [
+            "system:masters",
+            "system:serviceaccounts",
+            "system:serviceaccounts:kube-system",
+            "system:authenticated",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
     }
 }

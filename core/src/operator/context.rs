@@ -296,6 +296,11 @@ impl Context<'_> {
         self.out.commands.push(command);
     }
 
+    /// What has been commanded so far.
+    pub fn commands(&mut self) -> &mut Vec<Command> {
+        &mut self.out.commands
+    }
+
     /// Tells users about the primary.
     pub fn event(&mut self, kind: EventKind, reason: &'static str, message: impl Into<String>) {
         let regarding = self.key.clone();

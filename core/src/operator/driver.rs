@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use sampan_machine::{Chart, Decision, UNOBSERVED, WakeReason};
 
 use super::assembly::{Assembly, AssemblyError, Workbench, assemble};
+use super::progress::{Disabled, Figures, Progress, StepCommit, StepReport, Ticket};
 use super::queue::{OperatorId, Pending, Queue, Slot};
 use super::record;
 use super::recorder::Recorder;
@@ -15,7 +16,7 @@ use super::seat::{Seat, StepPanic, Stepped, seat};
 use super::standing::{Standing, Standings};
 use super::timers::Timers;
 use super::{Command, Operator, Refused, Wake, WriteVerb, backoff};
-use crate::entropy::Entropy;
+use crate::entropy::{Entropy, SeededEntropy};
 use crate::gateway::Gateway;
 use crate::object::{ObjectKey, ResourceType, Revision};
 use crate::status::Status;
@@ -26,60 +27,6 @@ pub(super) const CONFLICTS_BEFORE_RESERVING: u32 = 3;
 /// How often a step is run again with what was refused before it waits: each run may meet one more refusal.
 const REFUSALS_PER_STEP_MAX: usize = 3;
 
-/// Names a commit that is under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(u64);
-
-/// What one call of [`Driver::poll`] came to.
-#[derive(Debug)]
-pub enum Progress {
-    /// Nothing is to be done before something changes or [`Driver::next_deadline`] passes.
-    Idle,
-    /// A step ran and nothing is to be committed.
-    Stepped,
-    /// A step's commands are to be committed, and the outcome told by [`Driver::settled`].
-    Commit(Box<StepCommit>),
-    /// The next step met conflicts again and again: poll again with a snapshot taken while these reads are held still.
-    Reserve(Vec<ReadKey>),
-}
-
-/// A step's commands.
-#[derive(Debug)]
-pub struct StepCommit {
-    /// To tell the outcome by.
-    pub ticket: Ticket,
-    /// The operator.
-    pub operator: &'static str,
-    /// The primary.
-    pub key: ObjectKey,
-    /// For the sequencer.
-    pub write: Write,
-}
-
-/// An operator that panicked. It is not stepped again before a restart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disabled {
-    /// The operator.
-    pub operator: &'static str,
-    /// The primary it stepped, or the changed object it mapped.
-    pub object: ObjectKey,
-    /// What the panic said.
-    pub reason: String,
-}
-
-/// Counts of what an operator has done since start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Steps run.
-    pub steps: u64,
-    /// Commits acknowledged.
-    pub commits: u64,
-    /// Commits refused because something had changed.
-    pub conflicts: u64,
-    /// Commands the gateway refused.
-    pub refusals: u64,
-}
-
 struct Member {
     seat: Box<dyn Seat>,
     recorder: Recorder,
@@ -88,6 +35,7 @@ struct Member {
 }
 
 /// A step whose commit is under way.
+#[derive(Clone)]
 struct Flight {
     slot: Slot,
     taken: Pending,
@@ -96,6 +44,7 @@ struct Flight {
 }
 
 /// What becomes true of a machine once its step is settled.
+#[derive(Clone)]
 struct After {
     snapshot: Revision,
     decision: Option<Decision>,
@@ -110,7 +59,7 @@ struct After {
 /// Drives operators. It does no I/O and owns no thread: a shell tells it what changed and commits what it hands out.
 pub struct Driver {
     gateway: Arc<Gateway>,
-    entropy: Box<dyn Entropy>,
+    entropy: SeededEntropy,
     members: Vec<Member>,
     router: Router,
     queue: Queue,
@@ -119,14 +68,41 @@ pub struct Driver {
     flights: BTreeMap<Ticket, Flight>,
     tickets: u64,
     disabled: Vec<Disabled>,
+    last_step: Option<StepReport>,
+}
+
+impl Clone for Driver {
+    /// A driver of the same operators in the same states, whose entropy goes the same way: for simulation.
+    fn clone(&self) -> Self {
+        Self {
+            gateway: self.gateway.clone(),
+            entropy: self.entropy.clone(),
+            members: self.members.iter().map(Member::fork).collect(),
+            router: self.router.clone(),
+            queue: self.queue.clone(),
+            timers: self.timers.clone(),
+            standings: self.standings.clone(),
+            flights: self.flights.clone(),
+            tickets: self.tickets,
+            disabled: self.disabled.clone(),
+            last_step: self.last_step.clone(),
+        }
+    }
+}
+
+impl Member {
+    fn fork(&self) -> Self {
+        let Self { seat, recorder, figures, disabled } = self;
+        Self { seat: seat.fork(), recorder: recorder.clone(), figures: *figures, disabled: *disabled }
+    }
 }
 
 impl Driver {
-    /// A driver without operators.
-    pub fn new(gateway: Arc<Gateway>, entropy: Box<dyn Entropy>) -> Self {
+    /// A driver without operators. Its names and waits are drawn from `entropy`.
+    pub fn new(gateway: Arc<Gateway>, mut entropy: Box<dyn Entropy>) -> Self {
         Self {
             gateway,
-            entropy,
+            entropy: SeededEntropy::new(entropy.next_u64()),
             members: Vec::new(),
             router: Router::default(),
             queue: Queue::default(),
@@ -135,6 +111,7 @@ impl Driver {
             flights: BTreeMap::new(),
             tickets: 0,
             disabled: Vec::new(),
+            last_step: None,
         }
     }
 
@@ -222,13 +199,19 @@ impl Driver {
             let wake = Wake { key: slot.1.clone(), reasons: taken.reasons.clone(), refusal: taken.refusal.take() };
             let Some(member) = self.members.get_mut(slot.0.0) else { return Progress::Idle };
             member.figures.steps += 1;
-            let stepped = match member.seat.step(&wake, snapshot, now, &mut *self.entropy) {
+            let stepped = match member.seat.step(&wake, snapshot, now, &mut self.entropy) {
                 Ok(stepped) => stepped,
                 Err(StepPanic(reason)) => {
                     self.disable(slot.0, &slot.1, reason);
                     return Progress::Stepped;
                 }
             };
+            self.last_step = Some(StepReport {
+                operator: member.seat.declaration().name,
+                key: slot.1.clone(),
+                crossings: stepped.out.trace.crossings().to_vec(),
+                fault: stepped.out.fault.as_ref().map(ToString::to_string),
+            });
             if let Some(fault) = stepped.out.fault.clone() {
                 return self.hold(slot, &taken, &fault, snapshot, now);
             }
@@ -239,7 +222,7 @@ impl Driver {
                 declaration: member.seat.declaration(),
                 primary: &slot.1,
             };
-            match assemble(&bench, &stepped.out, &mut member.recorder, &mut *self.entropy) {
+            match assemble(&bench, &stepped.out, &mut member.recorder, &mut self.entropy) {
                 Ok(assembly) => return self.launch(slot, taken, stepped, assembly, refused, snapshot, now),
                 Err(AssemblyError::Refused(refusal)) => {
                     member.figures.refusals += 1;
@@ -251,6 +234,7 @@ impl Driver {
                     return self.retry_later(slot, taken, now);
                 }
                 Err(error @ (AssemblyError::Undeclared { .. } | AssemblyError::Unserved(_))) => {
+                    self.last_step.iter_mut().for_each(|step| step.fault = Some(error.to_string()));
                     return self.hold(slot, &taken, &error, snapshot, now);
                 }
             }
@@ -386,7 +370,7 @@ impl Driver {
             return;
         }
         let tries = self.standings.settled(slot, after.snapshot, after.decision, after.refused);
-        let retry_at = after.refused.then(|| now.checked_add(backoff::delay(tries, &mut *self.entropy)).ok()).flatten();
+        let retry_at = after.refused.then(|| now.checked_add(backoff::delay(tries, &mut self.entropy)).ok()).flatten();
         match after.wake_at.into_iter().chain(retry_at).min() {
             Some(at) => {
                 let cause = if Some(at) == retry_at { record::RETRY } else { record::TIMER };
@@ -406,7 +390,7 @@ impl Driver {
             member.seat.discard(&slot.1);
         }
         let tries = self.standings.failed(&slot);
-        let delay = backoff::delay(tries, &mut *self.entropy);
+        let delay = backoff::delay(tries, &mut self.entropy);
         // The wake-up is kept by its timer: a transient failure loses nothing but its reasons.
         drop(taken);
         self.queue.free(&slot);
@@ -473,6 +457,17 @@ impl Driver {
     /// How many keys wait for a step.
     pub fn queued(&self) -> usize {
         self.queue.len()
+    }
+
+    /// The keys that wait for a step, with their operators.
+    pub fn waiting(&self) -> impl Iterator<Item = (&'static str, &ObjectKey)> {
+        let name = |operator: OperatorId| self.members.get(operator.0).map_or("", |it| it.seat.declaration().name);
+        self.queue.waiting().map(move |(operator, key)| (name(*operator), key))
+    }
+
+    /// What the last step did.
+    pub fn last_step(&self) -> Option<&StepReport> {
+        self.last_step.as_ref()
     }
 
     /// The operators that panicked.

@@ -33,7 +33,7 @@ pub(super) struct Pending {
 }
 
 /// The keys to be stepped. There are never more entries than primaries, so a burst of changes cannot make it grow.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Queue {
     ready: VecDeque<Slot>,
     pending: BTreeMap<Slot, Pending>,
@@ -110,6 +110,11 @@ impl Queue {
     /// The key that has waited longest for a step, and since when.
     pub(super) fn oldest(&self) -> Option<(&Slot, Timestamp)> {
         self.pending.iter().map(|(slot, pending)| (slot, pending.since)).min_by_key(|(_, since)| *since)
+    }
+
+    /// The keys that wait, in order of operator and key.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Slot> {
+        self.pending.keys()
     }
 
     /// How many keys wait.

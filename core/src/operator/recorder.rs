@@ -47,7 +47,7 @@ pub(super) enum Recording {
 }
 
 /// One operator's Events.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Recorder {
     source: String,
     named: BTreeMap<Series, ObjectKey>,

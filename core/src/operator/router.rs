@@ -27,14 +27,14 @@ pub(super) struct Surroundings<'a> {
 pub(super) struct MappingPanic(pub(super) String);
 
 /// Maps changes to the primaries they wake, by the operators' declared watches.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Router {
     declarations: Vec<(OperatorId, Declaration)>,
     selectors: Selectors,
 }
 
 /// The label selectors of primaries, read once per revision.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Selectors(BTreeMap<ObjectKey, (Revision, Option<Selector>)>);
 
 impl Router {

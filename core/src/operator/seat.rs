@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use sampan_machine::{Chart, Machine, UNOBSERVED};
@@ -39,12 +40,14 @@ pub(super) trait Seat: Send {
     fn discard(&mut self, key: &ObjectKey);
     /// Drops the machine: the next step classifies anew.
     fn forget(&mut self, key: &ObjectKey);
+    /// The same operator with copies of its machines, for simulation.
+    fn fork(&self) -> Box<dyn Seat>;
     /// The live machine's state.
     fn state(&self, key: &ObjectKey) -> &'static str;
 }
 
 struct Machines<O: Operator> {
-    operator: O,
+    operator: Arc<O>,
     declaration: Declaration,
     live: BTreeMap<ObjectKey, O::Machine>,
     trial: BTreeMap<ObjectKey, O::Machine>,
@@ -53,7 +56,7 @@ struct Machines<O: Operator> {
 /// An operator that has no machines yet.
 pub(super) fn seat<O: Operator>(operator: O) -> Box<dyn Seat> {
     let declaration = operator.declaration();
-    Box::new(Machines { operator, declaration, live: BTreeMap::new(), trial: BTreeMap::new() })
+    Box::new(Machines { operator: Arc::new(operator), declaration, live: BTreeMap::new(), trial: BTreeMap::new() })
 }
 
 impl<O: Operator> Seat for Machines<O> {
@@ -99,6 +102,15 @@ impl<O: Operator> Seat for Machines<O> {
     fn forget(&mut self, key: &ObjectKey) {
         self.trial.remove(key);
         self.live.remove(key);
+    }
+
+    fn fork(&self) -> Box<dyn Seat> {
+        Box::new(Self {
+            operator: self.operator.clone(),
+            declaration: self.declaration.clone(),
+            live: self.live.clone(),
+            trial: self.trial.clone(),
+        })
     }
 
     fn state(&self, key: &ObjectKey) -> &'static str {

@@ -13,7 +13,7 @@ use crate::store::ReadKey;
 const KEPT_MAX: usize = 20_000;
 
 /// What is remembered of a key between its steps.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Standing {
     /// The revision the last settled step read.
     pub(super) seen: Revision,
@@ -26,7 +26,7 @@ pub(super) struct Standing {
 }
 
 /// What the last decision said, without its commands and reads.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Verdict(Option<Decision>);
 
 impl Verdict {
@@ -51,7 +51,7 @@ impl Standing {
 }
 
 /// All that is remembered, bounded.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Standings {
     by_slot: BTreeMap<Slot, Standing>,
     by_age: BTreeMap<u64, Slot>,

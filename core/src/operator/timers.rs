@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::queue::Slot;
 
 /// One timer for each key at most, in order of time.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Timers {
     by_time: BTreeSet<(Timestamp, Slot)>,
     by_slot: BTreeMap<Slot, (Timestamp, &'static str)>,

@@ -11,7 +11,7 @@ use crate::object::Revision;
 #[derive(Clone, Default)]
 pub struct MemoryDisk(Arc<Mutex<Platter>>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Platter {
     rows: BTreeMap<(Keyspace, Vec<u8>), Vec<u8>>,
     /// Written but not durable: what a power cut takes.
@@ -49,6 +49,11 @@ impl MemoryDisk {
         platter.crash = None;
         drop(platter);
         MemoryBackend { disk: self.clone(), is_dead: false }
+    }
+
+    /// A disk of its own with the same on it: a simulation goes on two ways.
+    pub fn fork(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.platter().clone())))
     }
 
     /// Changes a stored value behind the store's back.

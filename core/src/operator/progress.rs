@@ -1,0 +1,73 @@
+//! What the driver answers.
+
+use sampan_machine::Crossing;
+
+use crate::object::ObjectKey;
+use crate::store::{ReadKey, Write};
+
+/// Names a commit that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub(super) u64);
+
+/// What one call of [`Driver::poll`](super::Driver::poll) came to.
+#[derive(Debug)]
+pub enum Progress {
+    /// Nothing is to be done before something changes or [`Driver::next_deadline`](super::Driver::next_deadline) passes.
+    Idle,
+    /// A step ran and nothing is to be committed.
+    Stepped,
+    /// A step's commands are to be committed, and the outcome told by [`Driver::settled`](super::Driver::settled).
+    Commit(Box<StepCommit>),
+    /// The next step met conflicts again and again: poll again with a snapshot taken while these reads are held still.
+    Reserve(Vec<ReadKey>),
+}
+
+/// A step's commands.
+#[derive(Debug)]
+pub struct StepCommit {
+    /// To tell the outcome by.
+    pub ticket: Ticket,
+    /// The operator.
+    pub operator: &'static str,
+    /// The primary.
+    pub key: ObjectKey,
+    /// For the sequencer.
+    pub write: Write,
+}
+
+/// An operator that panicked. It is not stepped again before a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disabled {
+    /// The operator.
+    pub operator: &'static str,
+    /// The primary it stepped, or the changed object it mapped.
+    pub object: ObjectKey,
+    /// What the panic said.
+    pub reason: String,
+}
+
+/// Counts of what an operator has done since start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Steps run.
+    pub steps: u64,
+    /// Commits acknowledged.
+    pub commits: u64,
+    /// Commits refused because something had changed.
+    pub conflicts: u64,
+    /// Commands the gateway refused.
+    pub refusals: u64,
+}
+
+/// What the last step did, whether or not it led to a commit.
+#[derive(Debug, Clone)]
+pub struct StepReport {
+    /// The operator.
+    pub operator: &'static str,
+    /// The primary.
+    pub key: ObjectKey,
+    /// The transitions taken.
+    pub crossings: Vec<Crossing>,
+    /// What made the step void.
+    pub fault: Option<String>,
+}

@@ -116,24 +116,28 @@ impl FieldSet {
             *self = Self::EMPTY;
             return;
         };
+        self.change_field(name, |set| set.remove_field(below));
+    }
+
+    /// Takes out the fields that are not to be kept, with all that lies below them.
+    pub(super) fn retain_fields(&mut self, keep: impl Fn(&str) -> bool) {
+        self.children.retain(|(element, _)| element.strip_prefix("f:").is_none_or(&keep));
+    }
+
+    /// Changes what is owned of the field `name`; it goes when nothing is left.
+    pub(super) fn change_field(&mut self, name: &str, change: impl FnOnce(&mut Self)) {
         let Some(place) = self.field_place(name) else { return };
         if let Some((_, set)) = self.children.get_mut(place) {
-            set.remove_field(below);
+            change(set);
             if set.is_empty() {
                 self.children.remove(place);
             }
         }
     }
 
-    /// No longer owns the object's metadata as such, only what is in it.
-    pub(super) fn disown_field(&mut self, name: &str) {
-        let Some(place) = self.field_place(name) else { return };
-        if let Some((_, set)) = self.children.get_mut(place) {
-            set.member = false;
-            if set.is_empty() {
-                self.children.remove(place);
-            }
-        }
+    /// No longer owns the place itself, only what lies below it.
+    pub(super) fn disown(&mut self) {
+        self.member = false;
     }
 
     /// Adds the field `name` itself.

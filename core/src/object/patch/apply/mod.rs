@@ -50,12 +50,11 @@ impl Manager<'_> {
 
     /// Takes out what nobody can come to own by this write.
     fn strip(&self, set: &mut FieldSet) {
-        set.remove_field(&["apiVersion"]);
-        set.remove_field(&["kind"]);
-        for name in SERVERS_METADATA {
-            set.remove_field(&["metadata", name]);
-        }
-        set.disown_field("metadata");
+        set.retain_fields(|name| !matches!(name, "apiVersion" | "kind"));
+        set.change_field("metadata", |metadata| {
+            metadata.disown();
+            metadata.retain_fields(|name| !SERVERS_METADATA.contains(&name));
+        });
         for path in self.reset_fields {
             set.remove_field(path);
         }

@@ -219,6 +219,16 @@ impl Directory {
         state.due = Some(state.due.map_or(now + DRIFT_GATHERED, |due| due.min(now + DRIFT_GATHERED)));
     }
 
+    /// It is not known what has changed: every object is compared with its file.
+    pub fn compare_all(&mut self, now: Timestamp) {
+        for (key, state) in &mut self.objects {
+            let ignored = self.claims.owners.get(key).is_some_and(|claim| claim.drift == Drift::Ignore);
+            if !ignored && state.due.is_none() && state.problems.is_empty() {
+                state.due = Some(now);
+            }
+        }
+    }
+
     /// A namespace came or went: what was refused for the lack of it is tried again.
     pub fn namespace_changed(&mut self, name: &str, now: Timestamp) {
         for (key, state) in &mut self.objects {
@@ -236,6 +246,20 @@ impl Directory {
         if confirmed {
             self.confirm(path);
         }
+    }
+
+    /// Lets every held deletion happen; the files they came from.
+    pub fn confirm_all(&mut self) -> Vec<Name> {
+        let files: BTreeSet<Name> = self.held().map(|(_, entry)| entry.file.clone()).collect();
+        for file in &files {
+            self.confirm(file);
+        }
+        files.into_iter().collect()
+    }
+
+    /// The objects whose deletion waits for a confirmation.
+    pub fn held(&self) -> impl Iterator<Item = (&ObjectKey, &Entry)> {
+        self.inventory.objects.iter().filter(|(_, entry)| entry.held.is_some())
     }
 
     fn confirm(&mut self, path: &str) {
@@ -489,6 +513,13 @@ impl Directory {
         let applies = self.objects.values().filter_map(|state| state.due);
         let prunes = self.prunes.values().filter_map(|retry| retry.due);
         applies.chain(prunes).chain(self.scan_due).min()
+    }
+
+    /// What is wrong with files, as `path:line:column: message` with the lines around it.
+    pub fn file_problems(&self) -> Vec<String> {
+        let problems = |path: &Name| self.problems(path).0.into_iter().map(move |problem| (path.clone(), problem));
+        let found = self.files.keys().flat_map(problems);
+        found.map(|(path, problem)| format!("{path}:{problem}")).collect()
     }
 
     /// Why nothing can be read, where that is so.

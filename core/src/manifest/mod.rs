@@ -11,14 +11,18 @@
 //! 5. Definitions of kinds come first, then namespaces; a kind that is not known yet is waited for.
 //! 6. Fields a file sets are set back when somebody changes them, unless the file asks for a warning or for nothing.
 
+mod carry;
 mod claims;
 mod diff;
 mod directory;
+mod disk;
 mod document;
 mod file;
 mod guard;
 mod inventory;
+mod keeper;
 mod names;
+mod plan;
 mod position;
 mod problem;
 mod report;
@@ -26,13 +30,17 @@ mod scalar;
 pub mod setting;
 #[cfg(test)]
 mod tests;
+mod watcher;
 mod yaml;
 
+pub use carry::FIELD_MANAGER;
 pub use diff::{FieldChange, changes};
 pub use directory::{Applied, Apply, Directory, Prune, Scan, Task};
 pub use document::{Document, FILE_BYTES_MAX, Identity, OBJECT_BYTES_MAX, documents, text, value};
 pub use file::Observation;
 pub use inventory::{API_VERSION, Entry, Inventory, KIND, MANIFEST_FILES, Record};
+pub use keeper::Keeper;
 pub use names::{is_json, is_manifest, is_searched, object_name};
+pub use plan::{Plan, PlanItem, Planned, plan};
 pub use position::{Position, Spans};
 pub use problem::Problem;

@@ -1,0 +1,146 @@
+//! Reading the directory. A thin shell: it remembers what it has read, so that a scan reads changed files alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, Metadata};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::names::{is_manifest, is_searched};
+use super::{Observation, Scan};
+use crate::object::Name;
+
+/// How deep directories are searched: what is deeper is a loop of links.
+const DEPTH_MAX: usize = 16;
+
+/// The directory on disk.
+pub(super) struct Disk {
+    root: PathBuf,
+    seen: BTreeMap<Name, Stamp>,
+}
+
+/// What tells that a file has not changed since it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+impl Disk {
+    /// A directory nothing was read of.
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self { root, seen: BTreeMap::new() }
+    }
+
+    /// Where it is.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What the root is now; it changes when another directory takes its place.
+    pub(super) fn root_identity(&self) -> Option<(u64, u64)> {
+        fs::metadata(&self.root).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+    }
+
+    /// The path below the root, where it is one of a manifest.
+    pub(super) fn manifest_at(&self, path: &Path) -> Option<Name> {
+        let below = path.strip_prefix(&self.root).ok()?;
+        let (folders, file) = match below.to_str()?.rsplit_once('/') {
+            Some((folders, file)) => (folders, file),
+            None => ("", below.to_str()?),
+        };
+        let searched = folders.split('/').filter(|folder| !folder.is_empty()).all(is_searched);
+        (searched && is_manifest(file)).then(|| below.to_string_lossy().into())
+    }
+
+    /// Reads everything that has changed since it was read last.
+    pub(super) fn scan(&mut self) -> Result<Scan, String> {
+        let mut scan = Scan::default();
+        let root = self.root.clone();
+        self.scan_folder(&root, "", 0, &mut scan)
+            .map_err(|error| format!("failed to read the directory {}: {error}", self.root.display()))?;
+        self.seen.retain(|path, _| scan.files.contains_key(path));
+        Ok(scan)
+    }
+
+    fn scan_folder(&mut self, folder: &Path, below: &str, depth: usize, scan: &mut Scan) -> std::io::Result<()> {
+        let entries: BTreeSet<PathBuf> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+        for path in entries {
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let below = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
+            if path.is_dir() {
+                if is_searched(name) && depth < DEPTH_MAX {
+                    scan.directories.insert(below.as_str().into());
+                    self.scan_subfolder(&path, &below, depth + 1, scan);
+                }
+            } else if is_manifest(name)
+                && let Some(observation) = self.read(&below.as_str().into())
+            {
+                scan.files.insert(below.into(), observation);
+            }
+        }
+        Ok(())
+    }
+
+    /// A folder that cannot be read speaks for none of its files: what was in it stays as it was.
+    fn scan_subfolder(&mut self, path: &Path, below: &str, depth: usize, scan: &mut Scan) {
+        let Err(error) = self.scan_folder(path, below, depth, scan) else { return };
+        if error.kind() == ErrorKind::NotFound {
+            return;
+        }
+        let inside = format!("{below}/");
+        for known in self.seen.keys().filter(|known| known.starts_with(&inside)) {
+            scan.files.insert(known.clone(), Observation::Unreadable(error.to_string()));
+        }
+    }
+
+    /// Reads a file; `None` where there is none.
+    pub(super) fn read(&mut self, below: &Name) -> Option<Observation> {
+        let path = self.root.join(&**below);
+        match self.read_changed(below, &path) {
+            Ok(observation) => Some(observation),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => {
+                self.seen.remove(below);
+                Some(Observation::Unreadable(error.to_string()))
+            }
+        }
+    }
+
+    fn read_changed(&mut self, below: &Name, path: &Path) -> std::io::Result<Observation> {
+        let metadata = fs::metadata(path)?;
+        if !metadata.is_file() {
+            return Err(std::io::Error::other("it is no file"));
+        }
+        let stamp = Stamp::of(&metadata);
+        if self.seen.get(below) == Some(&stamp) {
+            return Ok(Observation::Same);
+        }
+        // Over the limit by a byte is enough to be refused, and a larger file is not read into memory whole.
+        let bytes = read_at_most(path, super::FILE_BYTES_MAX + 1)?;
+        self.seen.insert(below.clone(), stamp);
+        Ok(Observation::Bytes(bytes))
+    }
+}
+
+fn read_at_most(path: &Path, limit: usize) -> std::io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(limit as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -10,8 +10,8 @@ use super::directory::{Applied, Apply, Prune};
 use super::inventory::MANIFEST_FILES;
 use super::{changes, names, setting};
 use crate::gateway::{
-    Action, Body, Cluster, DeleteOptions, FieldValidation, Identity, Mutation, Options, Outcome, PatchKind, Subresource,
-    Target,
+    Action, Body, Cluster, DeleteOptions, FieldValidation, Identity, Mutation, Options, Outcome, PatchKind,
+    Subresource, Target,
 };
 use crate::object::{Name, Object, ObjectKey, ResourceType, Revision};
 use crate::resource::Served;
@@ -72,11 +72,8 @@ pub(super) fn prune(cluster: &Cluster, prune: &Prune) -> Result<(), Status> {
         return Ok(());
     }
     let Some(served) = stored(cluster, prune.key.resource) else { return Ok(()) };
-    let options = DeleteOptions {
-        uid: Some(prune.uid.clone()),
-        propagation: removal.propagation,
-        ..DeleteOptions::default()
-    };
+    let options =
+        DeleteOptions { uid: Some(prune.uid.clone()), propagation: removal.propagation, ..DeleteOptions::default() };
     let deletion = Mutation {
         identity: identity(),
         origin: Origin::Manifest { file: prune.file.to_string(), line: prune.line },

@@ -517,9 +517,9 @@ impl Directory {
 
     /// What is wrong with files, as `path:line:column: message` with the lines around it.
     pub fn file_problems(&self) -> Vec<String> {
-        let problems = |path: &Name| self.problems(path).0.into_iter().map(move |problem| (path.clone(), problem));
-        let found = self.files.keys().flat_map(problems);
-        found.map(|(path, problem)| format!("{path}:{problem}")).collect()
+        let of_file = |path: &Name| self.problems(path).0;
+        let found = self.files.keys().map(|path| (path, of_file(path)));
+        found.flat_map(|(path, all)| all.into_iter().map(move |problem| format!("{path}:{problem}"))).collect()
     }
 
     /// Why nothing can be read, where that is so.

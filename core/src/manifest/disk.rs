@@ -79,7 +79,8 @@ impl Disk {
     }
 
     fn scan_folder(&mut self, folder: &Path, below: &str, depth: usize, scan: &mut Scan) -> std::io::Result<()> {
-        let entries: BTreeSet<PathBuf> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+        let entries: BTreeSet<PathBuf> =
+            fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
         for path in entries {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             let below = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };

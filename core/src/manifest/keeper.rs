@@ -328,7 +328,8 @@ impl Shell {
         let value = event.change.object().value();
         let Some(path) = value.pointer("/spec/path").and_then(Value::as_str) else { return };
         let annotations = value.pointer("/metadata/annotations");
-        let confirmed = annotations.and_then(|it| it.get(setting::CONFIRM)).and_then(Value::as_str) == Some("confirmed");
+        let confirmed =
+            annotations.and_then(|it| it.get(setting::CONFIRM)).and_then(Value::as_str) == Some("confirmed");
         self.directory.report_changed(path, exists && confirmed, exists);
         if exists && confirmed {
             self.withdraw_confirmation(&event.key);

@@ -26,7 +26,7 @@ mod touched;
 mod watch;
 mod write;
 
-pub use backend::{Backend, BackendError, Crash, MemoryBackend, MemoryDisk};
+pub use backend::{Backend, BackendError, Crash, FjallBackend, MemoryBackend, MemoryDisk};
 pub use codec::Damage;
 pub use decisions::{DECISIONS_MAX, DECISIONS_PER_OBJECT};
 pub use expiry::TimesToLive;

@@ -1,8 +1,8 @@
 //! Everything that can be read of a store, from any thread, while one thread writes.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use event_listener::EventListener;
@@ -24,7 +24,8 @@ pub struct Reader(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     pub(super) snapshot: ArcSwap<Snapshot>,
     pub(super) feed: Feed,
-    pub(super) archive: Arc<dyn Archive>,
+    /// `None` once the store is closed, whoever still reads snapshots.
+    pub(super) archive: Mutex<Option<Arc<dyn Archive>>>,
     pub(super) cluster_uid: Name,
     pub(super) floor: AtomicU64,
     pub(super) counts: Counts,
@@ -95,7 +96,7 @@ impl Reader {
     /// # Errors
     /// When the disk fails.
     pub fn decisions(&self, key: &ObjectKey) -> Result<Vec<Decision>, BackendError> {
-        decisions::read(&*self.0.archive, key)
+        decisions::read(&*self.archive()?, key)
     }
 
     /// At most `limit` changes in scope after `cursor`. Changes further back than memory reaches are read from disk.
@@ -140,6 +141,11 @@ impl Reader {
         self.0.feed.attach(callback);
     }
 
+    fn archive(&self) -> Result<Arc<dyn Archive>, BackendError> {
+        let archive = self.0.archive.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        archive.ok_or_else(|| BackendError { verb: "read the disk", reason: "the store is closed".to_owned() })
+    }
+
     fn floor(&self) -> Revision {
         Revision(self.0.floor.load(Ordering::Acquire))
     }
@@ -160,7 +166,7 @@ impl Reader {
         let mut batch = Batch { events: Vec::new(), through: cursor };
         let mut failure = None;
         let (from, to) = (log_key(cursor.next()), log_key(Revision(cursor.0.saturating_add(LOG_READ_MAX + 1))));
-        self.0.archive.scan(Keyspace::Log, &from, &to, &mut |key, record| {
+        self.archive()?.scan(Keyspace::Log, &from, &to, &mut |key, record| {
             let expected = batch.through.next();
             match read_log(key, record, expected, &wanted) {
                 Ok(event) => batch.events.extend(event.map(Arc::new)),

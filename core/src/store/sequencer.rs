@@ -1,8 +1,8 @@
 //! The one writer: it puts requests in order, checks them, and makes them durable in groups.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -86,7 +86,7 @@ impl<B: Backend> Sequencer<B> {
         let shared = Shared {
             snapshot: ArcSwap::from_pointee(recovered.head.snapshot()),
             feed: Feed::new(revision),
-            archive: backend.archive(),
+            archive: Mutex::new(Some(backend.archive())),
             cluster_uid: recovered.cluster_uid,
             floor: AtomicU64::new(recovered.floor.0),
             counts: Counts::default(),
@@ -194,6 +194,12 @@ impl<B: Backend> Sequencer<B> {
     /// Whether everything acknowledged is noted as such.
     pub fn is_settled(&self) -> bool {
         self.is_settled
+    }
+
+    /// Closes the store: its files too, whoever still holds a [`Reader`].
+    pub fn close(mut self) {
+        self.settle();
+        *self.shared.archive.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn decide_queue(&mut self, now: Timestamp, group: &mut Building, answers: &mut Vec<Answer>) {

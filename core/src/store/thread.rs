@@ -164,7 +164,7 @@ impl<B: Backend> Shell<B> {
             self.commit();
         }
         self.commit();
-        self.sequencer.settle();
+        self.sequencer.close();
     }
 
     /// Waits for something to do, then takes over what is queued: that is the group.

@@ -1,6 +1,7 @@
 //! Where the history is made durable. Everything above speaks to this small boundary, so that it stays as it is when the
 //! backend is another.
 
+mod fjall;
 mod memory;
 
 use std::ops::ControlFlow;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use crate::object::Revision;
 
+pub use self::fjall::FjallBackend;
 pub use memory::{Crash, MemoryBackend, MemoryDisk};
 
 /// The parts of a store.

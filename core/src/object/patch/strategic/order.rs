@@ -57,6 +57,11 @@ impl Places<'_> {
         list.iter().position(|other| self.same(other, item))
     }
 
+    fn stood_before(&self, item: &Value, other: &Value) -> bool {
+        let places = self.place_in(self.before, item).zip(self.place_in(self.before, other));
+        places.is_some_and(|(item, other)| item < other)
+    }
+
     fn arrange(&self, merged: &mut Vec<Value>) {
         let (mut known, servers): (Vec<Value>, Vec<Value>) =
             std::mem::take(merged).into_iter().partition(|item| self.place_in(self.order, item).is_some());
@@ -64,8 +69,7 @@ impl Places<'_> {
         let mut known = known.into_iter().peekable();
         for item in servers {
             // An item goes before the first one that stood behind it; both orders are kept whatever the old list says.
-            let place = self.place_in(self.before, &item);
-            while known.peek().is_some_and(|next| self.place_in(self.before, next) <= place) {
+            while known.peek().is_some_and(|next| !self.stood_before(&item, next)) {
                 merged.extend(known.next());
             }
             merged.push(item);

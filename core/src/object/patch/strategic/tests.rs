@@ -129,6 +129,12 @@ fn the_order_of_the_patch_holds_and_the_servers_items_stay_where_they_were() {
     check(
         POD,
         containers(names(&["a", "b"])),
+        ordered(names(&["a", "b"]), names(&["unordered"])),
+        containers(names(&["a", "b", "unordered"])),
+    );
+    check(
+        POD,
+        containers(names(&["a", "b"])),
         json!({"spec": {"$setElementOrder/containers": names(&["b", "a"])}}),
         containers(names(&["b", "a"])),
     );

@@ -10,6 +10,8 @@ use hyper::header::CONTENT_TYPE;
 use sampan_core::manifest;
 use sampan_core::status::Status;
 
+use super::protobuf;
+
 /// The largest body of a request, in bytes: what Kubernetes accepts.
 const BODY_BYTES_MAX: usize = 3 << 20;
 /// The longest a client may take to send a body.
@@ -24,6 +26,8 @@ pub(crate) enum Content {
     Json,
     /// YAML.
     Yaml,
+    /// Kubernetes' protobuf.
+    Protobuf,
 }
 
 /// The media type of a body without its parameters; empty where the client does not say.
@@ -41,8 +45,9 @@ impl Content {
         match content_type(headers) {
             "" | "application/json" => Ok(Self::Json),
             "application/yaml" => Ok(Self::Yaml),
+            "application/vnd.kubernetes.protobuf" => Ok(Self::Protobuf),
             other => Err(Status::unsupported_media_type(format!(
-                "the body of the request was in an unknown format ({other}) - accepted media types include: application/json, application/yaml"
+                "the body of the request was in an unknown format ({other}) - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf"
             ))),
         }
     }
@@ -88,9 +93,12 @@ pub(crate) async fn read(body: Incoming) -> Result<Bytes, Status> {
 /// # Errors
 /// `BadRequest` where it is neither.
 pub(crate) fn to_json(body: Bytes, content: Content) -> Result<Bytes, Status> {
+    if content == Content::Protobuf {
+        return protobuf::value(&body).map(|value| value.to_string().into());
+    }
     let text = std::str::from_utf8(&body).map_err(|_| Status::bad_request("the body is not UTF-8"))?;
     match content {
-        Content::Json => check_nesting(text).map(|()| body),
+        Content::Json | Content::Protobuf => check_nesting(text).map(|()| body),
         Content::Yaml => {
             let value = manifest::value(text).map_err(|problem| {
                 Status::bad_request(format!("error converting YAML to JSON: {}: {}", problem.at, problem.message))

@@ -5,6 +5,7 @@ mod body;
 mod fields;
 mod list_options;
 mod path;
+mod protobuf;
 mod query;
 mod write_options;
 

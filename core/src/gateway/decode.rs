@@ -45,7 +45,11 @@ impl Preparation<'_> {
 
     /// Refuses, warns of, or passes over what does not belong there, as the request asks.
     fn accept(&mut self, decoded: Result<Decoded, DecodeError>) -> Result<Value, Status> {
-        let Decoded { value, unexpected } = decoded.map_err(|error| self.unreadable(&error.to_string(), Vec::new()))?;
+        let Decoded { value, unexpected } = decoded.map_err(|error| {
+            let field = error.path().map(ToString::to_string).unwrap_or_default();
+            let reason = "FieldValueTypeInvalid".to_owned();
+            self.unreadable(&error.to_string(), vec![StatusCause { reason, message: error.to_string(), field }])
+        })?;
         match self.mutation.options.field_validation {
             FieldValidation::Ignore => {}
             FieldValidation::Warn => self.warnings.extend(unexpected.iter().map(ToString::to_string)),

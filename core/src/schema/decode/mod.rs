@@ -82,6 +82,16 @@ pub enum DecodeError {
     },
 }
 
+impl DecodeError {
+    /// The field at fault, where it is one.
+    pub fn path(&self) -> Option<&FieldPath> {
+        match self {
+            Self::Syntax(_) => None,
+            Self::Type { path, .. } | Self::Value { path, .. } | Self::Depth { path } => Some(path),
+        }
+    }
+}
+
 fn prefix(path: &FieldPath) -> String {
     if path.is_root() { String::new() } else { format!("{path}: ") }
 }

@@ -1,0 +1,222 @@
+//! What is to be done, and what became of it.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::outlook::refusal_problems;
+use super::{Directory, ObjectState, RETRY_FIRST, RETRY_MAX, Retry};
+use crate::manifest::claims::{Claim, rank};
+use crate::manifest::document::Document;
+use crate::manifest::file::File;
+use crate::manifest::inventory::Entry;
+use crate::manifest::setting::Drift;
+use crate::object::{Name, ObjectKey, Revision, Uid};
+use crate::resource::Served;
+use crate::status::Status;
+
+/// Something to do.
+pub enum Task {
+    /// Apply a document.
+    Apply(Apply),
+    /// Delete an object whose document is gone.
+    Prune(Prune),
+    /// Write a `ManifestFile`.
+    Report {
+        /// The file.
+        file: Name,
+        /// The object, with its status.
+        object: Value,
+    },
+    /// Delete the `ManifestFile` of a file that is gone with all its objects.
+    Forget {
+        /// The file.
+        file: Name,
+    },
+}
+
+/// A document to apply.
+pub struct Apply {
+    /// The object.
+    pub key: ObjectKey,
+    /// What serves it.
+    pub served: Served,
+    /// Where it comes from.
+    pub file: Name,
+    /// The document.
+    pub document: Document,
+    /// Only to be compared: the file wants drift reported, not repaired.
+    pub compare_only: bool,
+}
+
+/// An object to delete.
+pub struct Prune {
+    /// The object.
+    pub key: ObjectKey,
+    /// This one, never another of its name.
+    pub uid: Uid,
+    /// The file it was in.
+    pub file: Name,
+    /// The line it was at.
+    pub line: u32,
+}
+
+/// What became of a document that was applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The object's identity; `None` where comparing found that it does not exist.
+    pub uid: Option<Uid>,
+    /// The revision the object is at.
+    pub revision: Revision,
+    /// Whether anything was written.
+    pub changed: bool,
+    /// The fields that differ from the file, where they were only compared.
+    pub drifted: Vec<String>,
+}
+
+impl Directory {
+    /// What to do now, one thing at a time; `None` where nothing is.
+    pub fn next_task(&self, now: Timestamp) -> Option<Task> {
+        self.next_apply(now)
+            .map(Task::Apply)
+            .or_else(|| self.next_prune(now).map(Task::Prune))
+            .or_else(|| self.next_report())
+    }
+
+    fn next_apply(&self, now: Timestamp) -> Option<Apply> {
+        let due = self.objects.iter().filter(|(_, state)| state.due.is_some_and(|due| due <= now));
+        let claimed = due.filter_map(|(key, state)| Some((key, state, self.claims.owners.get(key)?)));
+        // Within a rank, in the order the files and their documents stand in.
+        let (key, state, claim) = claimed.min_by_key(|(key, _, claim)| (rank(key), claim.file.clone(), claim.index))?;
+        let document = self.files.get(&claim.file)?.document(&claim.file, claim.index)?;
+        Some(Apply {
+            key: key.clone(),
+            served: claim.served.clone(),
+            file: claim.file.clone(),
+            document,
+            compare_only: claim.drift != Drift::Enforce && state.applied_hash == Some(claim.hash),
+        })
+    }
+
+    fn next_prune(&self, now: Timestamp) -> Option<Prune> {
+        let due = |retry: &Retry| retry.due.is_none_or(|due| due <= now);
+        // Namespaces last: what is in them goes in order first.
+        let ready = self.prunes.iter().filter(|(_, retry)| due(retry));
+        let (key, _) = ready.max_by_key(|(key, _)| (rank(key), std::cmp::Reverse((*key).clone())))?;
+        let entry = self.inventory.objects.get(key)?;
+        Some(Prune { key: key.clone(), uid: entry.uid.clone(), file: entry.file.clone(), line: entry.line })
+    }
+
+    fn next_report(&self) -> Option<Task> {
+        let paths: BTreeSet<&Name> =
+            self.files.keys().chain(self.inventory.files.keys()).chain(self.reported.keys()).collect();
+        paths.into_iter().find_map(|path| {
+            let gone = self.files.get(path).is_none_or(|file| file.gone);
+            let empty = self.inventory.of_file(path).next().is_none();
+            // Before the first scan nothing is known of any file.
+            if gone && empty && !self.found_at_start {
+                return self.reported.contains_key(path).then(|| Task::Forget { file: path.clone() });
+            }
+            if gone && self.found_at_start && self.root_problem.is_none() {
+                return None;
+            }
+            let object = self.report(path, gone);
+            (self.reported.get(path) != Some(&object)).then(|| Task::Report { file: path.clone(), object })
+        })
+    }
+
+    /// A document was applied, or refused.
+    pub fn applied(&mut self, apply: &Apply, result: Result<Applied, Status>, now: Timestamp) {
+        let Some(claim) = self.claims.owners.get(&apply.key).cloned() else { return };
+        let text = self.files.get(&claim.file).and_then(|file| file.text.clone()).unwrap_or_default();
+        let content = self.files.get(&claim.file).and_then(File::content_hash).unwrap_or_default();
+        let Some(state) = self.objects.get_mut(&apply.key) else { return };
+        match result {
+            Ok(applied) => {
+                let news = applied.changed || state.applied_hash != Some(claim.hash);
+                *state = ObjectState {
+                    applied_hash: Some(claim.hash),
+                    revision: applied.revision,
+                    drifted: applied.drifted,
+                    ..ObjectState::default()
+                };
+                self.record(&apply.key, &claim, applied.uid, content, news.then_some((applied.revision, now)));
+            }
+            Err(status) => {
+                state.problems = refusal_problems(&status, &apply.document, &text);
+                state.waits = !matches!(status.code, 400 | 413 | 422);
+                state.due = state.waits.then(|| now + backoff(state.failures));
+                state.failures += 1;
+            }
+        }
+    }
+
+    fn record(
+        &mut self,
+        key: &ObjectKey,
+        claim: &Claim,
+        uid: Option<Uid>,
+        content_hash: String,
+        news: Option<(Revision, Timestamp)>,
+    ) {
+        if let Some(uid) = uid {
+            let entry = Entry {
+                file: claim.file.clone(),
+                line: claim.line,
+                api_version: claim.identity.api_version(),
+                kind: claim.identity.kind.clone(),
+                uid,
+                held: None,
+            };
+            self.inventory.objects.insert(key.clone(), entry);
+        }
+        let record = self.inventory.files.entry(claim.file.clone()).or_default();
+        if let Some((revision, now)) = news {
+            record.revision = revision.to_string();
+            record.applied_at = now.round(jiff::Unit::Second).unwrap_or(now).to_string();
+        }
+        // The file counts as applied once every object in it is.
+        let settled = self
+            .claims
+            .owners
+            .iter()
+            .filter(|(_, other)| other.file == claim.file)
+            .all(|(key, other)| self.objects.get(key).is_some_and(|state| state.applied_hash == Some(other.hash)));
+        if settled {
+            record.content_hash = content_hash;
+        }
+    }
+
+    /// An object was deleted, or released: it is no longer the directory's. Or its deletion was refused.
+    pub fn pruned(&mut self, key: &ObjectKey, result: Result<(), Status>, now: Timestamp) {
+        let Err(status) = result else {
+            self.prunes.remove(key);
+            self.inventory.objects.remove(key);
+            return;
+        };
+        let retry = self.prunes.entry(key.clone()).or_default();
+        retry.due = Some(now + backoff(retry.failures));
+        retry.failures += 1;
+        retry.problem = Some(status.message);
+    }
+
+    /// A `ManifestFile` was written.
+    pub fn reported(&mut self, file: &Name, object: Value) {
+        self.reported.insert(file.clone(), object);
+    }
+
+    /// A `ManifestFile` was deleted.
+    pub fn forgotten(&mut self, file: &Name) {
+        self.reported.remove(file);
+        self.inventory.files.remove(file);
+        if self.files.get(file).is_some_and(|file| file.gone) {
+            self.files.remove(file);
+        }
+    }
+}
+
+/// How long to wait after so many failures in a row.
+fn backoff(failures: u32) -> SignedDuration {
+    RETRY_FIRST.saturating_mul(1 << failures.min(16)).min(RETRY_MAX)
+}

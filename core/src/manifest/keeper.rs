@@ -149,7 +149,10 @@ impl Shell {
             }
             self.work();
             self.state.is_settled.store(true, Ordering::Release);
-            self.wait();
+            // Told to stop while it worked, it waits for nothing more.
+            if !self.is_stopping {
+                self.wait();
+            }
         }
     }
 

@@ -63,9 +63,9 @@ fn cut(definitions: &Definitions) -> (String, String) {
     text.push('}');
     let index = format!(
         "/// How many definitions there are.\npub(super) const COUNT: usize = {};\n\
-         /// The definitions by name.\npub(super) static ROWS: [Row; COUNT] = [\n{rows}];\n\
-         /// What definitions refer to, by place in `ROWS`.\npub(super) static REFERENCES: [u16; {}] = {references:?};\n\
-         /// A hash of all definitions.\npub(super) const HASH: u64 = {};\n",
+         /// The definitions by name.\n#[allow(clippy::unreadable_literal)]\npub(super) static ROWS: [Row; COUNT] = [\n{rows}];\n\
+         /// What definitions refer to, by place in `ROWS`.\n#[allow(clippy::unreadable_literal)]\npub(super) static REFERENCES: [u16; {}] = {references:?};\n\
+         /// A hash of all definitions.\n#[allow(clippy::unreadable_literal)]\npub(super) const HASH: u64 = {};\n",
         names.len(),
         references.len(),
         fnv(text.as_bytes()),

@@ -206,9 +206,10 @@ impl Host {
 
     /// What is known of the pod `namespace/name` of `node`, the one that exists rather than one on its way out of the store.
     pub fn find(&self, node: &str, namespace: &str, name: &str) -> Option<&Situation> {
-        let mut named = self.pods.values().filter(|entry| {
-            entry.seen && entry.node.name == node && entry.situation.identity() == (namespace, name)
-        });
+        let mut named = self
+            .pods
+            .values()
+            .filter(|entry| entry.seen && entry.node.name == node && entry.situation.identity() == (namespace, name));
         let first = named.next()?;
         let present = std::iter::once(first).chain(named).find(|entry| !entry.situation.gone);
         Some(&present.unwrap_or(first).situation)

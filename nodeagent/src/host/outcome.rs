@@ -21,7 +21,8 @@ impl Entry {
                 self.situation.sandbox = Some(sandbox);
             }
             Message::Vanished(_, id) => {
-                let expected = [Operation::Clear, Operation::Sandbox].iter().any(|own| self.situation.under_way.contains(own));
+                let expected =
+                    [Operation::Clear, Operation::Sandbox].iter().any(|own| self.situation.under_way.contains(own));
                 if expected || self.situation.swept {
                     return;
                 }
@@ -199,16 +200,19 @@ impl Entry {
             None => format!("Container image \"{image}\" already present on machine"),
             Some((milliseconds, bytes)) => {
                 let took = format!("{}.{:03}s", milliseconds / 1000, milliseconds % 1000);
-                format!("Successfully pulled image \"{image}\" in {took} ({took} including waiting). Image size: {bytes} bytes.")
+                format!(
+                    "Successfully pulled image \"{image}\" in {took} ({took} including waiting). Image size: {bytes} bytes."
+                )
             }
         };
         effects.push(Effect::Event(self.reference(), self.note(true, "Pulled", message, Some(container), now)));
     }
 
     fn tell_start(&self, container: &str, now: Timestamp, effects: &mut Vec<Effect>) {
-        for (reason, message) in
-            [("Created", format!("Created container: {container}")), ("Started", format!("Started container {container}"))]
-        {
+        for (reason, message) in [
+            ("Created", format!("Created container: {container}")),
+            ("Started", format!("Started container {container}")),
+        ] {
             effects.push(Effect::Event(self.reference(), self.note(true, reason, message, Some(container), now)));
         }
     }

@@ -92,11 +92,7 @@ impl KubeletApi {
         let known = pod.container(container).is_some();
         let missing = || Refused::NoContainer(name.to_owned(), container.to_owned());
         let run = pod.latest(container).filter(|_| known).ok_or_else(missing)?;
-        if run.is_running() {
-            Ok(run.clone())
-        } else {
-            Err(Refused::NotRunning(name.to_owned(), container.to_owned()))
-        }
+        if run.is_running() { Ok(run.clone()) } else { Err(Refused::NotRunning(name.to_owned(), container.to_owned())) }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
@@ -108,7 +104,9 @@ impl KubeletApi {
             ["healthz"] => Ok(text(StatusCode::OK, "ok")),
             ["pods"] if is_get => self.list_pods().await,
             ["stats", "summary"] if is_get => self.stats().await,
-            ["containerLogs", namespace, pod, container] if is_get => self.logs(namespace, pod, container, &query).await,
+            ["containerLogs", namespace, pod, container] if is_get => {
+                self.logs(namespace, pod, container, &query).await
+            }
             ["exec", namespace, pod, container] => self.exec(namespace, pod, container, &query, request).await,
             ["attach", namespace, pod, container] => self.attach(namespace, pod, container, &query, request).await,
             ["portForward", namespace, pod] => self.port_forward(namespace, pod, &query, request).await,

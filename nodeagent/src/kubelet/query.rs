@@ -40,7 +40,8 @@ impl Query {
     /// A parameter that must be a time if it is there.
     pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>, Refused> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        let time = text.parse().map_err(|_| Refused::BadRequest(format!("{name}: {text:?} is not an RFC 3339 time")))?;
+        let time =
+            text.parse().map_err(|_| Refused::BadRequest(format!("{name}: {text:?} is not an RFC 3339 time")))?;
         Ok(Some(time))
     }
 }

@@ -121,7 +121,8 @@ mod tests {
         let mut setback: Option<Setback> = None;
         let mut waits = Vec::new();
         for _ in 0..7 {
-            let next = Setback::after(setback.as_ref(), String::new(), String::new(), Timestamp::UNIX_EPOCH, Setback::PULL);
+            let next =
+                Setback::after(setback.as_ref(), String::new(), String::new(), Timestamp::UNIX_EPOCH, Setback::PULL);
             waits.push(next.wait_seconds());
             setback = Some(next);
         }

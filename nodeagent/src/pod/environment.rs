@@ -140,11 +140,7 @@ fn key_of(
 ) -> Result<Option<String>, Refusal> {
     let source = source_key(scene, kind, name);
     let Lookup::Present(data) = scene.sources.look_up(&source) else {
-        return if optional {
-            Ok(None)
-        } else {
-            Err(misconfigured(format!("{} \"{name}\" not found", kind.noun())))
-        };
+        return if optional { Ok(None) } else { Err(misconfigured(format!("{} \"{name}\" not found", kind.noun()))) };
     };
     match data.get(key) {
         Some(value) => Ok(Some(String::from_utf8_lossy(value).into_owned())),

@@ -132,7 +132,9 @@ pub fn ending(scene: &Scene<'_>) -> Option<Ending> {
     let status = scene.situation.status();
     match status.phase.as_deref() {
         Some("Succeeded") => return Some(Ending::Succeeded),
-        Some("Failed") if status.reason.as_deref() == Some("DeadlineExceeded") => return Some(Ending::DeadlineExceeded),
+        Some("Failed") if status.reason.as_deref() == Some("DeadlineExceeded") => {
+            return Some(Ending::DeadlineExceeded);
+        }
         Some("Failed") => return Some(Ending::Failed),
         _ => {}
     }
@@ -140,8 +142,9 @@ pub fn ending(scene: &Scene<'_>) -> Option<Ending> {
         return Some(Ending::DeadlineExceeded);
     }
     let list = standings(scene);
-    let failed_init =
-        list.iter().any(|(_, is_init, standing)| *is_init && matches!(standing, Standing::Ended { code } if *code != 0));
+    let failed_init = list
+        .iter()
+        .any(|(_, is_init, standing)| *is_init && matches!(standing, Standing::Ended { code } if *code != 0));
     if failed_init {
         return Some(Ending::Failed);
     }
@@ -258,7 +261,8 @@ fn prune(scene: &Scene<'_>) -> Vec<Command> {
 pub fn take_down(scene: &Scene<'_>) -> Vec<Command> {
     let mut commands = stop_living(scene);
     let situation = scene.situation;
-    let busy = situation.under_way.iter().any(|operation| matches!(operation, Operation::Start(_) | Operation::Sandbox));
+    let busy =
+        situation.under_way.iter().any(|operation| matches!(operation, Operation::Start(_) | Operation::Sandbox));
     if !busy && !situation.records().any(ContainerRecord::is_running) {
         commands.push(Command::Clear);
     }
@@ -311,7 +315,8 @@ pub fn wake_at(scene: &Scene<'_>) -> Option<Timestamp> {
 
 /// What the pod waits for, by name and value.
 pub fn waits(scene: &Scene<'_>, class: Class) -> Vec<Unmet> {
-    let unmet = |guard: &str, detail: String, until: Option<Timestamp>| Unmet { guard: guard.to_owned(), detail, until };
+    let unmet =
+        |guard: &str, detail: String, until: Option<Timestamp>| Unmet { guard: guard.to_owned(), detail, until };
     match class {
         Class::Ready | Class::Succeeded | Class::Failed | Class::Removed => return Vec::new(),
         Class::Terminating => {
@@ -343,7 +348,9 @@ fn wait_of(name: &str, standing: Standing) -> Option<Unmet> {
         Standing::Starting => ("container runs", name.to_owned(), None),
         Standing::Condemned { .. } => ("container has stopped", name.to_owned(), None),
         Standing::Misconfigured { message, .. } => ("configuration is complete", format!("{name}: {message}"), None),
-        Standing::ImageRefused { message, until, .. } => ("image is present", format!("{name}: {message}"), Some(until)),
+        Standing::ImageRefused { message, until, .. } => {
+            ("image is present", format!("{name}: {message}"), Some(until))
+        }
         Standing::StartRefused { message, until, .. } => ("container runs", format!("{name}: {message}"), Some(until)),
         Standing::BackingOff { until, seconds } => {
             ("restart back-off has passed", format!("{name}: {seconds} s after the last exit"), Some(until))

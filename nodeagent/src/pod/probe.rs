@@ -261,12 +261,7 @@ pub fn http_target(situation: &Situation, container: &Container, http: &HTTPGetA
         host,
         port,
         path: if path.starts_with('/') { path } else { format!("/{path}") },
-        headers: http
-            .http_headers
-            .iter()
-            .flatten()
-            .map(|header| (header.name.clone(), header.value.clone()))
-            .collect(),
+        headers: http.http_headers.iter().flatten().map(|header| (header.name.clone(), header.value.clone())).collect(),
     }
 }
 
@@ -288,7 +283,10 @@ fn resolve_port(container: &Container, port: &IntOrString) -> Option<u16> {
         IntOrString::String(name) => {
             let mut ports = container.ports.iter().flatten();
             let named = ports.find(|port| port.name.as_deref() == Some(name.as_str()));
-            named.map(|port| port.container_port).or_else(|| name.parse().ok()).and_then(|port| u16::try_from(port).ok())
+            named
+                .map(|port| port.container_port)
+                .or_else(|| name.parse().ok())
+                .and_then(|port| u16::try_from(port).ok())
         }
     }
 }

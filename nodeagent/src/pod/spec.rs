@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, PodSpec, Secu
 
 use super::command::{ContainerSpec, Hook, HostPort, Mount, Refusal, Resolver, SandboxSpec};
 use super::environment::{environment, expand};
-use super::quantity::{self, QualityOfService};
 use super::probe::{Target, http_target};
+use super::quantity::{self, QualityOfService};
 use super::situation::{Scene, Situation};
 
 /// The longest hostname the kernel takes.
@@ -181,8 +181,7 @@ fn mounts(spec: &PodSpec, container: &Container, values: &BTreeMap<String, Strin
 }
 
 fn one_mount(spec: &PodSpec, mount: &VolumeMount, values: &BTreeMap<String, String>) -> Result<Mount, Refusal> {
-    let refuse =
-        |message: String| Refusal { reason: "CreateContainerConfigError".to_owned(), message };
+    let refuse = |message: String| Refusal { reason: "CreateContainerConfigError".to_owned(), message };
     let volume = spec.volumes.iter().flatten().find(|volume| volume.name == mount.name);
     let volume = volume.ok_or_else(|| refuse(format!("no volume named {:?} in the pod", mount.name)))?;
     let sub_path = match (&mount.sub_path, &mount.sub_path_expr) {
@@ -190,7 +189,9 @@ fn one_mount(spec: &PodSpec, mount: &VolumeMount, values: &BTreeMap<String, Stri
         (_, Some(expression)) if !expression.is_empty() => Some(expand(expression, values)),
         _ => None,
     };
-    if let Some(path) = sub_path.as_ref().filter(|path| path.starts_with('/') || path.split('/').any(|part| part == "..")) {
+    if let Some(path) =
+        sub_path.as_ref().filter(|path| path.starts_with('/') || path.split('/').any(|part| part == ".."))
+    {
         return Err(refuse(format!("unable to provide mount {:?}: invalid subPath {path:?}", mount.name)));
     }
     let holds_files = volume.config_map.is_some()

@@ -27,7 +27,8 @@ pub fn status(scene: &Scene<'_>, class: Class) -> PodStatus {
         })
         .collect();
     let phase = phase(scene, class, &rows);
-    let address = situation.sandbox.as_ref().and_then(|sandbox| sandbox.address.clone()).or_else(|| base.pod_ip.clone());
+    let address =
+        situation.sandbox.as_ref().and_then(|sandbox| sandbox.address.clone()).or_else(|| base.pod_ip.clone());
     let ending = ending(scene);
     let deadline = !situation.is_terminating() && ending == Some(Ending::DeadlineExceeded);
     let reason = if deadline { Some("DeadlineExceeded".to_owned()) } else { base.reason.clone() };
@@ -98,12 +99,12 @@ fn state(scene: &Scene<'_>, is_init: bool, standing: &Standing, record: Option<&
         Standing::Running { .. } | Standing::Condemned { .. } => running(record),
         Standing::Ended { code } => ended.map_or_else(|| forgotten(*code), terminated),
         Standing::BackingOff { seconds, .. } => {
-            let wait = if *seconds >= 60 { format!("{}m{}s", seconds / 60, seconds % 60) } else { format!("{seconds}s") };
+            let wait =
+                if *seconds >= 60 { format!("{}m{}s", seconds / 60, seconds % 60) } else { format!("{seconds}s") };
             let (namespace, pod) = scene.situation.identity();
             let uid = scene.situation.pod.metadata.uid.as_deref().unwrap_or_default();
             let name = record.map(|record| record.name.as_str()).unwrap_or_default();
-            let message =
-                format!("back-off {wait} restarting failed container={name} pod={pod}_{namespace}({uid})");
+            let message = format!("back-off {wait} restarting failed container={name} pod={pod}_{namespace}({uid})");
             waiting("CrashLoopBackOff", Some(message))
         }
         Standing::Misconfigured { reason, message } => waiting(reason, Some(message.clone())),
@@ -335,7 +336,12 @@ fn ready(scene: &Scene<'_>, phase: &str, rows: &[Row<'_>]) -> Verdict {
     };
     let shut: Vec<String> = gates
         .filter(|gate| !open(&gate.condition_type))
-        .map(|gate| format!("corresponding condition of pod readiness gate \"{}\" does not exist or is not True.", gate.condition_type))
+        .map(|gate| {
+            format!(
+                "corresponding condition of pod readiness gate \"{}\" does not exist or is not True.",
+                gate.condition_type
+            )
+        })
         .collect();
     if !verdict.holds || shut.is_empty() {
         return verdict;

@@ -79,7 +79,9 @@ pub fn plan(scene: &Scene<'_>) -> Result<Vec<VolumePlan>, Missing> {
     let group = spec.security_context.as_ref().and_then(|security| security.fs_group);
     let group = group.and_then(|group| u32::try_from(group).ok());
     let volumes = spec.volumes.iter().flatten();
-    volumes.map(|volume| Ok(VolumePlan { name: volume.name.clone(), content: content(scene, volume)?, group })).collect()
+    volumes
+        .map(|volume| Ok(VolumePlan { name: volume.name.clone(), content: content(scene, volume)?, group }))
+        .collect()
 }
 
 fn refused(volume: &str, message: &str) -> Missing {
@@ -100,7 +102,12 @@ fn content(scene: &Scene<'_>, volume: &Volume) -> Result<Content, Missing> {
     let mut files = Files { scene, volume: &volume.name, default_mode: DEFAULT_MODE, files: BTreeMap::new() };
     if let Some(source) = &volume.config_map {
         files.default_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
-        files.add_source(SourceKind::ConfigMap, &source.name, source.items.as_deref(), source.optional == Some(true))?;
+        files.add_source(
+            SourceKind::ConfigMap,
+            &source.name,
+            source.items.as_deref(),
+            source.optional == Some(true),
+        )?;
     } else if let Some(source) = &volume.secret {
         files.default_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
         let name = source.secret_name.as_deref().unwrap_or_default();

@@ -75,7 +75,11 @@ pub(crate) struct Shell {
 
 impl Shell {
     /// A shell, a way to tell it things, and a way to ask it.
-    pub(crate) fn new(host: Host, runtime: Arc<dyn Runtime>, client: kube::Client) -> (Self, mpsc::Sender<Message>, Asker) {
+    pub(crate) fn new(
+        host: Host,
+        runtime: Arc<dyn Runtime>,
+        client: kube::Client,
+    ) -> (Self, mpsc::Sender<Message>, Asker) {
         let (messages, inbox) = mpsc::channel(MESSAGES_WAITING);
         let (questioner, questions) = mpsc::channel(QUESTIONS_WAITING);
         let shell = Self { host, runtime, client, messages: messages.clone(), inbox, questions };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::{Method, Request};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus, NodeSystemInfo};
 use k8s_openapi::api::core::v1::DaemonEndpoint;
+use k8s_openapi::api::core::v1::{NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus, NodeSystemInfo};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -184,7 +184,8 @@ impl Keeper {
 
     async fn create_node(&self) -> Result<(), kube::Error> {
         let labels = self.node.labels();
-        let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": self.node.name, "labels": labels } });
+        let node =
+            json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": self.node.name, "labels": labels } });
         match self.send(Method::POST, "/api/v1/nodes".to_owned(), "application/json", &node).await {
             Err(kube::Error::Api(status)) if status.code == 409 => {
                 let patch = json!({ "metadata": { "labels": labels } });
@@ -207,8 +208,9 @@ impl Keeper {
         let moment = now();
         let path = format!("/apis/coordination.k8s.io/v1/namespaces/{LEASE_NAMESPACE}/leases");
         let patch = json!({ "spec": { "renewTime": micro_time(moment) } });
-        let renewed =
-            self.send(Method::PATCH, format!("{path}/{}", self.node.name), "application/merge-patch+json", &patch).await;
+        let renewed = self
+            .send(Method::PATCH, format!("{path}/{}", self.node.name), "application/merge-patch+json", &patch)
+            .await;
         match renewed {
             Err(kube::Error::Api(status)) if status.code == 404 => {
                 let lease = json!({

@@ -23,7 +23,12 @@ pub(crate) enum Scope {
 }
 
 /// Tells of every pod of `scope` until `shutdown`.
-pub(super) async fn pods(client: kube::Client, scope: Scope, messages: mpsc::Sender<Message>, shutdown: CancellationToken) {
+pub(super) async fn pods(
+    client: kube::Client,
+    scope: Scope,
+    messages: mpsc::Sender<Message>,
+    shutdown: CancellationToken,
+) {
     let config = match scope {
         Scope::Node(name) => Config::default().fields(&format!("spec.nodeName={name}")),
         Scope::EveryNode => Config::default(),

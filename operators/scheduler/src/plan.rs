@@ -284,7 +284,8 @@ mod tests {
 
     #[test]
     fn equals_are_decided_by_lot() {
-        let world = || (0..8).map(|index| (node(&format!("n{index}"), "2", "10"), vec![])).collect::<Vec<(Node, Vec<Pod>)>>();
+        let world =
+            || (0..8).map(|index| (node(&format!("n{index}"), "2", "10"), vec![])).collect::<Vec<(Node, Vec<Pod>)>>();
         let wanted = pod("1", json!({}));
         let chosen: std::collections::BTreeSet<String> = (0..64)
             .map(|seed| {

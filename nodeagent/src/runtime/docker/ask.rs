@@ -98,7 +98,9 @@ fn timed_out(target: &Target, limit: Duration) -> String {
     match target {
         Target::Exec(command) => format!("command timed out: {command:?} timed out after {seconds}s"),
         Target::Http { scheme, host, port, path, .. } => {
-            format!("Get \"{scheme}://{host}:{port}{path}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
+            format!(
+                "Get \"{scheme}://{host}:{port}{path}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+            )
         }
         Target::Tcp { host, port } => format!("dial tcp {host}:{port}: i/o timeout"),
         Target::Unusable(why) => why.clone(),

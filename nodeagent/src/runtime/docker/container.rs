@@ -159,11 +159,8 @@ impl Docker {
             binds.push(self.mount(pod, mount)?);
         }
         let capabilities = spec.security.capabilities.clone().unwrap_or_default();
-        let pid_mode = if spec.host_pid {
-            Some("host".to_owned())
-        } else {
-            spec.share_processes.then(|| sandbox.clone())
-        };
+        let pid_mode =
+            if spec.host_pid { Some("host".to_owned()) } else { spec.share_processes.then(|| sandbox.clone()) };
         let quota = (spec.cpu_quota > 0).then_some(spec.cpu_quota);
         let memory = (spec.memory_limit > 0).then_some(spec.memory_limit);
         Ok(HostConfig {
@@ -194,8 +191,9 @@ impl Docker {
         if let Some(inner) = &mount.sub_path {
             source = source.join(inner);
             if !source.exists() {
-                std::fs::create_dir_all(&source)
-                    .map_err(|error| format!("failed to create subPath directory for volumeMount \"{}\": {error}", mount.volume))?;
+                std::fs::create_dir_all(&source).map_err(|error| {
+                    format!("failed to create subPath directory for volumeMount \"{}\": {error}", mount.volume)
+                })?;
             }
             // A file of a swapped volume is bound as it is now, as in Kubernetes: subPath mounts are not updated.
             source = source.canonicalize().unwrap_or(source);
@@ -207,7 +205,13 @@ impl Docker {
     }
 
     /// Runs the hook, sends SIGTERM, and lets Docker send SIGKILL when the grace has passed.
-    pub(super) async fn stop_container(&self, pod: &PodRef, id: &str, grace_seconds: i64, hook: Option<&Hook>) -> Outcome {
+    pub(super) async fn stop_container(
+        &self,
+        pod: &PodRef,
+        id: &str,
+        grace_seconds: i64,
+        hook: Option<&Hook>,
+    ) -> Outcome {
         let began = tokio::time::Instant::now();
         if let Some(hook) = hook {
             let address = self.known_address(pod);

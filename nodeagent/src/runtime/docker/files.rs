@@ -262,7 +262,8 @@ fn resolv_conf(spec: &SandboxSpec, dns: &ClusterDns) -> String {
     servers.extend(resolver.nameservers.iter().cloned());
     searches.extend(resolver.searches.iter().cloned());
     options.extend(resolver.options.iter().cloned());
-    let mut text: String = servers.iter().take(MOST_NAMESERVERS).map(|server| format!("nameserver {server}\n")).collect();
+    let mut text: String =
+        servers.iter().take(MOST_NAMESERVERS).map(|server| format!("nameserver {server}\n")).collect();
     if !searches.is_empty() {
         text.push_str(&format!("search {}\n", searches.join(" ")));
     }
@@ -273,7 +274,8 @@ fn resolv_conf(spec: &SandboxSpec, dns: &ClusterDns) -> String {
 }
 
 fn words(text: &str, keyword: &str) -> Vec<String> {
-    let lines = text.lines().filter_map(|line| line.trim().strip_prefix(keyword)).filter(|rest| rest.starts_with([' ', '\t']));
+    let lines =
+        text.lines().filter_map(|line| line.trim().strip_prefix(keyword)).filter(|rest| rest.starts_with([' ', '\t']));
     lines.flat_map(str::split_whitespace).map(str::to_owned).collect()
 }
 

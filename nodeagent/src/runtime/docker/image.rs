@@ -24,9 +24,9 @@ const PAUSE_REPOSITORY: &str = "sampan/pause";
 /// # Errors
 /// When Docker refuses the import.
 pub(super) async fn ensure_pause(docker: &Docker) -> Result<String, NodeError> {
-    let digest = PAUSE.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let digest = PAUSE
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     let tag = format!("{digest:016x}");
     let name = format!("{PAUSE_REPOSITORY}:{tag}");
     if docker.inspect_image(&name).await.is_ok() {

@@ -197,7 +197,9 @@ impl Runtime for Docker {
         async move {
             match this {
                 Some(this) => this.carry_out(pod, command).await,
-                None => Outcome::Refused(Refusal { reason: "Stopped".to_owned(), message: "the node stops".to_owned() }),
+                None => {
+                    Outcome::Refused(Refusal { reason: "Stopped".to_owned(), message: "the node stops".to_owned() })
+                }
             }
         }
         .boxed()

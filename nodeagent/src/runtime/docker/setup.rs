@@ -7,7 +7,8 @@ use std::time::Duration;
 use bollard::errors::Error;
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
 use bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+    ListContainersOptionsBuilder, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
+    StopContainerOptionsBuilder,
 };
 use futures::StreamExt;
 use tokio::sync::Semaphore;
@@ -27,8 +28,8 @@ const DOWN_GRACE_SECONDS: i32 = 10;
 async fn connect(endpoint: &DockerEndpoint) -> Result<bollard::Docker, NodeError> {
     let socket = endpoint.socket.to_string_lossy().into_owned();
     let unreachable = |source: Error| NodeError::DockerUnreachable { socket: socket.clone(), source };
-    let api = bollard::Docker::connect_with_unix(&socket, CALL_SECONDS, bollard::API_DEFAULT_VERSION)
-        .map_err(unreachable)?;
+    let api =
+        bollard::Docker::connect_with_unix(&socket, CALL_SECONDS, bollard::API_DEFAULT_VERSION).map_err(unreachable)?;
     api.negotiate_version().await.map_err(unreachable)
 }
 

@@ -41,7 +41,8 @@ impl Docker {
         let filter = names::filter(&[(names::CLUSTER, &self.cluster), (names::NODE, &self.node)]);
         let containers = self.list(&filter).await.map_err(NodeError::docker("list the node's containers"))?;
         let ids = containers.into_iter().filter_map(|container| container.id);
-        let looks = futures::stream::iter(ids).map(|id| async move { observe::look(&self.api, &self.files, &id).await });
+        let looks =
+            futures::stream::iter(ids).map(|id| async move { observe::look(&self.api, &self.files, &id).await });
         let seen: Vec<_> = looks.buffer_unordered(CALLS_AT_ONCE).collect().await;
         let mut holdings: BTreeMap<Uid, Holding> = BTreeMap::new();
         for seen in seen {

@@ -29,6 +29,7 @@ mod write;
 pub use backend::{Backend, BackendError, Crash, FjallBackend, MemoryBackend, MemoryDisk};
 pub use codec::Damage;
 pub use decisions::{DECISIONS_MAX, DECISIONS_PER_OBJECT};
+pub use event_listener::{EventListener, Listener};
 pub use expiry::TimesToLive;
 pub use feed::Callback;
 pub use index::IndexKey;
@@ -43,3 +44,6 @@ pub use watch::{Batch, Change as WatchChange, Compacted, Event, Watch, WatchErro
 pub use write::{
     CHANGES_MAX, Change, Commit, CommitCondition, Guard, Origin, Precondition, Put, ReadKey, Refusal, Write,
 };
+
+#[cfg(test)]
+mod tests;

@@ -51,7 +51,7 @@ fn objects_are_found_by_owner_label_and_field_as_they_are_now() {
     let owner = |uid: &str| IndexKey::Owner(crate::object::Uid(uid.into()));
     let on = |value: &str| IndexKey::Field { resource: PODS, field: "spec.nodeName", value: value.into() };
     let mut head = Head::default();
-    let mut put = |head: &mut Head, draft: Draft| {
+    let put = |head: &mut Head, draft: Draft| {
         head.revision = head.revision.next();
         head.insert(Arc::new(draft.at(head.revision)), origins());
     };

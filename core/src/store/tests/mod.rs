@@ -1,0 +1,7 @@
+//! The store as a whole, in memory.
+
+mod crash;
+mod model;
+mod requests;
+mod shell;
+mod watching;

@@ -39,9 +39,10 @@ pub(super) fn encode_object(object: &Object, origins: &Origins, changed_at: Time
     let mut out = Encoder::with_capacity(object.bytes().len() + 512);
     out.u64(changed_at.as_millisecond() as u64);
     out.json(&*origins.created);
-    match origins.created == origins.changed {
-        true => out.bytes(b""),
-        false => out.json(&*origins.changed),
+    if origins.created == origins.changed {
+        out.bytes(b"");
+    } else {
+        out.json(&*origins.changed);
     }
     out.object(object);
     out.finish()
@@ -179,9 +180,10 @@ impl Encoder {
     fn before(&mut self, before: &Object, after: &Object) {
         self.u64(before.revision().0);
         self.fields(before.fields());
-        match before.metadata() == after.metadata() {
-            true => self.bytes(b""),
-            false => self.json(before.metadata()),
+        if before.metadata() == after.metadata() {
+            self.bytes(b"");
+        } else {
+            self.json(before.metadata());
         }
     }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::object::Revision;
 
 /// How long a change is kept, unless there are too many.
-pub const LOG_KEPT: Duration = Duration::from_secs(5 * 60);
+pub const LOG_KEPT: Duration = Duration::from_mins(5);
 
 /// How many changes are kept, however young.
 pub const LOG_CHANGES_MAX: u64 = 100_000;

@@ -26,7 +26,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 type Reply = Box<dyn FnOnce(Result<Commit, Refusal>) + Send>;
 
 enum Request {
-    Commit(Write, Option<ReservationId>, Reply),
+    Commit(Box<Write>, Option<ReservationId>, Reply),
     Reserve(Vec<ReadKey>, Sender<Option<ReservationId>>),
     Release(ReservationId),
     Close,
@@ -127,7 +127,7 @@ impl Store {
     }
 
     fn commit_then(&self, write: Write, reservation: Option<ReservationId>, reply: Reply) {
-        if let Err(returned) = self.requests.send(Request::Commit(write, reservation, reply))
+        if let Err(returned) = self.requests.send(Request::Commit(Box::new(write), reservation, reply))
             && let Request::Commit(_, _, reply) = returned.0
         {
             reply(Err(closed()));
@@ -200,8 +200,8 @@ impl<B: Backend> Shell<B> {
                 let ticket = Ticket(self.replies.len() as u64);
                 self.replies.push(Some(reply));
                 match reservation {
-                    Some(reservation) => self.sequencer.submit_reserved(write, ticket, reservation),
-                    None => self.sequencer.submit(write, ticket),
+                    Some(reservation) => self.sequencer.submit_reserved(*write, ticket, reservation),
+                    None => self.sequencer.submit(*write, ticket),
                 }
             }
             Request::Reserve(reads, reply) => {

@@ -214,7 +214,7 @@ fn a_reservation_ends_by_itself_after_five_milliseconds() {
 #[test]
 fn objects_go_when_their_time_is_over_unless_they_changed() {
     let disk = MemoryDisk::default();
-    let settings = || Settings { times_to_live: [(EVENTS, Duration::from_secs(3600))].into(), ..settings() };
+    let settings = || Settings { times_to_live: [(EVENTS, Duration::from_hours(1))].into(), ..settings() };
     let event = |at: &str, count: u32| draft(EVENTS, at, json!({}), json!({"count": count}), Vec::new());
     let hour = 3_600_000;
     let mut sequencer = Sequencer::open(disk.restart(), settings()).unwrap();

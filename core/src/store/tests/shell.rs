@@ -28,7 +28,9 @@ fn an_acknowledged_write_is_in_every_later_snapshot() {
             })
         })
         .collect();
-    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    for writer in writers {
+        writer.join().unwrap();
+    }
     assert_eq!(store.metrics().revision.0, 800);
 }
 
@@ -49,7 +51,9 @@ fn many_writers_share_their_syncs() {
             })
         })
         .collect();
-    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    for writer in writers {
+        writer.join().unwrap();
+    }
     let after = store.metrics();
     let (writes, syncs) = (after.writes - before.writes, after.syncs - before.syncs);
     assert_eq!(writes, (WRITERS * WRITES) as u64);

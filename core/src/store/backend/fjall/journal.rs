@@ -175,16 +175,16 @@ impl<'j> Cursor<'j> {
         let start = self.at;
         let mut last_revision = None;
         for _ in 0..items {
-            last_revision = last_revision.max(self.item()?);
+            last_revision = last_revision.max(self.item()?.logged());
         }
         let sum = xxh3_64(self.bytes.get(start..self.at)?);
         let is_whole = self.u8()? == END && self.u64()? == sum && self.take(TRAILER.len())? == TRAILER;
         is_whole.then_some(Batch { sequence, last_revision })
     }
 
-    fn item(&mut self) -> Option<Option<Revision>> {
+    fn item(&mut self) -> Option<Item<'j>> {
         match self.u8()? {
-            CLEAR => self.take(8).map(|_| None),
+            CLEAR => self.take(8).map(|_| Item { key: &[], value: &[] }),
             ITEM => {
                 self.take(2 + 8)?;
                 let key_length = usize::from(u16::from_le_bytes(*self.take(2)?.first_chunk()?));
@@ -192,7 +192,7 @@ impl<'j> Cursor<'j> {
                 let value_length = self.u32()? as usize;
                 let key = self.take(key_length)?;
                 let value = self.take(value_length)?;
-                Some(logged(key, value))
+                Some(Item { key, value })
             }
             _ => None,
         }
@@ -218,9 +218,17 @@ impl<'j> Cursor<'j> {
     }
 }
 
-/// The revision of a row of the log. The journal names keyspaces by number only, so a row is known by what it says.
-fn logged(key: &[u8], value: &[u8]) -> Option<Revision> {
-    let revision = Revision(u64::from_be_bytes(key.try_into().ok()?));
-    let (_, said, _) = codec::event_outcome(value).ok()?;
-    (said == revision).then_some(revision)
+struct Item<'j> {
+    key: &'j [u8],
+    value: &'j [u8],
+}
+
+impl Item<'_> {
+    /// The revision, if this is a row of the log. The journal names keyspaces by number only, so a row is known by what
+    /// it says.
+    fn logged(&self) -> Option<Revision> {
+        let revision = Revision(u64::from_be_bytes(self.key.try_into().ok()?));
+        let (_, said, _) = codec::event_outcome(self.value).ok()?;
+        (said == revision).then_some(revision)
+    }
 }

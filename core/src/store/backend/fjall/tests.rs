@@ -39,7 +39,7 @@ fn journal_of(directory: &Path) -> PathBuf {
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     let mut entries: Vec<_> = fs::read_dir(from).unwrap().map(Result::unwrap).collect();
-    entries.sort_by_key(|entry| entry.file_name());
+    entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
@@ -181,7 +181,9 @@ fn an_image_taken_at_any_moment_holds_what_was_acknowledged_before() {
             assert!(found.snapshot().get(object.key()).is_some(), "{object:?} is missing");
         }
     }
-    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    for writer in writers {
+        writer.join().unwrap();
+    }
     let metrics = store.metrics();
     assert_eq!(metrics.writes, 400);
     store.close();

@@ -89,7 +89,10 @@ impl Preparation<'_> {
             faults.extend(strategy.validate_status(&object, &old));
         } else {
             faults.extend(strategy.validate(&object));
-            faults.extend(strategy.validate_update(&object, &old));
+            // A subresource of its own changes what no client may: a binding names the node.
+            if !matches!(self.mutation.target.subresource, Subresource::Named(_)) {
+                faults.extend(strategy.validate_update(&object, &old));
+            }
             self.warnings.extend(strategy.warnings(&object));
         }
         self.refuse_faults(name, faults)?;

@@ -88,6 +88,11 @@ pub trait Strategy: Send + Sync {
         Vec::new()
     }
 
+    /// Checks what only a new object must not have.
+    fn validate_create(&self, _object: &Value) -> Vec<StatusCause> {
+        Vec::new()
+    }
+
     /// Checks a change beyond what [`validate`](Self::validate) checks of the new object: what is immutable.
     fn validate_update(&self, _object: &Value, _old: &Value) -> Vec<StatusCause> {
         Vec::new()

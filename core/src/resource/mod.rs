@@ -11,10 +11,12 @@
 //!
 //! Workloads share [`pod::template`] and [`workload`].
 
+pub mod check;
 mod config_map;
 mod definition;
 mod event;
 pub mod fill;
+pub mod label_selector;
 mod lease;
 mod manifest_file;
 mod metadata;
@@ -26,6 +28,7 @@ mod registry;
 mod secret;
 mod service_account;
 pub mod table;
+pub mod workload;
 
 pub use config_map::CONFIG_MAPS;
 pub use definition::{

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::check::{Faults, Field};
 use super::fill::{object_at, set};
 use super::read::{items, size, text};
 use super::{Cell, Column, FieldGetter, ResourceDefinition, Scope, ServedVersion, Strategy, WriteContext, table};
 use crate::object::{ResourceType, names};
-use crate::status::Status;
+use crate::status::{Status, StatusCause};
 
 /// The resource type.
 pub const NAMESPACES: ResourceType = ResourceType::new("", "namespaces");
@@ -62,6 +63,29 @@ impl Strategy for NamespaceStrategy {
         }
     }
 
+    fn validate(&self, object: &Value) -> Vec<StatusCause> {
+        let mut faults = Faults::default();
+        for finalizer in Field::root(object).at("spec").at("finalizers").items() {
+            faults.rule(&finalizer, names::qualified_name);
+            if !finalizer.text().contains('/') && finalizer.text() != FINALIZER {
+                faults.invalid(&finalizer, "name is neither a standard finalizer name nor is it fully qualified");
+            }
+        }
+        faults.errors.causes()
+    }
+
+    fn validate_status(&self, object: &Value, _old: &Value) -> Vec<StatusCause> {
+        let mut faults = Faults::default();
+        let namespace = Field::root(object);
+        let (phase, deleted) = (namespace.at("status").at("phase"), namespace.at("metadata").at("deletionTimestamp"));
+        match (deleted.is_set(), phase.text()) {
+            (false, "Terminating") => faults.invalid(&phase, "may only be 'Active' if `deletionTimestamp` is empty"),
+            (true, "Active") => faults.invalid(&phase, "may only be 'Terminating' if `deletionTimestamp` is not empty"),
+            _ => {}
+        }
+        faults.errors.causes()
+    }
+
     fn begin_deletion(&self, object: &mut Value) {
         if let Some(status) = object_at(object, "status") {
             set(status, "phase", "Terminating");
@@ -99,5 +123,37 @@ impl Strategy for NamespaceStrategy {
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Cell> {
         vec![text(object, "/status/phase").into(), table::age(object, now)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_labelled_with_its_name() {
+        let mut namespace = json!({"metadata": {"name": "web"}});
+        NamespaceStrategy.default(&mut namespace);
+        assert_eq!(namespace["metadata"]["labels"], json!({"kubernetes.io/metadata.name": "web"}));
+    }
+
+    #[test]
+    fn a_namespace_is_held_until_it_is_empty() {
+        let mut namespace = json!({"metadata": {"name": "web"}, "spec": {"finalizers": ["kubernetes"]}});
+        assert!(NamespaceStrategy.holds_deletion(&namespace));
+        NamespaceStrategy.begin_deletion(&mut namespace);
+        assert_eq!(namespace["status"]["phase"], "Terminating");
+        if let Some(spec) = object_at(&mut namespace, "spec") {
+            set(spec, "finalizers", json!([]));
+        }
+        assert!(!NamespaceStrategy.holds_deletion(&namespace));
+    }
+
+    #[test]
+    fn the_phase_follows_the_deletion() {
+        let going = json!({"metadata": {"deletionTimestamp": "t"}, "status": {"phase": "Active"}});
+        assert_eq!(NamespaceStrategy.validate_status(&going, &going)[0].field, "status.phase");
+        let odd = json!({"spec": {"finalizers": ["mine"]}});
+        assert_eq!(NamespaceStrategy.validate(&odd)[0].field, "spec.finalizers[0]");
     }
 }

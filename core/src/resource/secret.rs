@@ -5,10 +5,13 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::check::{Faults, Field};
+use super::config_map::{CONTENT_MAX_BYTES, check_immutable, check_key, decoded_bytes};
 use super::fill::{clear, fill, object_at};
 use super::read::{size, text};
 use super::{Cell, Column, FieldGetter, ResourceDefinition, ServedVersion, Strategy, table};
-use crate::object::ResourceType;
+use crate::object::{FieldError, FieldPath, ResourceType};
+use crate::status::StatusCause;
 
 /// The resource type.
 pub const SECRETS: ResourceType = ResourceType::new("", "secrets");
@@ -32,6 +35,35 @@ impl Strategy for SecretStrategy {
         store_string_data(object);
     }
 
+    fn validate(&self, object: &Value) -> Vec<StatusCause> {
+        let mut faults = Faults::default();
+        let secret = Field::root(object);
+        let mut bytes = 0;
+        for (key, value) in secret.at("data").entries() {
+            check_key(key, &value, &mut faults);
+            bytes += decoded_bytes(value.text());
+        }
+        if bytes > CONTENT_MAX_BYTES {
+            faults.errors.push(FieldError::too_long(FieldPath::new("data"), CONTENT_MAX_BYTES));
+        }
+        for key in required_keys(secret.at("type").text()) {
+            let data = secret.at("data");
+            if data.value.get(*key).is_none() {
+                faults.errors.push(FieldError::required(data.path.key(*key), ""));
+            }
+        }
+        faults.errors.causes()
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> Vec<StatusCause> {
+        let mut faults = Faults::default();
+        let (kind, before) = (Field::root(object).at("type"), Field::root(old).at("type"));
+        faults.immutable(&kind, &before);
+        let mut causes = faults.errors.causes();
+        causes.extend(check_immutable(object, old, &["data"]));
+        causes
+    }
+
     fn columns(&self) -> Vec<Column> {
         vec![
             Column::text("Type", "What kind of values it holds."),
@@ -45,6 +77,16 @@ impl Strategy for SecretStrategy {
     }
 }
 
+/// What a secret of a known type must hold.
+fn required_keys(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "kubernetes.io/tls" => &["tls.crt", "tls.key"],
+        "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
+        "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
+        _ => &[],
+    }
+}
+
 /// `stringData` is for writing only: its values become `data`.
 fn store_string_data(object: &mut Value) {
     let Some(Value::Object(written)) = object.get_mut("stringData").map(Value::take) else { return };
@@ -53,5 +95,28 @@ fn store_string_data(object: &mut Value) {
     for (key, value) in written {
         let encoded = STANDARD.encode(value.as_str().unwrap_or_default());
         data.insert(key, Value::String(encoded));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn texts_become_data() {
+        let mut secret = json!({"data": {"a": "AA=="}, "stringData": {"b": "hello"}});
+        SecretStrategy.default(&mut secret);
+        assert_eq!(secret, json!({"type": "Opaque", "data": {"a": "AA==", "b": "aGVsbG8="}}));
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        let half = json!({"type": "kubernetes.io/tls", "data": {"tls.crt": "AA=="}});
+        let causes = SecretStrategy.validate(&half);
+        assert_eq!(causes.iter().map(|cause| &*cause.field).collect::<Vec<_>>(), ["data[tls.key]"]);
+        let other = json!({"type": "Opaque"});
+        assert_eq!(SecretStrategy.validate_update(&half, &other)[0].field, "type");
     }
 }

@@ -3,11 +3,14 @@
 use sampan_core::Timestamp;
 use sampan_core::object::ResourceType;
 use sampan_core::object::selector::Selector;
+use sampan_core::resource::check::{Faults, Field};
 use sampan_core::resource::fill::{fill, object_at, present, set};
 use sampan_core::resource::pod::default::pod_template;
 use sampan_core::resource::read::{integer, text};
 use sampan_core::resource::table::{age, containers_and_images};
+use sampan_core::resource::workload::{validate_count_or_percent, validate_counts, validate_selector_and_template};
 use sampan_core::resource::{Cell, Column, ResourceDefinition, ScalePaths, ServedVersion, Strategy, WriteContext};
+use sampan_core::status::StatusCause;
 use serde_json::{Value, json};
 
 /// The resource type.
@@ -63,6 +66,41 @@ impl Strategy for DeploymentStrategy {
         set(object, "status", json!({}));
     }
 
+    fn validate(&self, object: &Value) -> Vec<StatusCause> {
+        let mut faults = Faults::default();
+        let spec = Field::root(object).at("spec");
+        faults.nonnegative(&spec.at("replicas"));
+        validate_selector_and_template(&spec, &mut faults);
+        validate_strategy(&spec.at("strategy"), &mut faults);
+        let (ready, deadline) = (spec.at("minReadySeconds"), spec.at("progressDeadlineSeconds"));
+        faults.nonnegative(&ready);
+        faults.nonnegative(&spec.at("revisionHistoryLimit"));
+        faults.nonnegative(&deadline);
+        if deadline.number().is_some_and(|seconds| seconds <= ready.number().unwrap_or_default()) {
+            faults.invalid(&deadline, "must be greater than minReadySeconds");
+        }
+        faults.errors.causes()
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> Vec<StatusCause> {
+        let mut faults = Faults::default();
+        faults.immutable(&Field::root(object).at("spec").at("selector"), &Field::root(old).at("spec").at("selector"));
+        faults.errors.causes()
+    }
+
+    fn validate_status(&self, object: &Value, old: &Value) -> Vec<StatusCause> {
+        let mut faults = Faults::default();
+        let status = Field::root(object).at("status");
+        validate_counts(&status, &["updatedReplicas", "readyReplicas", "availableReplicas"], &mut faults);
+        faults.nonnegative(&status.at("unavailableReplicas"));
+        let collisions = status.at("collisionCount");
+        faults.nonnegative(&collisions);
+        if collisions.number().unwrap_or_default() < integer(old, "/status/collisionCount") {
+            faults.invalid(&collisions, "cannot be decremented");
+        }
+        faults.errors.causes()
+    }
+
     fn columns(&self) -> Vec<Column> {
         vec![
             Column::text("Ready", "Pods that are ready, of those desired."),
@@ -89,4 +127,33 @@ impl Strategy for DeploymentStrategy {
             selector.map(|it| it.to_string()).unwrap_or_default().into(),
         ]
     }
+}
+
+fn validate_strategy(strategy: &Field<'_>, faults: &mut Faults) {
+    let (kind, rolling) = (strategy.at("type"), strategy.at("rollingUpdate"));
+    match (kind.text(), rolling.is_set()) {
+        ("Recreate", true) => faults.forbidden(&rolling, "may not be specified when strategy `type` is 'Recreate'"),
+        ("Recreate", false) => {}
+        ("RollingUpdate", true) => validate_rolling(&rolling, faults),
+        ("RollingUpdate", false) => faults.required(&rolling, "this should be defaulted and never be nil"),
+        _ => faults.one_of_if_set(&kind, &["Recreate", "RollingUpdate"]),
+    }
+}
+
+fn validate_rolling(rolling: &Field<'_>, faults: &mut Faults) {
+    let (unavailable, surge) = (rolling.at("maxUnavailable"), rolling.at("maxSurge"));
+    validate_count_or_percent(&unavailable, faults);
+    validate_count_or_percent(&surge, faults);
+    if share(&unavailable) == 0 && share(&surge) == 0 {
+        faults.invalid(&unavailable, "may not be 0 when `maxSurge` is 0");
+    }
+    if unavailable.text().ends_with('%') && share(&unavailable) > 100 {
+        faults.invalid(&unavailable, "must not be greater than 100%");
+    }
+}
+
+/// The number of pods or of per cent.
+fn share(field: &Field<'_>) -> i64 {
+    let percent = || field.text().strip_suffix('%').and_then(|digits| digits.parse().ok());
+    field.number().or_else(percent).unwrap_or_default()
 }

@@ -3,13 +3,16 @@
 use sampan_core::Timestamp;
 use sampan_core::object::ResourceType;
 use sampan_core::object::selector::Selector;
+use sampan_core::resource::check::{Faults, Field};
 use sampan_core::resource::fill::{fill, object_at, present, set};
 use sampan_core::resource::pod::default::pod_template;
 use sampan_core::resource::read::integer;
 use sampan_core::resource::table::{age, containers_and_images};
+use sampan_core::resource::workload::{validate_counts, validate_selector_and_template};
 use sampan_core::resource::{
     Cell, Column, FieldGetter, ResourceDefinition, ScalePaths, ServedVersion, Strategy, WriteContext,
 };
+use sampan_core::status::StatusCause;
 use serde_json::{Value, json};
 
 /// The resource type.
@@ -48,6 +51,28 @@ impl Strategy for ReplicaSetStrategy {
 
     fn prepare_create(&self, object: &mut Value, _cx: &WriteContext<'_>) {
         set(object, "status", json!({"replicas": 0}));
+    }
+
+    fn validate(&self, object: &Value) -> Vec<StatusCause> {
+        let mut faults = Faults::default();
+        let spec = Field::root(object).at("spec");
+        faults.nonnegative(&spec.at("replicas"));
+        faults.nonnegative(&spec.at("minReadySeconds"));
+        validate_selector_and_template(&spec, &mut faults);
+        faults.errors.causes()
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> Vec<StatusCause> {
+        let mut faults = Faults::default();
+        faults.immutable(&Field::root(object).at("spec").at("selector"), &Field::root(old).at("spec").at("selector"));
+        faults.errors.causes()
+    }
+
+    fn validate_status(&self, object: &Value, _old: &Value) -> Vec<StatusCause> {
+        let mut faults = Faults::default();
+        let counts = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
+        validate_counts(&Field::root(object).at("status"), &counts, &mut faults);
+        faults.errors.causes()
     }
 
     fn columns(&self) -> Vec<Column> {

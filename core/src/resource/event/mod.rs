@@ -2,6 +2,7 @@
 
 mod columns;
 mod convert;
+mod validate;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -9,6 +10,7 @@ use serde_json::Value;
 use super::read::text;
 use super::{Cell, Column, FieldGetter, ResourceDefinition, ServedVersion, Strategy};
 use crate::object::ResourceType;
+use crate::status::StatusCause;
 
 /// The resource type.
 pub const EVENTS: ResourceType = ResourceType::new("", "events");
@@ -67,6 +69,10 @@ fn source(event: &Value) -> String {
 }
 
 impl Strategy for EventStrategy {
+    fn validate_create(&self, object: &Value) -> Vec<StatusCause> {
+        validate::event(object).errors.causes()
+    }
+
     fn columns(&self) -> Vec<Column> {
         columns::columns()
     }

@@ -1,6 +1,7 @@
 //! Nodes: the machines pods run on.
 
 mod columns;
+mod validate;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -9,6 +10,7 @@ use super::fill::{fill, object_at, present, set};
 use super::read::is_true;
 use super::{Cell, Column, FieldGetter, ResourceDefinition, Scope, ServedVersion, Strategy};
 use crate::object::ResourceType;
+use crate::status::StatusCause;
 
 /// The resource type.
 pub const NODES: ResourceType = ResourceType::new("", "nodes");
@@ -51,6 +53,18 @@ impl Strategy for NodeStrategy {
                 set(spec, field, kept.clone());
             }
         }
+    }
+
+    fn validate(&self, object: &Value) -> Vec<StatusCause> {
+        validate::node(object).errors.causes()
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> Vec<StatusCause> {
+        validate::update(object, old).errors.causes()
+    }
+
+    fn validate_status(&self, object: &Value, _old: &Value) -> Vec<StatusCause> {
+        validate::status(object).errors.causes()
     }
 
     fn columns(&self) -> Vec<Column> {

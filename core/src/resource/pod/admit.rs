@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::check::{Faults, Field};
 use super::super::fill::{fill, object_at};
 use super::super::read::{items, text};
 
@@ -43,6 +44,22 @@ pub(super) fn priority(pod: &mut Value) {
     if let Some(spec) = object_at(pod, "spec") {
         fill(spec, "priority", value);
         fill(spec, "preemptionPolicy", "PreemptLowerPriority");
+    }
+}
+
+/// Refuses a priority that is not its class's, and a class nobody knows.
+pub(super) fn check_priority(spec: &Field<'_>, faults: &mut Faults) {
+    let (class, priority) = (spec.at("priorityClassName"), spec.at("priority"));
+    let known = SYSTEM_CLASSES.iter().find(|(name, _)| *name == class.text());
+    if !class.text().is_empty() && known.is_none() {
+        faults.not_found(&class);
+    }
+    let expected = known.map_or(0, |(_, priority)| *priority);
+    if priority.number().is_some_and(|number| number != expected) {
+        let why = format!(
+            "the integer value of priority must not be provided in pod spec; priority admission controller computed {expected} from the given PriorityClass name"
+        );
+        faults.forbidden(&priority, why);
     }
 }
 

@@ -5,15 +5,17 @@ mod columns;
 pub mod default;
 mod qos;
 mod subresource;
+mod validate;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::check::{Faults, Field};
 use super::fill::{fill, object_at, set};
 use super::read::{is_true, size, text};
 use super::{Cell, Column, FieldGetter, ResourceDefinition, ServedVersion, Strategy, WriteContext};
 use crate::object::{Object, ResourceType};
-use crate::status::Status;
+use crate::status::{Status, StatusCause};
 
 pub use qos::QosClass;
 
@@ -34,6 +36,9 @@ const SELECTABLE: &[(&str, FieldGetter)] = &[
     ("status.podIPs", |pod| text(pod, "/status/podIP").to_owned()),
     ("status.nominatedNodeName", |pod| text(pod, "/status/nominatedNodeName").to_owned()),
 ];
+
+/// What a taint may do to pods.
+pub const TAINT_EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 struct PodStrategy;
 
@@ -73,6 +78,24 @@ impl Strategy for PodStrategy {
         }
     }
 
+    fn validate(&self, object: &Value) -> Vec<StatusCause> {
+        validate::pod(object).errors.causes()
+    }
+
+    fn validate_create(&self, object: &Value) -> Vec<StatusCause> {
+        let mut faults = validate::creation(object);
+        admit::check_priority(&Field::root(object).at("spec"), &mut faults);
+        faults.errors.causes()
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> Vec<StatusCause> {
+        validate::update(object, old).errors.causes()
+    }
+
+    fn validate_status(&self, object: &Value, old: &Value) -> Vec<StatusCause> {
+        validate::status_update(object, old).errors.causes()
+    }
+
     /// Nobody has to end a pod that runs nowhere or has ended: it goes at once.
     fn default_grace_seconds(&self, object: &Object) -> i64 {
         let ended = matches!(object.field("status.phase"), Some("Succeeded" | "Failed"));
@@ -104,6 +127,11 @@ impl Strategy for PodStrategy {
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Cell> {
         columns::cells(object, now)
     }
+}
+
+/// Checks a pod template, as workloads hold one.
+pub fn validate_template(template: &Field<'_>, faults: &mut Faults) {
+    validate::template(template, faults);
 }
 
 fn scheduling_gated() -> Value {

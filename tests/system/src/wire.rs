@@ -120,3 +120,58 @@ fn read_line(reader: &mut impl BufRead) -> Result<String> {
     }
     Ok(line.trim_end().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// A server that has said everything already.
+    struct Canned {
+        answers: Cursor<&'static [u8]>,
+        asked: Vec<u8>,
+    }
+
+    impl Read for Canned {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            self.answers.read(into)
+        }
+    }
+
+    impl Write for Canned {
+        fn write(&mut self, from: &[u8]) -> std::io::Result<usize> {
+            self.asked.write(from)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn asked_of(answers: &'static str, times: usize) -> Vec<Result<Answer>> {
+        let mut server = BufReader::new(Canned { answers: Cursor::new(answers.as_bytes()), asked: Vec::new() });
+        let request = Request { method: "GET", host: "h", path: "/p", content_type: "text/plain", body: b"" };
+        (0..times).map(|_| exchange(&mut server, &request)).collect()
+    }
+
+    #[test]
+    fn answers_on_one_connection_are_kept_apart() {
+        let both = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcHTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n";
+        let answers: Vec<Answer> = asked_of(both, 2).into_iter().map(Result::unwrap).collect();
+        assert_eq!((answers[0].status, answers[0].text().as_str(), answers[0].closes()), (200, "abc", false));
+        assert_eq!((answers[1].status, answers[1].text().as_str(), answers[1].closes()), (404, "", true));
+    }
+
+    #[test]
+    fn chunks_are_joined() {
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n";
+        assert_eq!(asked_of(chunked, 1)[0].as_ref().unwrap().text(), "abcde");
+    }
+
+    #[test]
+    fn a_connection_that_ends_is_an_error() {
+        assert!(asked_of("", 1)[0].is_err());
+        assert!(asked_of("hello\r\n\r\n", 1)[0].is_err());
+    }
+}

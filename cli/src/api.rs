@@ -1,0 +1,29 @@
+//! Asking the API of a running cluster, as the administrator.
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+use crate::data::DataFolder;
+
+/// What is answered to GET, as text.
+///
+/// # Errors
+/// When no cluster runs there, or it refuses.
+pub(crate) fn get(folder: &DataFolder, path: &str) -> Result<String> {
+    let kubeconfig = folder.kubeconfig();
+    if !kubeconfig.exists() {
+        bail!("no cluster has run in {}: start one with `sampan up --data {0}`", folder.path().display());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let kubeconfig = Kubeconfig::read_from(&kubeconfig).context("failed to read the kubeconfig")?;
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let client = kube::Client::try_from(config)?;
+        let request = http::Request::get(path).body(Vec::new())?;
+        client.request_text(request).await.map_err(|error| match error {
+            kube::Error::Api(status) => anyhow!("{}", status.message),
+            other => anyhow::Error::new(other)
+                .context(format!("no cluster answers for {}: start it with `sampan up`", folder.path().display())),
+        })
+    })
+}

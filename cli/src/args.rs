@@ -1,0 +1,174 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Kubernetes manifests, run from one binary and a directory.
+#[derive(Debug, Parser)]
+#[command(name = "sampan", version, about, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the cluster in the foreground; Ctrl-C ends it and leaves its pods running
+    Up(Up),
+    /// Stop the pods and keep the data
+    Down(Down),
+    /// Show how the cluster, its manifests and its workloads are
+    Status(Shown),
+    /// Show what a directory of manifests would change, and change nothing
+    Plan(Plan),
+    /// Tell why an object is as it is, and what it waits for
+    Why(Why),
+    /// Draw an operator's states and transitions
+    Graph(Graph),
+    /// Print the administrator's kubeconfig
+    Kubeconfig(Kubeconfig),
+    /// Let a held removal of many objects happen
+    Prune(Prune),
+    /// Print the version
+    Version(Version),
+}
+
+/// Where a cluster keeps its data.
+#[derive(Debug, Args)]
+pub(crate) struct DataFolder {
+    /// The folder the cluster keeps its data in
+    #[arg(long, value_name = "DIR", default_value = ".sampan")]
+    pub(crate) data: PathBuf,
+}
+
+/// How an answer is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) folder: DataFolder,
+    /// The directory of manifests to watch
+    #[arg(long, value_name = "DIR", default_value = "manifests")]
+    pub(crate) manifests: PathBuf,
+    /// The address the API is served at
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6443")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// Run this many nodes without containers in place of the one on Docker
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) simulate_nodes: usize,
+    /// The name of this node; the host's unless given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node_name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    #[command(flatten)]
+    pub(crate) folder: DataFolder,
+    /// Remove the data as well
+    #[arg(long)]
+    pub(crate) purge: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Shown {
+    #[command(flatten)]
+    pub(crate) folder: DataFolder,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// The directory of manifests to compare with the cluster
+    #[arg(value_name = "DIR", default_value = "manifests")]
+    pub(crate) directory: PathBuf,
+    #[command(flatten)]
+    pub(crate) shown: Shown,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// The object, such as `deploy/web`
+    #[arg(value_name = "KIND/NAME")]
+    pub(crate) object: String,
+    /// Its namespace
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+    #[command(flatten)]
+    pub(crate) shown: Shown,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Graph {
+    /// The operator, such as `deployment`
+    pub(crate) operator: String,
+    /// What to draw it as
+    #[arg(short, long, value_enum, default_value_t = Drawing::Mermaid)]
+    pub(crate) output: Drawing,
+}
+
+/// What a machine can be drawn as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Drawing {
+    /// A Mermaid state diagram
+    Mermaid,
+    /// Graphviz
+    Dot,
+    /// A Markdown table of the transitions
+    Table,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Kubeconfig {
+    #[command(flatten)]
+    pub(crate) folder: DataFolder,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    #[command(flatten)]
+    pub(crate) folder: DataFolder,
+    /// Really remove what is held
+    #[arg(long, required = true)]
+    pub(crate) confirm: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Version {
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_flag_says_what_it_is_for() {
+        let commands = Arguments::command();
+        for command in commands.get_subcommands() {
+            assert!(command.get_about().is_some(), "{} has no description", command.get_name());
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {} has no help", command.get_name(), argument.get_id());
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The commands, one file each. What they print goes to standard output, what went wrong to standard error.
+
+pub(crate) mod down;
+pub(crate) mod graph;
+pub(crate) mod kubeconfig;
+pub(crate) mod plan;
+pub(crate) mod prune;
+pub(crate) mod status;
+pub(crate) mod version;
+pub(crate) mod why;

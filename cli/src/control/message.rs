@@ -1,0 +1,26 @@
+//! What is asked, and what is answered.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A question to a running cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "ask")]
+pub(crate) enum Question {
+    /// How is it?
+    Status,
+    /// What would this directory change?
+    Plan {
+        /// An absolute path.
+        directory: PathBuf,
+    },
+    /// Let held removals happen.
+    Prune,
+    /// End, and leave the pods as they are.
+    Stop,
+}
+
+/// The answer: what was asked for, or why not.
+pub(crate) type Answer = Result<Value, String>;

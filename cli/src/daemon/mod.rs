@@ -1,0 +1,204 @@
+//! `sampan up`: everything put together, and the threads that run it.
+//!
+//! Started from the ground up, and ended the other way round: store, gateway, operators, API server, nodes, manifests.
+
+mod bootstrap;
+mod driver;
+mod entropy;
+mod inside;
+mod nodes;
+mod overview;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use jiff::Timestamp;
+use sampan_apiserver::ApiServer;
+use sampan_apiserver::tls::{Authority, Kubeconfig, server_config, write_kubeconfig};
+use sampan_core::entropy::Entropy as _;
+use sampan_core::gateway::{Cluster, Gateway, NamespaceLifecycle, ServiceAccountAdmission, SystemAuthorizer};
+use sampan_core::manifest::{self, Keeper};
+use sampan_core::operator::Driver;
+use sampan_core::resource::Registry;
+use sampan_core::store::{FjallBackend, Settings, Store, TimesToLive};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::Up;
+use crate::control::{self, Answer, Question};
+use crate::data::DataFolder;
+use crate::operators;
+use driver::{Operators, View};
+use entropy::SystemEntropy;
+use inside::Kubelets;
+
+/// The administrator, as the kubeconfig names them.
+const ADMINISTRATOR: &str = "kubernetes-admin";
+/// Threads for connections and the node; the store and the operators have their own.
+const WORKERS: usize = 2;
+
+/// Runs the cluster until it is told to end.
+pub(crate) fn run(arguments: &Up) -> Result<()> {
+    let started = Instant::now();
+    show_log();
+    let folder = DataFolder::create(&arguments.folder.data)?;
+    let store = open_store(&folder)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
+    let outcome = runtime.block_on(serve(arguments, &folder, &store, started));
+    store.close();
+    // Whoever sees the socket gone may open the store.
+    let _ = std::fs::remove_file(folder.control_socket());
+    outcome
+}
+
+fn show_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,sampan=info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
+
+fn open_store(folder: &DataFolder) -> Result<Store> {
+    let backend = FjallBackend::open(&folder.store())?;
+    let settings = Settings { cluster_uid: SystemEntropy.uuid(), times_to_live: times_to_live(&registry()) };
+    let store = Store::open(backend, settings, Arc::new(Timestamp::now))?;
+    folder.note_cluster_id(store.cluster_uid())?;
+    Ok(store)
+}
+
+/// Which objects go by themselves.
+fn times_to_live(registry: &Registry) -> TimesToLive {
+    let mortal = registry.definitions().filter_map(|definition| Some((definition.resource, definition.ttl_seconds?)));
+    mortal.map(|(resource, seconds)| (resource, Duration::from_secs(seconds.into()))).collect()
+}
+
+fn registry() -> Registry {
+    let mut registry = Registry::default();
+    for definition in sampan_core::resource::builtin().into_iter().chain(operators::definitions()) {
+        registry.register(definition);
+    }
+    registry
+}
+
+async fn serve(arguments: &Up, folder: &DataFolder, store: &Store, started: Instant) -> Result<()> {
+    let shutdown = CancellationToken::new();
+    let gateway = Arc::new(Gateway::new(
+        registry(),
+        Box::new(SystemAuthorizer),
+        vec![Box::new(NamespaceLifecycle), Box::new(ServiceAccountAdmission)],
+    ));
+    let cluster = Cluster::new(gateway.clone(), store.clone(), Timestamp::now, SystemEntropy.next_u64());
+    bootstrap::run(&cluster).await?;
+
+    let mut driver = Driver::new(gateway, Box::new(SystemEntropy));
+    let authority = Authority::open(&folder.certificates(), Timestamp::now())?;
+    operators::install(&mut driver, authority.certificate());
+    let operators = Operators::start(driver, store.clone())?;
+
+    let kubelets = Kubelets::default();
+    let server = ApiServer::new(cluster.clone(), Arc::new(kubelets.clone()), shutdown.clone());
+    let address = listen(arguments.listen, folder, &authority, &server).await?;
+    let url = format!("https://{address}");
+    server.set_ready(true);
+    tracing::info!("the API is ready at {url} after {} ms", started.elapsed().as_millis());
+    tracing::info!("kubectl finds it with KUBECONFIG={}", folder.kubeconfig().display());
+
+    let nodes = nodes::start(arguments, folder, store.cluster_uid(), &server, &kubelets, &shutdown).await?;
+    let keeper = Keeper::start(cluster.clone(), std::path::absolute(&arguments.manifests)?);
+    let keeper = Arc::new(Mutex::new(Some(keeper)));
+    tracing::info!("watching {}", arguments.manifests.display());
+    let asked = Asked { cluster, view: operators.view(), keeper: keeper.clone(), shutdown: shutdown.clone(), url };
+    control::serve(folder, move |question| asked.answer(question))?;
+    until_told_to_end(&shutdown).await?;
+    shutdown.cancel();
+    tracing::info!("ending; the pods keep running");
+    nodes.ended().await;
+    tokio::task::spawn_blocking(move || {
+        if let Some(keeper) = lock(&keeper).take() {
+            keeper.stop();
+        }
+        operators.stop();
+    })
+    .await?;
+    Ok(())
+}
+
+async fn listen(
+    address: SocketAddr,
+    folder: &DataFolder,
+    authority: &Authority,
+    server: &ApiServer,
+) -> Result<SocketAddr> {
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("failed to listen on {address}: is another cluster running? Choose another address with --listen")
+    })?;
+    let address = listener.local_addr()?;
+    let now = Timestamp::now();
+    let serving = authority.serving(&[address.ip().to_string()], now)?;
+    let credential = authority.client("admin", ADMINISTRATOR, "system:masters", now)?;
+    let kubeconfig = Kubeconfig {
+        server: &format!("https://{address}"),
+        authority: authority.certificate(),
+        user: ADMINISTRATOR,
+        credential: &credential,
+    };
+    write_kubeconfig(&folder.kubeconfig(), &kubeconfig)?;
+    let (server, tls) = (server.clone(), server_config(authority, &serving)?);
+    tokio::spawn(async move {
+        if let Err(error) = server.listen(listener, tls).await {
+            tracing::error!(%error, "the API is no longer served");
+        }
+    });
+    Ok(address)
+}
+
+/// What is asked when a command asks.
+struct Asked {
+    cluster: Cluster,
+    view: Arc<Mutex<View>>,
+    keeper: Arc<Mutex<Option<Keeper>>>,
+    shutdown: CancellationToken,
+    url: String,
+}
+
+impl Asked {
+    fn answer(&self, question: Question) -> Answer {
+        match question {
+            Question::Status => {
+                let view = lock(&self.view).clone();
+                let mut overview = overview::look(&self.cluster.snapshot(), &self.url, view);
+                overview.directory_problem = lock(&self.keeper).as_ref().and_then(Keeper::root_problem);
+                as_json(&overview)
+            }
+            Question::Plan { directory } => as_json(&manifest::plan(&self.cluster, &directory)?),
+            Question::Prune => {
+                let released = lock(&self.keeper).as_ref().map(Keeper::confirm_held).unwrap_or_default();
+                Ok(json!({"files": released}))
+            }
+            Question::Stop => {
+                self.shutdown.cancel();
+                Ok(json!({}))
+            }
+        }
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn as_json(answer: &impl serde::Serialize) -> Answer {
+    serde_json::to_value(answer).map_err(|error| error.to_string())
+}
+
+async fn until_told_to_end(shutdown: &CancellationToken) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        received = interrupt.recv() => received.ok_or_else(|| anyhow!("signals are no longer delivered")),
+        received = terminate.recv() => received.ok_or_else(|| anyhow!("signals are no longer delivered")),
+        () = shutdown.cancelled() => Ok(()),
+    }
+}

@@ -1,0 +1,72 @@
+//! The nodes of this process: one on Docker, or as many simulated ones as asked for.
+
+use anyhow::{Context as _, Result};
+use sampan_apiserver::ApiServer;
+use sampan_nodeagent::{NodeAgent, NodeConfig, SimulatedNodes};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::inside::{Kubelets, node_client};
+use crate::args::Up;
+use crate::data::DataFolder;
+
+/// The running nodes.
+pub(super) struct Nodes(JoinHandle<()>);
+
+impl Nodes {
+    /// Waits until they have ended, which they do at shutdown.
+    pub(super) async fn ended(self) {
+        if let Err(error) = self.0.await {
+            tracing::error!(%error, "the node has panicked");
+        }
+    }
+}
+
+/// Starts the nodes. Their pods outlive them.
+///
+/// # Errors
+/// When Docker does not answer.
+pub(super) async fn start(
+    arguments: &Up,
+    folder: &DataFolder,
+    cluster: &str,
+    server: &ApiServer,
+    kubelets: &Kubelets,
+    shutdown: &CancellationToken,
+) -> Result<Nodes> {
+    let shutdown = shutdown.clone();
+    let running = if arguments.simulate_nodes > 0 {
+        let client = node_client(server, "simulated").await?;
+        let nodes = SimulatedNodes::new(arguments.simulate_nodes, client);
+        for index in 0..arguments.simulate_nodes {
+            let name = format!("sim-{index}");
+            kubelets.add(&name, nodes.kubelet_api(&name));
+        }
+        tokio::spawn(async move { report(nodes.run(shutdown).await) })
+    } else {
+        let name = arguments.node_name.clone().unwrap_or_else(host_name);
+        let client = node_client(server, &name).await?;
+        let config = NodeConfig::new(&name, cluster, folder.node());
+        let agent = NodeAgent::new(config, client).await.context(
+            "failed to start the node: is Docker running? Without Docker, try `sampan up --simulate-nodes 1`",
+        )?;
+        kubelets.add(&name, agent.kubelet_api());
+        tokio::spawn(async move { report(agent.run(shutdown).await) })
+    };
+    Ok(Nodes(running))
+}
+
+fn report(ended: Result<(), sampan_nodeagent::NodeError>) {
+    if let Err(error) = ended {
+        tracing::error!(error = format!("{:#}", anyhow::Error::new(error)), "the node has ended");
+    }
+}
+
+/// The host's name as a node may be called: lower case letters, digits, dashes and dots.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().to_lowercase();
+    let allowed = |character: char| if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' };
+    let name: String = name.trim().chars().map(allowed).collect();
+    let name = name.trim_matches(['-', '.']);
+    if name.is_empty() { "node".to_owned() } else { name.to_owned() }
+}

@@ -17,6 +17,10 @@ impl Entry {
                 self.forget_dead_probes();
             }
             Message::Sandbox(_, sandbox) => {
+                // News of a sandbox that has been replaced comes late and says nothing of the one that is there.
+                if self.situation.sandbox.as_ref().is_some_and(|known| known.attempt > sandbox.attempt) {
+                    return;
+                }
                 self.because("sandbox", 0);
                 self.situation.sandbox = Some(sandbox);
             }

@@ -173,7 +173,7 @@ impl Docker {
             cpu_period: quota.map(|_| QUOTA_PERIOD_US),
             memory,
             memory_swap: memory,
-            oom_score_adj: Some(spec.oom_score_adjustment),
+            oom_score_adj: Some(spec.oom_score_adjustment.max(self.least_oom_score)),
             group_add: Some(spec.groups.clone()),
             privileged: spec.security.privileged,
             readonly_rootfs: spec.security.read_only_root_filesystem,

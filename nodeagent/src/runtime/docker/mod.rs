@@ -52,6 +52,7 @@ pub struct Docker {
     pause_image: String,
     files: PodFiles,
     dns: ClusterDns,
+    least_oom_score: i64,
     calls: Arc<Semaphore>,
     sandboxes: Mutex<BTreeMap<Uid, (u32, channel::Sender<Progress>)>>,
     pulls: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,

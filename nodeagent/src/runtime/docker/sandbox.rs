@@ -13,6 +13,9 @@ use super::{Docker, image, names};
 use crate::host::PodRef;
 use crate::pod::{Outcome, Refusal, Sandbox, SandboxSpec};
 
+/// A sandbox is spared when memory runs out: its end would be every container's.
+const SANDBOX_OOM_SCORE: i64 = -998;
+
 /// How far a sandbox has come.
 #[derive(Debug, Clone)]
 pub(super) enum Progress {
@@ -94,7 +97,7 @@ impl Docker {
                 ipc_mode: Some("shareable".to_owned()),
                 port_bindings: Some(bindings),
                 sysctls: (!sysctls.is_empty()).then_some(sysctls),
-                oom_score_adj: Some(-998),
+                oom_score_adj: Some(SANDBOX_OOM_SCORE.max(self.least_oom_score)),
                 cpu_shares: Some(2),
                 log_config: Some(super::container::log_config()),
                 security_opt: Some(vec!["no-new-privileges".to_owned()]),

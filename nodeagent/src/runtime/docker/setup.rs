@@ -60,6 +60,7 @@ impl Docker {
             pause_image,
             files: PodFiles::new(&data_dir),
             dns,
+            least_oom_score: least_oom_score(),
             calls: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
             sandboxes: Mutex::default(),
             pulls: Mutex::default(),
@@ -71,6 +72,15 @@ impl Docker {
     pub fn host_ip(&self) -> &str {
         &self.host_ip
     }
+}
+
+/// The lowest score by which a container may be spared when memory runs out. Machines that withhold `CAP_SYS_RESOURCE` (bit
+/// 24) from everything refuse negative ones, and a container that asks for one does not start.
+fn least_oom_score() -> i64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    let bounding = bounding.and_then(|text| u64::from_str_radix(text.trim(), 16).ok()).unwrap_or(0);
+    if bounding >> 24 & 1 == 1 { -1000 } else { 0 }
 }
 
 /// Makes the pod network unless it is there; its gateway.

@@ -1,5 +1,11 @@
 //! The API over real connections, on a store in memory.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it does not expect should fail"
+)]
+
 mod discovery;
 mod hostile;
 mod nodes;

@@ -1,6 +1,7 @@
 //! Requests that are passed on to nodes.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::io;
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ impl NodeConnector for Echo {
             let (ours, theirs) = duplex(1024);
             let node = node.to_owned();
             tokio::spawn(async move {
-                let service = service_fn(move |request| answer(node.clone(), request));
+                let service = service_fn(move |request| ready(Ok::<_, Infallible>(answer(&node, request))));
                 let connection =
                     hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(theirs), service);
                 connection.with_upgrades().await
@@ -36,13 +37,13 @@ impl NodeConnector for Echo {
     }
 }
 
-async fn answer(node: String, mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+fn answer(node: &str, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
     if request.uri().path().ends_with("/broken") {
         let body = Full::new(Bytes::from("container is waiting to start"));
-        return Ok(Response::builder().status(400).body(body).unwrap());
+        return Response::builder().status(400).body(body).unwrap();
     }
     if !request.headers().contains_key("upgrade") {
-        return Ok(Response::new(Full::new(Bytes::from(format!("{node} {}", request.uri())))));
+        return Response::new(Full::new(Bytes::from(format!("{node} {}", request.uri()))));
     }
     let told = format!("{}\n", request.uri());
     let upgraded = hyper::upgrade::on(&mut request);
@@ -52,7 +53,7 @@ async fn answer(node: String, mut request: Request<Incoming>) -> Result<Response
         copy(&mut reader, &mut writer).await
     });
     let response = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "websocket");
-    Ok(response.header("sec-websocket-protocol", "v5.channel.k8s.io").body(Full::default()).unwrap())
+    response.header("sec-websocket-protocol", "v5.channel.k8s.io").body(Full::default()).unwrap()
 }
 
 async fn world() -> World {

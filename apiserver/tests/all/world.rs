@@ -62,7 +62,9 @@ impl World {
 
     pub(crate) async fn with_nodes(nodes: Arc<dyn NodeConnector>) -> Self {
         let mut registry = Registry::default();
-        builtin().into_iter().for_each(|definition| registry.register(definition));
+        for definition in builtin() {
+            registry.register(definition);
+        }
         let admissions: Vec<Box<dyn sampan_core::gateway::Admission>> =
             vec![Box::new(NamespaceLifecycle), Box::new(ServiceAccountAdmission)];
         let gateway = Gateway::new(registry, Box::new(SystemAuthorizer), admissions);

@@ -31,7 +31,6 @@ const ALL_RUN: &str = "every container runs";
 const ALL_READY: &str = "every container is ready";
 const NOT_READY: &str = "a container is not ready";
 const TRY_LATER: &str = "a failure is to be tried again later";
-const SOURCE_LOST: &str = "a volume is awaited";
 
 macro_rules! states {
     ($($name:literal: $meaning:literal),* $(,)?) => { &[$(ChartState { name: $name, meaning: $meaning }),*] };
@@ -70,8 +69,6 @@ pub static CHART: Chart = Chart {
         "Preparing" => "BackingOff", TRY_LATER;
         "Pulling" => "Starting", STARTABLE;
         "Pulling" => "BackingOff", TRY_LATER;
-        "Pulling" => "Preparing", SOURCE_LOST;
-        "Starting" => "Preparing", SOURCE_LOST;
         "Starting" => "Pulling", PREPARED_IMAGE_AWAITED;
         "Starting" => "Initializing", INIT_RUNS;
         "Starting" => "Running", ALL_RUN;
@@ -82,13 +79,10 @@ pub static CHART: Chart = Chart {
         "Initializing" => "BackingOff", TRY_LATER;
         "Running" => "Ready", ALL_READY;
         "Running" => "Pulling", PREPARED_IMAGE_AWAITED;
-        "Running" => "Starting", STARTABLE;
         "Running" => "BackingOff", TRY_LATER;
         "Ready" => "Running", NOT_READY;
         "Ready" => "Pulling", PREPARED_IMAGE_AWAITED;
-        "Ready" => "Starting", STARTABLE;
         "Ready" => "BackingOff", TRY_LATER;
-        "BackingOff" => "Preparing", SOURCE_LOST;
         "BackingOff" => "Pulling", PREPARED_IMAGE_AWAITED;
         "BackingOff" => "Starting", STARTABLE;
         "BackingOff" => "Initializing", INIT_RUNS;
@@ -166,7 +160,6 @@ impl Lifecycle {
             Class::Pulling => context.stay(State::pulling(), plan::bring_up),
             Class::Starting => context.go(State::starting(), STARTABLE),
             Class::BackingOff => context.go(State::backing_off(), TRY_LATER),
-            Class::Preparing => context.go(State::preparing(), SOURCE_LOST),
             _ => Super,
         }
     }
@@ -180,7 +173,6 @@ impl Lifecycle {
     fn starting(context: &mut Work<'_>, event: &Class) -> Outcome<State> {
         match event {
             Class::Starting => context.stay(State::starting(), plan::bring_up),
-            Class::Preparing => context.go(State::preparing(), SOURCE_LOST),
             Class::Pulling => context.go(State::pulling(), PREPARED_IMAGE_AWAITED),
             Class::Initializing => context.go(State::initializing(), INIT_RUNS),
             Class::Running => context.go(State::running(), ALL_RUN),
@@ -217,7 +209,6 @@ impl Lifecycle {
             Class::Running => context.stay(State::running(), plan::bring_up),
             Class::Ready => context.go(State::ready(), ALL_READY),
             Class::Pulling => context.go(State::pulling(), PREPARED_IMAGE_AWAITED),
-            Class::Starting => context.go(State::starting(), STARTABLE),
             Class::BackingOff => context.go(State::backing_off(), TRY_LATER),
             _ => Super,
         }
@@ -234,7 +225,6 @@ impl Lifecycle {
             Class::Ready => context.stay(State::ready(), plan::bring_up),
             Class::Running => context.go(State::running(), NOT_READY),
             Class::Pulling => context.go(State::pulling(), PREPARED_IMAGE_AWAITED),
-            Class::Starting => context.go(State::starting(), STARTABLE),
             Class::BackingOff => context.go(State::backing_off(), TRY_LATER),
             _ => Super,
         }
@@ -249,7 +239,6 @@ impl Lifecycle {
     fn backing_off(context: &mut Work<'_>, event: &Class) -> Outcome<State> {
         match event {
             Class::BackingOff => context.stay(State::backing_off(), plan::bring_up),
-            Class::Preparing => context.go(State::preparing(), SOURCE_LOST),
             Class::Pulling => context.go(State::pulling(), PREPARED_IMAGE_AWAITED),
             Class::Starting => context.go(State::starting(), STARTABLE),
             Class::Initializing => context.go(State::initializing(), INIT_RUNS),

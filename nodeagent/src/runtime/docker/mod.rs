@@ -137,7 +137,7 @@ impl Docker {
 
     async fn clear(&self, pod: &PodRef) -> Outcome {
         let refused = |message: String| Outcome::Refused(Refusal { reason: "RemoveError".to_owned(), message });
-        let containers = match self.list(&names::filter(&[(names::POD_UID, &pod.uid.0)])).await {
+        let containers = match self.list(&names::filter(&[(names::CLUSTER, &self.cluster), (names::POD_UID, &pod.uid.0)])).await {
             Ok(containers) => containers,
             Err(error) => return refused(error.to_string()),
         };

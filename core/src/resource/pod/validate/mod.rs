@@ -10,6 +10,8 @@ mod security;
 mod source;
 mod spec;
 mod status;
+#[cfg(test)]
+mod tests;
 mod update;
 mod volume;
 

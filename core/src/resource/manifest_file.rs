@@ -60,15 +60,15 @@ fn problem(object: &Value) -> String {
     let Some(first) = problems.next() else { return String::new() };
     let place = |field: &str| first.get(field).and_then(Value::as_i64).filter(|number| *number > 0);
     let message = text(first, "/message").lines().next().unwrap_or_default();
-    let mut shown = match (place("line"), place("column")) {
-        (Some(line), Some(column)) => format!("line {line}, column {column}: {message}"),
-        (Some(line), None) => format!("line {line}: {message}"),
-        _ => message.to_owned(),
+    let place = match (place("line"), place("column")) {
+        (Some(line), Some(column)) => format!("line {line}, column {column}: "),
+        (Some(line), None) => format!("line {line}: "),
+        _ => String::new(),
     };
-    if problems.len() > 0 {
-        shown.push_str(&format!(" (and {} more)", problems.len()));
+    match problems.len() {
+        0 => format!("{place}{message}"),
+        more => format!("{place}{message} (and {more} more)"),
     }
-    shown
 }
 
 #[cfg(test)]

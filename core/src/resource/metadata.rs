@@ -54,7 +54,7 @@ fn validate_namespace(definition: &ResourceDefinition, namespace: &Field<'_>, fa
 }
 
 /// The labels and annotations of an object or a template.
-pub fn validate_labels_and_annotations(metadata: &Field<'_>, faults: &mut Faults) {
+pub(super) fn validate_labels_and_annotations(metadata: &Field<'_>, faults: &mut Faults) {
     let (labels, annotations) = (metadata.at("labels"), metadata.at("annotations"));
     names::labels(labels.texts(), &labels.path, &mut faults.errors);
     names::annotations(annotations.texts(), &annotations.path, &mut faults.errors);

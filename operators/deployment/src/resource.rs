@@ -14,7 +14,7 @@ use sampan_core::status::StatusCause;
 use serde_json::{Value, json};
 
 /// The resource type.
-pub const DEPLOYMENTS: ResourceType = ResourceType::new("apps", "deployments");
+const DEPLOYMENTS: ResourceType = ResourceType::new("apps", "deployments");
 
 /// A rollout that makes no progress for this long is reported, in seconds.
 const PROGRESS_DEADLINE_SECONDS: i64 = 600;

@@ -22,7 +22,7 @@ const COUNTED: [&str; 2] = ["cpu", "memory"];
 impl QosClass {
     /// The class of a pod with its defaults filled in.
     pub fn of(pod: &Value) -> Self {
-        if pod.pointer("/spec/resources").is_some_and(|resources| asks(resources)) {
+        if pod.pointer("/spec/resources").is_some_and(asks) {
             return Self::of_holders([pod.pointer("/spec/resources").unwrap_or(&Value::Null)].into_iter());
         }
         let containers = items(pod, "/spec/containers").chain(items(pod, "/spec/initContainers"));

@@ -2,6 +2,7 @@
 
 mod container;
 mod env;
+mod equal;
 mod mount;
 mod placement;
 mod probe;

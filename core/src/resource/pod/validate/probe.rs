@@ -73,17 +73,12 @@ fn http_get(get: &Field<'_>, faults: &mut Faults) {
 }
 
 fn port(port: &Field<'_>, faults: &mut Faults) {
-    match port.value {
-        serde_json::Value::String(_) => faults.rule(port, names::port_name),
-        _ => {
-            let number = port.number().unwrap_or_default();
-            let broken = names::port_number(number);
-            let at = port.path.clone();
-            faults
-                .errors
-                .extend(broken.into_iter().map(|why| crate::object::FieldError::invalid(at.clone(), number, why)));
-        }
+    if port.value.is_string() {
+        return faults.rule(port, names::port_name);
     }
+    let number = port.number().unwrap_or_default();
+    let fault = |why| crate::object::FieldError::invalid(port.path.clone(), number, why);
+    faults.errors.extend(names::port_number(number).into_iter().map(fault));
 }
 
 fn sleep(sleep: &Field<'_>, grace_seconds: Option<i64>, faults: &mut Faults) {

@@ -69,7 +69,7 @@ fn amounts(resources: &Field<'_>, name_rule: fn(&str, &Field<'_>, &mut Faults), 
         let limit = limits.entries().find(|(key, _)| *key == name).and_then(|(_, limit)| limit.quantity());
         match limit {
             None if !may_overcommit(name) => {
-                faults.required(&limits, "Limit must be set for non overcommitable resources")
+                faults.required(&limits, "Limit must be set for non overcommitable resources");
             }
             Some(limit) if asked != limit && !may_overcommit(name) => {
                 let why = format!("must be equal to {name} limit of {limit}");

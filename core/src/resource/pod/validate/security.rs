@@ -98,10 +98,10 @@ fn app_armor(profile: &Field<'_>, faults: &mut Faults) {
     match kind.text() {
         "" => faults.required(&kind, "type is required when appArmorProfile is set"),
         "Localhost" if local.text().is_empty() => {
-            faults.required(&local, "must be set when AppArmor type is Localhost")
+            faults.required(&local, "must be set when AppArmor type is Localhost");
         }
         "Localhost" if local.text().trim() != local.text() => {
-            faults.invalid(&local, "must not be padded with whitespace")
+            faults.invalid(&local, "must not be padded with whitespace");
         }
         "Localhost" if local.text().len() > PROFILE_MAX_BYTES => {
             faults.errors.push(FieldError::too_long(local.path, PROFILE_MAX_BYTES));

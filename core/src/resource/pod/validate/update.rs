@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::equal::normal;
 use super::placement;
 use crate::object::{FieldError, FieldPath, names};
 use crate::resource::check::{Faults, Field};
@@ -17,6 +18,9 @@ pub(in crate::resource::pod) fn update(pod: &Value, old: &Value) -> Faults {
     if spec.value == before.value {
         return faults;
     }
+    let (new_spec, old_spec) = (normal(spec.value), normal(before.value));
+    let spec = Field { value: &new_spec, ..spec };
+    let before = Field { value: &old_spec, ..before };
     for list in ["containers", "initContainers"] {
         if spec.at(list).count() != before.at(list).count() {
             faults.forbidden(&spec.at(list), "pod updates may not add or remove containers");

@@ -179,7 +179,9 @@ impl FakeApi {
         store.revision += 1;
         object["metadata"]["resourceVersion"] = json!(store.revision.to_string());
         if object["metadata"]["uid"].is_null() {
-            object["metadata"]["uid"] = json!(format!("uid-{}-{}", std::process::id(), store.revision));
+            static SERIAL: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+            let serial = SERIAL.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            object["metadata"]["uid"] = json!(format!("uid-{}-{serial}", std::process::id()));
         }
         let before = store.objects.insert(key.clone(), object.clone());
         let unchanged = before.is_some_and(|before| without_revision(before) == without_revision(object.clone()));

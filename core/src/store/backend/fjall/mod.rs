@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::fjall::compaction::filter::{CompactionFilter, CompactionFilterResult, Context, Factory, ItemAccessor, Verdict};
-use ::fjall::{Database, KeyspaceCreateOptions, PersistMode};
+use ::fjall::{AbstractTree, Database, KeyspaceCreateOptions, PersistMode};
 
 use super::{Archive, Backend, BackendError, Group, Keyspace, Visit};
 use crate::object::Revision;
@@ -30,6 +30,8 @@ const SMALL_MEMTABLE_BYTES: u64 = 1 << 20;
 const JOURNALS_BYTES_MAX: u64 = 64 << 20;
 /// Head is in memory, so the cache serves watchers that lag behind and `why` alone.
 const CACHE_BYTES: u64 = 4 << 20;
+/// How many changes the floor moves before the log's tables below it are dropped; a table holds about as many.
+const DROP_STEP: u64 = 5000;
 /// One flushes while the other compacts.
 const WORKERS: usize = 2;
 
@@ -38,6 +40,8 @@ pub struct FjallBackend {
     tables: Tables,
     mark: Mark,
     floor: Arc<AtomicU64>,
+    /// Up to here whole tables of the log were dropped.
+    dropped: Revision,
     syncs: u64,
     /// Held as long as the store is open.
     _lock: File,
@@ -65,7 +69,7 @@ impl FjallBackend {
         journal::inspect(&path, mark.revision())?;
         let floor = Arc::new(AtomicU64::new(0));
         let tables = Tables::open(&path, floor.clone())?;
-        Ok(Self { tables, mark, floor, syncs: 0, _lock: lock })
+        Ok(Self { tables, mark, floor, dropped: Revision(0), syncs: 0, _lock: lock })
     }
 }
 
@@ -158,6 +162,14 @@ impl Backend for FjallBackend {
 
     fn trim(&mut self, floor: Revision) {
         self.floor.store(floor.0, Ordering::Release);
+        if floor.0 - self.dropped.0 < DROP_STEP {
+            return;
+        }
+        // Keys only grow, so tables never overlap and compaction moves them without looking inside: they are dropped here.
+        match self.tables.log.tree.drop_range(..=floor.0.to_be_bytes()) {
+            Ok(()) => self.dropped = floor,
+            Err(error) => tracing::warn!(%error, "the log's old tables stay"),
+        }
     }
 
     fn settle(&mut self, acknowledged: Revision) -> Result<(), BackendError> {

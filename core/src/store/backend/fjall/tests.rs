@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
+use crate::store::backend::Row;
 use crate::store::fixture::{CONFIG_MAPS, at, config_map, create, key, remove, settings, update, write};
 use crate::store::{Sequencer, Snapshot, Store, Ticket};
 
@@ -189,4 +190,33 @@ fn an_image_taken_at_any_moment_holds_what_was_acknowledged_before() {
     store.close();
     assert!(store.commit_blocking(write(Vec::new())).is_err(), "a closed store refuses");
     assert_eq!(count(&open(directory.path()).unwrap().snapshot()), 400);
+}
+
+#[test]
+fn the_log_gives_its_space_back_below_the_floor() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut backend = FjallBackend::open(directory.path()).unwrap();
+    const GROUP: u64 = 2000;
+    for group in 0..20 {
+        let rows = (1..=GROUP).map(|index| {
+            let key = (group * GROUP + index).to_be_bytes().to_vec();
+            Row { keyspace: Keyspace::Log, key, value: Some(vec![7; 1024]) }
+        });
+        let group = Group { rows: rows.collect(), acknowledged: Revision(0), has_changes: true };
+        backend.append(group).unwrap();
+    }
+    backend.tables.log.rotate_memtable_and_wait().unwrap();
+    let before = backend.tables.log.disk_space();
+    backend.trim(Revision(19 * GROUP));
+    let after = backend.tables.log.disk_space();
+    assert!(before > 30 << 20, "{before} bytes before");
+    assert!(after < before / 2, "{before} bytes before, {after} after");
+    let mut left = 0;
+    let (from, to) = ((19 * GROUP + 1).to_be_bytes(), u64::MAX.to_be_bytes());
+    let mut count = |_: &[u8], _: &[u8]| {
+        left += 1;
+        ControlFlow::Continue(())
+    };
+    backend.archive().scan(Keyspace::Log, &from, &to, &mut count).unwrap();
+    assert_eq!(left, GROUP);
 }

@@ -42,7 +42,7 @@ fn compared(before: Option<&Object>, after: &Value) -> Applied {
     };
     Applied {
         uid: before.map(|before| before.metadata().uid.clone()),
-        revision: before.map(Object::revision).unwrap_or(Revision(0)),
+        revision: before.map_or(Revision(0), Object::revision),
         changed: false,
         drifted,
     }

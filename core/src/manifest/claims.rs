@@ -29,6 +29,7 @@ pub(super) struct Claims {
     pub(super) owners: BTreeMap<ObjectKey, Claim>,
     /// Documents that name an object another one speaks for, or a kind nobody serves yet.
     pub(super) refused: Vec<(Name, Refused)>,
+    by_file: BTreeMap<Name, Vec<ObjectKey>>,
 }
 
 /// A document without a claim.
@@ -48,7 +49,16 @@ impl Claims {
                 claims.add(path, index, summary, inventory, registry);
             }
         }
+        for (key, claim) in &claims.owners {
+            claims.by_file.entry(claim.file.clone()).or_default().push(key.clone());
+        }
         claims
+    }
+
+    /// The claims of a file.
+    pub(super) fn of_file(&self, file: &str) -> impl Iterator<Item = (&ObjectKey, &Claim)> {
+        let keys = self.by_file.get(file).map(Vec::as_slice).unwrap_or_default();
+        keys.iter().filter_map(|key| self.owners.get_key_value(key))
     }
 
     fn add(&mut self, path: &Name, index: usize, summary: &Summary, inventory: &Inventory, registry: &Registry) {

@@ -85,10 +85,10 @@ impl File {
         *self = Self { gone: true, ..Self::default() };
     }
 
-    /// The document of that place, read again.
-    pub(super) fn document(&self, path: &str, index: usize) -> Option<Document> {
-        let text = self.text.as_deref()?;
-        document::documents(text, names::is_json(path)).ok()?.into_iter().nth(index)
+    /// The documents of the last good text, read again.
+    pub(super) fn read_again(&self, path: &str) -> Vec<Document> {
+        let text = self.text.as_deref().unwrap_or_default();
+        document::documents(text, names::is_json(path)).unwrap_or_default()
     }
 
     /// The hash of the last good text.

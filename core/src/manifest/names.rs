@@ -15,7 +15,7 @@ pub fn is_searched(directory_name: &str) -> bool {
 
 /// Whether a file's text is JSON, where tabs are plain white space.
 pub fn is_json(path: &str) -> bool {
-    path.ends_with(".json")
+    path.rsplit_once('.').is_some_and(|(_, extension)| extension == "json")
 }
 
 /// The name of the `ManifestFile` of a file: its path where that is a valid name, else made one, with a hash so that no

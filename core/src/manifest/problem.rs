@@ -1,6 +1,6 @@
 //! What is wrong with a file, as its author wants to be told.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::position::Position;
 
@@ -71,7 +71,7 @@ pub(super) fn snippet(text: &str, at: Position) -> String {
         shown.push('\n');
     }
     let column = (at.column as usize).min(LINE_WIDTH_MAX + 1);
-    shown.push_str(&format!("{:>width$} | {:>column$}", "", "^"));
+    let _ = write!(shown, "{:>width$} | {:>column$}", "", "^");
     shown
 }
 

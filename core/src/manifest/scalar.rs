@@ -4,6 +4,9 @@
 
 use serde_json::{Number, Value};
 
+/// Above this a double no longer holds every integer.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
 /// The value of a plain scalar without a tag.
 ///
 /// # Errors
@@ -85,8 +88,6 @@ fn float(text: &str) -> Option<Number> {
     if !is_mantissa || !is_exponent {
         return None;
     }
-    /// Above this a double no longer holds every integer.
-    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     let value: f64 = text.parse().ok()?;
     if value.fract() == 0.0 && value.abs() <= EXACT_MAX {
         return Some((value as i64).into());

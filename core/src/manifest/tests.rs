@@ -443,3 +443,24 @@ fn what_waits_for_a_namespace_is_applied_once_it_is_there() {
     world.run();
     assert_eq!(world.names(), ["a"]);
 }
+
+#[test]
+fn one_document_of_many_that_is_refused_is_not_tried_again_when_another_file_changes() {
+    let mut world = World::with(&[]);
+    world.refuse = Some(Status::invalid("ConfigMap", "a", Vec::new()));
+    world.save("a.yaml", &map("a"));
+    world.refuse = None;
+    world.save("b.yaml", &map("b"));
+    assert_eq!((world.names(), world.phase("a.yaml")), (vec!["b"], "Invalid"));
+}
+
+#[test]
+fn a_confirmation_counts_for_what_is_held_and_for_nothing_later() {
+    let mut world = six();
+    world.delete(&SIX_FILES);
+    world.wait();
+    assert_eq!(world.directory.confirm_all().len(), 6);
+    world.run();
+    assert!(world.names().is_empty());
+    assert!(world.directory.confirm_all().is_empty());
+}

@@ -58,16 +58,15 @@ fn happening(kind: EventKind, path: &Path) -> Option<Happening> {
     // The target of links is swapped behind names like `..data`: all files change at once.
     let is_swap = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(".."));
     match kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(Happening::Whole(path.to_owned())),
         EventKind::Modify(ModifyKind::Name(RenameMode::To)) if is_swap || path.is_dir() => Some(Happening::Overflow),
-        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Some(Happening::Whole(path.to_owned())),
-        EventKind::Modify(ModifyKind::Data(_)) => Some(Happening::Writing(path.to_owned())),
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+        | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Some(Happening::Whole(path.to_owned())),
         EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => Some(Happening::Moved),
         EventKind::Create(CreateKind::Folder) => Some(Happening::Overflow),
         // A link is whole when it is made, and is never closed.
         EventKind::Create(_) if path.is_symlink() => Some(Happening::Whole(path.to_owned())),
-        // A hard link likewise; a new file that is still written says so next.
-        EventKind::Create(_) => Some(Happening::Writing(path.to_owned())),
+        // A hard link likewise, but it cannot be told from a new file that is still written.
+        EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_)) => Some(Happening::Writing(path.to_owned())),
         _ => None,
     }
 }

@@ -11,10 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::manifest::claims::Claims;
+use crate::manifest::claims::{Claim, Claims, rank};
+use crate::manifest::document::Document;
 use crate::manifest::file::{File, Observation};
 use crate::manifest::guard::Removal;
-use crate::manifest::inventory::{Entry, Inventory};
+use crate::manifest::inventory::{Entry, Inventory, Record};
 use crate::manifest::problem::Problem;
 use crate::manifest::setting::Drift;
 use crate::object::{Name, ObjectKey, Revision};
@@ -48,8 +49,14 @@ pub struct Directory {
     inventory: Inventory,
     claims: Claims,
     objects: BTreeMap<ObjectKey, ObjectState>,
+    /// The objects that are due some time, in the order they are applied in.
+    queue: BTreeMap<Place, ObjectKey>,
     prunes: BTreeMap<ObjectKey, Retry>,
     reported: BTreeMap<Name, Value>,
+    /// Files whose `ManifestFile` may no longer say what is.
+    stale: BTreeSet<Name>,
+    /// The documents of the file that is being applied, so that it is read once.
+    parsed: Option<(Name, Vec<Document>)>,
     root_problem: Option<String>,
     found_at_start: bool,
     scan_due: Option<Timestamp>,
@@ -59,12 +66,24 @@ pub struct Directory {
 #[derive(Debug, Default)]
 struct ObjectState {
     applied_hash: Option<u64>,
+    /// The document that was refused, where the last one tried was.
+    refused_hash: Option<u64>,
     revision: Revision,
     due: Option<Timestamp>,
     failures: u32,
     problems: Vec<Problem>,
     waits: bool,
     drifted: Vec<String>,
+}
+
+/// Where an object stands in the order of application: definitions and namespaces first, then as the files stand.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place(u8, Name, usize);
+
+impl Place {
+    fn of(key: &ObjectKey, claim: &Claim) -> Self {
+        Self(rank(key), claim.file.clone(), claim.index)
+    }
 }
 
 /// When something is tried again.
@@ -88,8 +107,11 @@ impl Directory {
             inventory,
             claims: Claims::default(),
             objects: BTreeMap::new(),
+            queue: BTreeMap::new(),
             prunes: BTreeMap::new(),
             reported: reported.into_iter().filter_map(by_path).collect(),
+            stale: BTreeSet::new(),
+            parsed: None,
             root_problem: None,
             found_at_start: true,
             scan_due: Some(Timestamp::UNIX_EPOCH),
@@ -99,6 +121,7 @@ impl Directory {
     /// A file was read.
     pub fn observed(&mut self, path: &Name, observation: &Observation, registry: &Registry, now: Timestamp) {
         if self.files.entry(path.clone()).or_default().observe(path, observation) {
+            self.stale.insert(path.clone());
             self.settle_claims(registry, now);
             if !self.unclaimed().is_empty() {
                 self.vanished(now);
@@ -127,23 +150,33 @@ impl Directory {
         let scan = match scan {
             Ok(scan) => scan,
             Err(reason) => {
+                self.stale.extend(self.known_files());
                 self.root_problem = Some(reason);
                 self.found_at_start = true;
                 return;
             }
         };
-        self.root_problem = None;
+        let mut changed = self.found_at_start;
         for (path, observation) in &scan.files {
-            self.files.entry(path.clone()).or_default().observe(path, observation);
+            changed |= self.files.entry(path.clone()).or_default().observe(path, observation);
         }
         for (path, file) in &mut self.files {
             if !scan.files.contains_key(path) && !file.gone {
                 file.vanish();
+                changed = true;
             }
         }
-        self.settle_claims(registry, now);
+        self.root_problem = None;
+        if changed {
+            self.settle_claims(registry, now);
+            self.stale.extend(self.known_files());
+        }
         self.conclude_removals(&scan, now);
         self.found_at_start = false;
+    }
+
+    fn known_files(&self) -> Vec<Name> {
+        self.files.keys().chain(self.inventory.files.keys()).chain(self.reported.keys()).cloned().collect()
     }
 
     /// The kinds served have changed.
@@ -158,25 +191,36 @@ impl Directory {
         if revision <= state.revision || (claim.drift == Drift::Ignore && state.applied_hash == Some(claim.hash)) {
             return;
         }
-        state.due = Some(state.due.map_or(now + DRIFT_GATHERED, |due| due.min(now + DRIFT_GATHERED)));
+        let due = state.due.map_or(now + DRIFT_GATHERED, |due| due.min(now + DRIFT_GATHERED));
+        self.queue_for(&key.clone(), due);
+    }
+
+    fn queue_for(&mut self, key: &ObjectKey, due: Timestamp) {
+        let Some(claim) = self.claims.owners.get(key) else { return };
+        let Some(state) = self.objects.get_mut(key) else { return };
+        state.due = Some(due);
+        self.queue.insert(Place::of(key, claim), key.clone());
     }
 
     /// It is not known what has changed: every object is compared with its file.
     pub fn compare_all(&mut self, now: Timestamp) {
-        for (key, state) in &mut self.objects {
+        let compared = self.objects.iter().filter(|(key, state)| {
             let ignored = self.claims.owners.get(key).is_some_and(|claim| claim.drift == Drift::Ignore);
-            if !ignored && state.due.is_none() && state.problems.is_empty() {
-                state.due = Some(now);
-            }
+            !ignored && state.due.is_none() && state.problems.is_empty()
+        });
+        let compared: Vec<ObjectKey> = compared.map(|(key, _)| key.clone()).collect();
+        for key in &compared {
+            self.queue_for(key, now);
         }
     }
 
     /// A namespace came or went: what was refused for the lack of it is tried again.
     pub fn namespace_changed(&mut self, name: &str, now: Timestamp) {
-        for (key, state) in &mut self.objects {
-            if state.waits && key.namespace.as_deref() == Some(name) {
-                state.due = Some(now);
-            }
+        let inside = |key: &ObjectKey| key.namespace.as_deref() == Some(name);
+        let waiting = self.objects.iter().filter(|(key, state)| state.waits && inside(key));
+        let waiting: Vec<ObjectKey> = waiting.map(|(key, _)| key.clone()).collect();
+        for key in &waiting {
+            self.queue_for(key, now);
         }
     }
 
@@ -184,6 +228,7 @@ impl Directory {
     pub fn report_changed(&mut self, path: &str, confirmed: bool, exists: bool) {
         if !exists {
             self.reported.remove(path);
+            self.stale.insert(path.into());
         }
         if confirmed {
             self.confirm(path);
@@ -208,30 +253,40 @@ impl Directory {
         let held = self.inventory.objects.iter_mut().filter(|(_, entry)| &*entry.file == path && entry.held.is_some());
         for (key, entry) in held {
             entry.held = None;
+            self.stale.insert(entry.file.clone());
             self.prunes.insert(key.clone(), Retry::default());
         }
     }
 
     /// Sorts out anew who speaks for what, and what is to be applied.
     fn settle_claims(&mut self, registry: &Registry, now: Timestamp) {
+        self.parsed = None;
+        self.stale.extend(self.claims.refused.iter().map(|(file, _)| file.clone()));
         self.claims = Claims::of(&self.files, &self.inventory, registry);
+        self.stale.extend(self.claims.refused.iter().map(|(file, _)| file.clone()));
         self.objects.retain(|key, _| self.claims.owners.contains_key(key));
+        self.queue.clear();
         for (key, claim) in &self.claims.owners {
             self.prunes.remove(key);
             let known = self.objects.contains_key(key);
             let state = self.objects.entry(key.clone()).or_default();
             if let Some(entry) = self.inventory.objects.get_mut(key) {
-                let content = self.files.get(&claim.file).and_then(File::content_hash);
-                let recorded = self.inventory.files.get(&entry.file).map(|record| record.content_hash.clone());
-                if !known && entry.file == claim.file && content == recorded {
+                if !known && entry.file == claim.file && is_recorded(&self.files, &self.inventory.files, &claim.file) {
                     state.applied_hash = Some(claim.hash);
+                }
+                if (&entry.file, entry.line) != (&claim.file, claim.line) {
+                    self.stale.extend([entry.file.clone(), claim.file.clone()]);
                 }
                 (entry.file, entry.line, entry.held) = (claim.file.clone(), claim.line, None);
             }
-            let settled = state.applied_hash == Some(claim.hash);
-            if !known || !settled {
+            // What was refused as it is waits for a change of its own, or for what it lacks.
+            let is_news = state.applied_hash != Some(claim.hash) && state.refused_hash != Some(claim.hash);
+            if !known || is_news {
                 state.due = Some(now);
                 state.failures = 0;
+            }
+            if state.due.is_some() {
+                self.queue.insert(Place::of(key, claim), key.clone());
             }
         }
     }
@@ -261,7 +316,10 @@ impl Directory {
         let held = (!removed.is_empty()).then(|| removal.held_because()).flatten();
         for key in removed {
             match (&held, self.inventory.objects.get_mut(&key)) {
-                (Some(reason), Some(entry)) => entry.held = Some(reason.clone()),
+                (Some(reason), Some(entry)) => {
+                    self.stale.insert(entry.file.clone());
+                    entry.held = Some(reason.clone());
+                }
                 _ => {
                     self.prunes.insert(key, Retry { due: Some(now), ..Retry::default() });
                 }
@@ -271,8 +329,14 @@ impl Directory {
 
     /// When to be asked again even if nothing happens.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        let applies = self.objects.values().filter_map(|state| state.due);
+        let applies = self.queue.values().filter_map(|key| self.objects.get(key)?.due);
         let prunes = self.prunes.values().filter_map(|retry| retry.due);
         applies.chain(prunes).chain(self.scan_due).min()
     }
+}
+
+/// Whether what a file holds is what was applied of it before.
+fn is_recorded(files: &BTreeMap<Name, File>, records: &BTreeMap<Name, Record>, file: &Name) -> bool {
+    let content = files.get(file).and_then(File::content_hash);
+    content.is_some() && content.as_ref() == records.get(file).map(|record| &record.content_hash)
 }

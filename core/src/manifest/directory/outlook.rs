@@ -42,7 +42,7 @@ impl Directory {
             found.push(refused.problem.clone());
             waits &= refused.waits;
         }
-        for (key, claim) in self.claims.owners.iter().filter(|(_, claim)| claim.file == *path) {
+        for (key, claim) in self.claims.of_file(path) {
             let Some(state) = self.objects.get(key) else { continue };
             found.extend(state.problems.iter().cloned());
             found.extend(drift_problem(claim, state));
@@ -77,9 +77,10 @@ pub(super) fn refusal_problems(status: &Status, document: &Document, text: &str)
         .map(|cause| {
             let at = document.spans.locate(&cause.field);
             // Some messages name the field themselves.
-            let message = match cause.message.contains(&cause.field) {
-                true => cause.message.clone(),
-                false => format!("{}: {}", cause.field, cause.message),
+            let message = if cause.message.contains(&cause.field) {
+                cause.message.clone()
+            } else {
+                format!("{}: {}", cause.field, cause.message)
             };
             Problem::new(at, message).of(&about).in_field(&cause.field).shown_in(text)
         })

@@ -1,12 +1,10 @@
 //! What is to be done, and what became of it.
 
-use std::collections::BTreeSet;
-
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::outlook::refusal_problems;
-use super::{Directory, ObjectState, RETRY_FIRST, RETRY_MAX, Retry};
+use super::{Directory, ObjectState, Place, RETRY_FIRST, RETRY_MAX, Retry};
 use crate::manifest::claims::{Claim, rank};
 use crate::manifest::document::Document;
 use crate::manifest::file::File;
@@ -19,7 +17,7 @@ use crate::status::Status;
 /// Something to do.
 pub enum Task {
     /// Apply a document.
-    Apply(Apply),
+    Apply(Box<Apply>),
     /// Delete an object whose document is gone.
     Prune(Prune),
     /// Write a `ManifestFile`.
@@ -77,26 +75,31 @@ pub struct Applied {
 
 impl Directory {
     /// What to do now, one thing at a time; `None` where nothing is.
-    pub fn next_task(&self, now: Timestamp) -> Option<Task> {
-        self.next_apply(now)
-            .map(Task::Apply)
-            .or_else(|| self.next_prune(now).map(Task::Prune))
-            .or_else(|| self.next_report())
+    pub fn next_task(&mut self, now: Timestamp) -> Option<Task> {
+        if let Some(apply) = self.next_apply(now) {
+            return Some(Task::Apply(Box::new(apply)));
+        }
+        self.parsed = None;
+        self.next_prune(now).map(Task::Prune).or_else(|| self.next_report())
     }
 
-    fn next_apply(&self, now: Timestamp) -> Option<Apply> {
-        let due = self.objects.iter().filter(|(_, state)| state.due.is_some_and(|due| due <= now));
-        let claimed = due.filter_map(|(key, state)| Some((key, state, self.claims.owners.get(key)?)));
-        // Within a rank, in the order the files and their documents stand in.
-        let (key, state, claim) = claimed.min_by_key(|(key, _, claim)| (rank(key), claim.file.clone(), claim.index))?;
-        let document = self.files.get(&claim.file)?.document(&claim.file, claim.index)?;
-        Some(Apply {
-            key: key.clone(),
-            served: claim.served.clone(),
-            file: claim.file.clone(),
-            document,
-            compare_only: claim.drift != Drift::Enforce && state.applied_hash == Some(claim.hash),
-        })
+    fn next_apply(&mut self, now: Timestamp) -> Option<Apply> {
+        let is_due =
+            |key: &ObjectKey| self.objects.get(key).is_some_and(|state| state.due.is_some_and(|due| due <= now));
+        let key = self.queue.values().find(|key| is_due(key))?.clone();
+        let claim = self.claims.owners.get(&key)?.clone();
+        let state = self.objects.get(&key)?;
+        let compare_only = claim.drift != Drift::Enforce && state.applied_hash == Some(claim.hash);
+        let document = self.document(&claim)?;
+        Some(Apply { key, served: claim.served, file: claim.file, document, compare_only })
+    }
+
+    /// A document of the last good text of its file.
+    fn document(&mut self, claim: &Claim) -> Option<Document> {
+        if self.parsed.as_ref().is_none_or(|(file, _)| *file != claim.file) {
+            self.parsed = Some((claim.file.clone(), self.files.get(&claim.file)?.read_again(&claim.file)));
+        }
+        self.parsed.as_ref()?.1.get(claim.index).cloned()
     }
 
     fn next_prune(&self, now: Timestamp) -> Option<Prune> {
@@ -108,30 +111,48 @@ impl Directory {
         Some(Prune { key: key.clone(), uid: entry.uid.clone(), file: entry.file.clone(), line: entry.line })
     }
 
-    fn next_report(&self) -> Option<Task> {
-        let paths: BTreeSet<&Name> =
-            self.files.keys().chain(self.inventory.files.keys()).chain(self.reported.keys()).collect();
-        paths.into_iter().find_map(|path| {
-            let gone = self.files.get(path).is_none_or(|file| file.gone);
-            let empty = self.inventory.of_file(path).next().is_none();
-            // Before the first scan nothing is known of any file.
-            if gone && empty && !self.found_at_start {
-                return self.reported.contains_key(path).then(|| Task::Forget { file: path.clone() });
+    fn next_report(&mut self) -> Option<Task> {
+        while let Some(path) = self.stale.pop_first() {
+            let task = self.report_on(&path);
+            if task.is_some() {
+                return task;
             }
-            if gone && self.found_at_start && self.root_problem.is_none() {
-                return None;
-            }
-            let object = self.report(path, gone);
-            (self.reported.get(path) != Some(&object)).then(|| Task::Report { file: path.clone(), object })
-        })
+        }
+        None
+    }
+
+    fn report_on(&mut self, path: &Name) -> Option<Task> {
+        let gone = self.files.get(path).is_none_or(|file| file.gone);
+        let empty = self.inventory.of_file(path).next().is_none();
+        // Before the first scan nothing is known of any file.
+        if gone && empty && !self.found_at_start {
+            return self.reported.contains_key(path).then(|| Task::Forget { file: path.clone() });
+        }
+        if gone && self.found_at_start && self.root_problem.is_none() {
+            return None;
+        }
+        self.note_content(path);
+        let object = self.report(path, gone);
+        (self.reported.get(path) != Some(&object)).then(|| Task::Report { file: path.clone(), object })
+    }
+
+    /// Notes the content of a file as applied once every object in it is.
+    fn note_content(&mut self, path: &Name) {
+        let Some(content_hash) = self.files.get(path).and_then(File::content_hash) else { return };
+        let mut claims = self.claims.of_file(path);
+        let settled = claims
+            .all(|(key, claim)| self.objects.get(key).is_some_and(|state| state.applied_hash == Some(claim.hash)));
+        if let Some(record) = self.inventory.files.get_mut(path).filter(|_| settled) {
+            record.content_hash = content_hash;
+        }
     }
 
     /// A document was applied, or refused.
     pub fn applied(&mut self, apply: &Apply, result: Result<Applied, Status>, now: Timestamp) {
         let Some(claim) = self.claims.owners.get(&apply.key).cloned() else { return };
         let text = self.files.get(&claim.file).and_then(|file| file.text.clone()).unwrap_or_default();
-        let content = self.files.get(&claim.file).and_then(File::content_hash).unwrap_or_default();
         let Some(state) = self.objects.get_mut(&apply.key) else { return };
+        self.stale.insert(claim.file.clone());
         match result {
             Ok(applied) => {
                 let news = applied.changed || state.applied_hash != Some(claim.hash);
@@ -141,25 +162,22 @@ impl Directory {
                     drifted: applied.drifted,
                     ..ObjectState::default()
                 };
-                self.record(&apply.key, &claim, applied.uid, content, news.then_some((applied.revision, now)));
+                self.record(&apply.key, &claim, applied.uid, news.then_some((applied.revision, now)));
             }
             Err(status) => {
+                state.refused_hash = Some(claim.hash);
                 state.problems = refusal_problems(&status, &apply.document, &text);
                 state.waits = !matches!(status.code, 400 | 413 | 422);
                 state.due = state.waits.then(|| now + backoff(state.failures));
                 state.failures += 1;
             }
         }
+        if state_is_done(self.objects.get(&apply.key)) {
+            self.queue.remove(&Place::of(&apply.key, &claim));
+        }
     }
 
-    fn record(
-        &mut self,
-        key: &ObjectKey,
-        claim: &Claim,
-        uid: Option<Uid>,
-        content_hash: String,
-        news: Option<(Revision, Timestamp)>,
-    ) {
+    fn record(&mut self, key: &ObjectKey, claim: &Claim, uid: Option<Uid>, news: Option<(Revision, Timestamp)>) {
         if let Some(uid) = uid {
             let entry = Entry {
                 file: claim.file.clone(),
@@ -176,25 +194,17 @@ impl Directory {
             record.revision = revision.to_string();
             record.applied_at = now.round(jiff::Unit::Second).unwrap_or(now).to_string();
         }
-        // The file counts as applied once every object in it is.
-        let settled = self
-            .claims
-            .owners
-            .iter()
-            .filter(|(_, other)| other.file == claim.file)
-            .all(|(key, other)| self.objects.get(key).is_some_and(|state| state.applied_hash == Some(other.hash)));
-        if settled {
-            record.content_hash = content_hash;
-        }
     }
 
     /// An object was deleted, or released: it is no longer the directory's. Or its deletion was refused.
     pub fn pruned(&mut self, key: &ObjectKey, result: Result<(), Status>, now: Timestamp) {
         let Err(status) = result else {
             self.prunes.remove(key);
-            self.inventory.objects.remove(key);
+            let entry = self.inventory.objects.remove(key);
+            self.stale.extend(entry.map(|entry| entry.file));
             return;
         };
+        self.stale.extend(self.inventory.objects.get(key).map(|entry| entry.file.clone()));
         let retry = self.prunes.entry(key.clone()).or_default();
         retry.due = Some(now + backoff(retry.failures));
         retry.failures += 1;
@@ -214,6 +224,10 @@ impl Directory {
             self.files.remove(file);
         }
     }
+}
+
+fn state_is_done(state: Option<&ObjectState>) -> bool {
+    state.is_none_or(|state| state.due.is_none())
 }
 
 /// How long to wait after so many failures in a row.

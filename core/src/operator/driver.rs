@@ -195,7 +195,7 @@ impl Driver {
 
     fn step(&mut self, slot: Slot, mut taken: Pending, snapshot: &Snapshot, now: Timestamp) -> Progress {
         let mut refused = taken.refusal.is_some();
-        for _ in 0..=REFUSALS_PER_STEP_MAX {
+        for attempt in 0..=REFUSALS_PER_STEP_MAX {
             let wake = Wake { key: slot.1.clone(), reasons: taken.reasons.clone(), refusal: taken.refusal.take() };
             let Some(member) = self.members.get_mut(slot.0.0) else { return Progress::Idle };
             member.figures.steps += 1;
@@ -224,6 +224,8 @@ impl Driver {
             };
             match assemble(&bench, &stepped.out, &mut member.recorder, &mut self.entropy) {
                 Ok(assembly) => return self.launch(slot, taken, stepped, assembly, refused, snapshot, now),
+                // A name drawn at random may be taken: the next draw is another.
+                Err(AssemblyError::Refused(refusal)) if attempt == 0 && refusal.status.reason == "AlreadyExists" => {}
                 Err(AssemblyError::Refused(refusal)) => {
                     member.figures.refusals += 1;
                     taken.refusal = Some(refusal);

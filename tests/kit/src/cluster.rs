@@ -1,0 +1,316 @@
+//! The shipping gateway, sequencer and driver on a store in memory and on virtual time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sampan_core::entropy::{Entropy as _, SeededEntropy};
+use sampan_core::gateway::{
+    Action, Body, DeleteOptions, Gateway, Identity, Mutation, NamespaceLifecycle, Options, Subresource,
+    SystemAuthorizer, Target,
+};
+use sampan_core::object::ObjectKey;
+use sampan_core::operator::{Driver, Progress, StepCommit};
+use sampan_core::resource::{Registry, Served, builtin};
+use sampan_core::store::{
+    MemoryBackend, MemoryDisk, Origin, ReadKey, ReservationId, Sequencer, Settings, Snapshot, Ticket, Write,
+};
+use serde_json::{Value, json};
+
+use crate::world::{Edit, World};
+
+/// When every world begins: 2026-01-01T00:00:00Z.
+pub const EPOCH: Timestamp = Timestamp::constant(1_767_225_600, 0);
+/// Every world goes the same way from the same seed.
+const SEED: u64 = 1;
+
+/// A transition a machine took: the machine's name, the states and the guard.
+pub(crate) type Crossed = (&'static str, &'static str, &'static str, &'static str);
+
+/// What a step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// There was nothing to step.
+    AtRest,
+    /// A step ran and had nothing to commit.
+    Stepped,
+    /// A step's commands were committed.
+    Committed,
+    /// A step's commands were refused, because something had changed.
+    Refused,
+}
+
+/// A cluster that can be forked.
+pub struct Cluster<'w> {
+    world: &'w World,
+    gateway: Arc<Gateway>,
+    disk: MemoryDisk,
+    sequencer: Sequencer<MemoryBackend>,
+    /// The operators' driver, to be looked at.
+    pub driver: Driver,
+    /// The virtual time.
+    pub now: Timestamp,
+    entropy: SeededEntropy,
+    /// The last revision the driver heard of.
+    heard: u64,
+    /// How often each actor has acted.
+    pub(crate) acted: Vec<usize>,
+    /// Every transition taken since the last look.
+    pub(crate) crossed: BTreeSet<Crossed>,
+    /// A step that was void, or an operator that panicked.
+    pub(crate) fault: Option<String>,
+}
+
+impl<'w> Cluster<'w> {
+    /// The world as it starts: its objects are there, its operators have just begun.
+    ///
+    /// # Panics
+    /// When the world's own objects are refused.
+    pub fn new(world: &'w World) -> Self {
+        let mut registry = Registry::default();
+        builtin().into_iter().chain(world.definitions.iter().cloned()).for_each(|it| registry.register(it));
+        let mut admissions = (world.admissions)();
+        admissions.insert(0, Box::new(NamespaceLifecycle));
+        let gateway = Arc::new(Gateway::new(registry, Box::new(SystemAuthorizer), admissions));
+        let disk = MemoryDisk::default();
+        let sequencer = open(&disk);
+        let driver = Driver::new(gateway.clone(), Box::new(SeededEntropy::new(SEED)));
+        let mut cluster = Self {
+            world,
+            gateway,
+            disk,
+            sequencer,
+            driver,
+            now: EPOCH,
+            entropy: SeededEntropy::new(SEED),
+            heard: 0,
+            acted: vec![0; world.actors.len()],
+            crossed: BTreeSet::new(),
+            fault: None,
+        };
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}});
+        for object in std::iter::once(&namespace).chain(&world.initial) {
+            cluster.edit(&Edit::Create(object.clone())).unwrap_or_else(|why| panic!("{}: {why}: {object}", world.name));
+        }
+        cluster.restart();
+        cluster
+    }
+
+    /// The same cluster, to go on another way.
+    pub fn fork(&self) -> Self {
+        let disk = self.disk.fork();
+        let sequencer = open(&disk);
+        Self {
+            world: self.world,
+            gateway: self.gateway.clone(),
+            disk,
+            sequencer,
+            driver: self.driver.clone(),
+            now: self.now,
+            entropy: self.entropy.clone(),
+            heard: self.heard,
+            acted: self.acted.clone(),
+            crossed: BTreeSet::new(),
+            fault: self.fault.clone(),
+        }
+    }
+
+    pub(crate) fn is_limited(&self, actor: usize) -> bool {
+        self.world.actors.get(actor).is_some_and(|actor| actor.times.is_some())
+    }
+
+    /// The cluster as it stands.
+    pub fn snapshot(&self) -> Snapshot {
+        self.sequencer.snapshot()
+    }
+
+    /// The process ends and another begins: drivers keep nothing.
+    pub fn restart(&mut self) {
+        let seed = self.entropy.next_u64();
+        self.driver = Driver::new(self.gateway.clone(), Box::new(SeededEntropy::new(seed)));
+        (self.world.operators)(&mut self.driver);
+        let snapshot = self.snapshot();
+        self.heard = snapshot.revision().0;
+        self.driver.start(&snapshot, self.now);
+    }
+
+    /// One step of one key, and its commit.
+    pub fn step(&mut self) -> Moved {
+        match self.poll() {
+            Progress::Idle => Moved::AtRest,
+            Progress::Stepped => Moved::Stepped,
+            Progress::Commit(commit) => self.commit(*commit, None),
+            Progress::Reserve(reads) => self.step_reserved(&reads),
+        }
+    }
+
+    /// One step, while somebody else writes between its snapshot and its commit.
+    ///
+    /// # Errors
+    /// When the other's write is refused.
+    pub fn step_while(&mut self, edit: &Edit) -> Result<Moved, String> {
+        let Progress::Commit(commit) = self.poll() else { return self.edit(edit).map(|()| Moved::Stepped) };
+        self.edit(edit)?;
+        Ok(self.commit(*commit, None))
+    }
+
+    /// One step whose commit is durable, but the process ends before it hears of that.
+    pub fn step_and_crash(&mut self) {
+        if let Progress::Commit(commit) = self.poll() {
+            self.sequencer.submit(commit.write, Ticket(0));
+            let _ = self.sequencer.commit_group(self.now);
+        }
+        self.restart();
+    }
+
+    /// Time goes on to the next timer. `false` where there is none.
+    pub fn advance(&mut self) -> bool {
+        let next = self.driver.next_deadline();
+        if let Some(at) = next {
+            self.now = self.now.max(at);
+        }
+        next.is_some()
+    }
+
+    /// Steps until nothing is left to do, at most `limit` times. `false` where that was not enough.
+    pub fn run_to_rest(&mut self, limit: usize) -> bool {
+        (0..limit).any(|_| self.step() == Moved::AtRest)
+    }
+
+    /// Somebody else writes.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn edit(&mut self, edit: &Edit) -> Result<(), String> {
+        let mutation = self.mutation(edit)?;
+        let snapshot = self.snapshot();
+        let prepared = self.gateway.prepare(&snapshot, self.now, &mut self.entropy, &mutation);
+        let write = prepared.map_err(|status| status.message)?.write;
+        if !write.changes.is_empty() {
+            self.submit(write)?;
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self) -> Progress {
+        let snapshot = self.snapshot();
+        let progress = self.driver.poll(&snapshot, self.now);
+        if let Some(report) = self.driver.last_step() {
+            let crossings = report.crossings.iter();
+            self.crossed.extend(crossings.map(|it| (report.operator, it.from, it.to, it.guard)));
+            if let Some(fault) = &report.fault {
+                self.fault = Some(format!("{} on {}: {fault}", report.operator, report.key));
+            }
+        }
+        if let Some(disabled) = self.driver.disabled().first() {
+            self.fault = Some(format!("{} on {} panicked: {}", disabled.operator, disabled.object, disabled.reason));
+        }
+        progress
+    }
+
+    fn step_reserved(&mut self, reads: &[ReadKey]) -> Moved {
+        let reservation = self.sequencer.reserve(reads, self.now);
+        match (self.poll(), reservation) {
+            (Progress::Commit(commit), reservation) => self.commit(*commit, reservation),
+            (_, Some(reservation)) => {
+                self.sequencer.release(reservation);
+                Moved::Stepped
+            }
+            (_, None) => Moved::Stepped,
+        }
+    }
+
+    fn commit(&mut self, commit: StepCommit, reservation: Option<ReservationId>) -> Moved {
+        let ticket = Ticket(0);
+        match reservation {
+            Some(reservation) => self.sequencer.submit_reserved(commit.write, ticket, reservation),
+            None => self.sequencer.submit(commit.write, ticket),
+        }
+        let answers = self.sequencer.commit_group(self.now);
+        let mut moved = Moved::Refused;
+        for (_, outcome) in &answers {
+            self.driver.settled(commit.ticket, outcome.as_ref(), self.now);
+            if outcome.is_ok() {
+                moved = Moved::Committed;
+            }
+        }
+        self.hear();
+        moved
+    }
+
+    fn submit(&mut self, write: Write) -> Result<(), String> {
+        self.sequencer.submit(write, Ticket(1));
+        let answers = self.sequencer.commit_group(self.now);
+        self.hear();
+        answers.into_iter().try_for_each(|(_, outcome)| outcome.map(drop).map_err(|refusal| refusal.to_string()))
+    }
+
+    fn hear(&mut self) {
+        let snapshot = self.snapshot();
+        let heard = sampan_core::object::Revision(self.heard);
+        let batch = self.sequencer.reader().all_events_after(heard, usize::MAX);
+        self.heard = snapshot.revision().0;
+        match batch {
+            Ok(batch) => self.driver.observe(&batch.events, &snapshot, self.now),
+            Err(_) => self.driver.start(&snapshot, self.now),
+        }
+    }
+
+    fn mutation(&self, edit: &Edit) -> Result<Mutation, String> {
+        let (key, subresource, action) = match edit {
+            Edit::Create(object) => (None, Subresource::Whole, Action::Create(Body::Value(object.clone()))),
+            Edit::Update(object) => {
+                (Some(self.key(object)?), Subresource::Whole, Action::Update(Body::Value(object.clone())))
+            }
+            Edit::UpdateStatus(object) => {
+                (Some(self.key(object)?), Subresource::Status, Action::Update(Body::Value(object.clone())))
+            }
+            Edit::Delete(key) => (Some(key.clone()), Subresource::Whole, Action::Delete(DeleteOptions::default())),
+            Edit::Remove(key) => {
+                let at_once = DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() };
+                (Some(key.clone()), Subresource::Whole, Action::Delete(at_once))
+            }
+        };
+        let (served, namespace) = match (&key, edit) {
+            (Some(key), _) => (self.served_at(key)?, key.namespace.clone()),
+            (None, Edit::Create(object)) => {
+                (self.served_kind(object)?, text(object, "/metadata/namespace").map(Into::into))
+            }
+            (None, _) => return Err("only a creation has no key".to_owned()),
+        };
+        let origin = Origin::Request { user: "actor".into(), client: "kit".into(), verb: "write".into() };
+        let identity = Identity { user: "actor".into(), groups: vec!["system:masters".into()] };
+        let name = key.map(|key| key.name);
+        let target = Target { served, namespace, name, subresource };
+        Ok(Mutation { identity, origin, target, action, options: Options::default() })
+    }
+
+    fn key(&self, object: &Value) -> Result<ObjectKey, String> {
+        let resource = self.served_kind(object)?.definition.resource;
+        let name = text(object, "/metadata/name").ok_or("an object has no name")?.into();
+        Ok(ObjectKey { resource, namespace: text(object, "/metadata/namespace").map(Into::into), name })
+    }
+
+    fn served_kind(&self, object: &Value) -> Result<Served, String> {
+        let api_version = text(object, "/apiVersion").unwrap_or_default();
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let kind = text(object, "/kind").unwrap_or_default();
+        self.gateway.registry().served_kind(group, version, kind).ok_or(format!("{api_version} {kind} is not served"))
+    }
+
+    fn served_at(&self, key: &ObjectKey) -> Result<Served, String> {
+        let registry = self.gateway.registry();
+        let definition = registry.definition(key.resource).ok_or(format!("{} is not served", key.resource))?;
+        let version = definition.versions.first().ok_or("a definition has no version")?.clone();
+        Ok(Served { definition: definition.clone(), version })
+    }
+}
+
+fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
+    value.pointer(pointer).and_then(Value::as_str)
+}
+
+fn open(disk: &MemoryDisk) -> Sequencer<MemoryBackend> {
+    let settings = Settings { cluster_uid: "conformance".into(), ..Settings::default() };
+    Sequencer::open(disk.restart(), settings).expect("a store in memory that was not damaged opens")
+}

@@ -3,8 +3,8 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::docker::{Cluster, docker};
 use support::condition;
+use support::docker::{Cluster, docker};
 
 /// A container that runs a shell script and stops at once on SIGTERM.
 fn script(name: &str, text: &str) -> Value {
@@ -44,7 +44,13 @@ async fn a_pod_comes_up_ready_and_goes_without_a_trace() {
     for reason in ["Pulled", "Created", "Started"] {
         assert!(reasons.contains(&reason.to_owned()), "{reasons:?}");
     }
-    assert!(cluster.api.decisions().iter().any(|decision| decision["to"] == "Ready" && decision["object"] == "pods/default/web"));
+    assert!(
+        cluster
+            .api
+            .decisions()
+            .iter()
+            .any(|decision| decision["to"] == "Ready" && decision["object"] == "pods/default/web")
+    );
     cluster.api.delete_pod("web", 30);
     cluster.api.wait_gone("web").await;
     assert_eq!(cluster.containers("web"), Vec::<String>::new());
@@ -55,15 +61,24 @@ async fn a_pod_comes_up_ready_and_goes_without_a_trace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_agent_adopts_what_runs_and_removes_what_is_no_longer_wanted() {
     let Some(mut cluster) = Cluster::start().await else { return };
-    cluster.run("stays", json!({"containers": [{
-        "name": "app", "command": ["sh", "-c", "trap 'exit 0' TERM; while true; do sleep 0.1; done"],
-        "readinessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 1},
-    }]}));
+    cluster.run(
+        "stays",
+        json!({"containers": [{
+            "name": "app", "command": ["sh", "-c", "trap 'exit 0' TERM; while true; do sleep 0.1; done"],
+            "readinessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 1},
+        }]}),
+    );
     cluster.run("orphan", json!({"containers": [forever("app")]}));
     cluster.api.wait_ready("stays").await;
     cluster.api.wait_ready("orphan").await;
-    let before = docker(&["inspect", "-f", "{{.Id}} {{.State.StartedAt}}", &cluster.containers("stays").join(" ")]
-        .iter().flat_map(|text| if text.contains(' ') && !text.contains('{') { text.split(' ').collect() } else { vec![*text] }).collect::<Vec<_>>());
+    let before = docker(
+        &["inspect", "-f", "{{.Id}} {{.State.StartedAt}}", &cluster.containers("stays").join(" ")]
+            .iter()
+            .flat_map(
+                |text| if text.contains(' ') && !text.contains('{') { text.split(' ').collect() } else { vec![*text] },
+            )
+            .collect::<Vec<_>>(),
+    );
     cluster.stop().await;
     let patches = cluster.api.status_patches("stays").len();
     // The object goes while no agent looks.
@@ -80,21 +95,35 @@ async fn a_restarted_agent_adopts_what_runs_and_removes_what_is_no_longer_wanted
     let mut arguments = vec!["inspect", "-f", "{{.Id}} {{.State.StartedAt}}"];
     arguments.extend(ids.iter().map(String::as_str));
     assert_eq!(docker(&arguments), before);
-    assert_eq!(cluster.api.status_patches("stays").len(), patches, "nothing changed: {:#?}", cluster.api.status_patches("stays").last());
+    assert_eq!(
+        cluster.api.status_patches("stays").len(),
+        patches,
+        "nothing changed: {:#?}",
+        cluster.api.status_patches("stays").last()
+    );
     cluster.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_crashes_is_restarted_and_then_backs_off() {
     let Some(cluster) = Cluster::start().await else { return };
-    cluster.run("crash", json!({"containers": [{"name": "app", "command": ["sh", "-c", "echo gone > /dev/termination-log; exit 3"]}]}));
-    let pod = cluster.api.wait("crash", "a back-off", |pod| state(pod, 0)["waiting"]["reason"] == "CrashLoopBackOff").await;
+    cluster.run(
+        "crash",
+        json!({"containers": [{"name": "app", "command": ["sh", "-c", "echo gone > /dev/termination-log; exit 3"]}]}),
+    );
+    let pod =
+        cluster.api.wait("crash", "a back-off", |pod| state(pod, 0)["waiting"]["reason"] == "CrashLoopBackOff").await;
     let container = &pod["status"]["containerStatuses"][0];
     assert_eq!(container["restartCount"], 1);
     assert_eq!(container["lastState"]["terminated"]["exitCode"], 3);
     assert_eq!(container["lastState"]["terminated"]["reason"], "Error");
     assert_eq!(container["lastState"]["terminated"]["message"], "gone\n");
-    assert!(container["state"]["waiting"]["message"].as_str().unwrap().starts_with("back-off 10s restarting failed container=app pod=crash_default("));
+    assert!(
+        container["state"]["waiting"]["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("back-off 10s restarting failed container=app pod=crash_default(")
+    );
     assert_eq!(condition(&pod, "Ready"), "False");
     assert_eq!(pod["status"]["phase"], "Running");
     cluster.finish().await;
@@ -112,8 +141,11 @@ async fn jobs_end_succeeded_or_failed_and_init_containers_come_first() {
         "containers": [{"name": "app", "command": ["sh", "-c", "cat /shared/a > /dev/termination-log"], "volumeMounts": mount}],
     }));
     cluster.run("bad", json!({"restartPolicy": "Never", "containers": [{"name": "app", "command": ["false"]}]}));
-    cluster.run("badinit", json!({"restartPolicy": "Never",
-        "initContainers": [{"name": "first", "command": ["false"]}], "containers": [forever("app")]}));
+    cluster.run(
+        "badinit",
+        json!({"restartPolicy": "Never",
+        "initContainers": [{"name": "first", "command": ["false"]}], "containers": [forever("app")]}),
+    );
     let good = cluster.api.wait("good", "success", |pod| pod["status"]["phase"] == "Succeeded").await;
     assert_eq!(state(&good, 0)["terminated"]["message"], "one\ntwo\n");
     assert_eq!(state(&good, 0)["terminated"]["reason"], "Completed");
@@ -148,14 +180,23 @@ async fn environment_and_config_map_volumes_reach_the_container_and_follow_chang
             "volumeMounts": [{"name": "files", "mountPath": "/files"}],
         }],
     }));
-    let waiting = cluster.api.wait("app", "creation", |pod| state(pod, 0)["waiting"]["reason"] == "ContainerCreating").await;
+    let waiting =
+        cluster.api.wait("app", "creation", |pod| state(pod, 0)["waiting"]["reason"] == "ContainerCreating").await;
     assert_eq!(waiting["status"]["phase"], "Pending");
-    cluster.api.wait("app", "an event about the missing map", |_| cluster.api.event_reasons("app").contains(&"FailedMount".to_owned())).await;
+    cluster
+        .api
+        .wait("app", "an event about the missing map", |_| {
+            cluster.api.event_reasons("app").contains(&"FailedMount".to_owned())
+        })
+        .await;
     cluster.api.add("configmaps", map);
     let pod = cluster.api.wait_ready("app").await;
     let address = pod["status"]["podIP"].as_str().unwrap().to_owned();
     cluster.api.change("configmaps", "default", "settings", &json!({"data": {"colour": "blue"}}));
-    let ended = cluster.api.wait("app", "the end of the loop", |pod| pod["status"]["containerStatuses"][0]["restartCount"] == 1).await;
+    let ended = cluster
+        .api
+        .wait("app", "the end of the loop", |pod| pod["status"]["containerStatuses"][0]["restartCount"] == 1)
+        .await;
     let last = &ended["status"]["containerStatuses"][0]["lastState"]["terminated"];
     assert_eq!(last["exitCode"], 7);
     assert_eq!(last["message"], format!("red hello-red app {address} 500\nboat\n"));
@@ -173,15 +214,28 @@ async fn probes_decide_readiness_and_restarts() {
         "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1},
         "livenessProbe": {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 1, "failureThreshold": 2},
     }]}));
-    let pod = cluster.api.wait("probed", "a start without readiness", |pod| {
-        pod["status"]["containerStatuses"][0]["started"] == true && condition(pod, "Ready") == "False"
-    }).await;
+    let pod = cluster
+        .api
+        .wait("probed", "a start without readiness", |pod| {
+            pod["status"]["containerStatuses"][0]["started"] == true && condition(pod, "Ready") == "False"
+        })
+        .await;
     assert_eq!(pod["status"]["phase"], "Running");
     cluster.api.wait_ready("probed").await;
-    let id = cluster.api.get("pods", "default", "probed").unwrap()["status"]["containerStatuses"][0]["containerID"].as_str().unwrap().to_owned();
+    let id = cluster.api.get("pods", "default", "probed").unwrap()["status"]["containerStatuses"][0]["containerID"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     docker(&["exec", id.trim_start_matches("docker://"), "rm", "/www/index.html"]);
-    let pod = cluster.api.wait("probed", "a restart", |pod| pod["status"]["containerStatuses"][0]["restartCount"] == 1).await;
-    assert_eq!(pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 0, "{:#} {:?}", pod["status"], cluster.api.event_texts("probed"));
+    let pod =
+        cluster.api.wait("probed", "a restart", |pod| pod["status"]["containerStatuses"][0]["restartCount"] == 1).await;
+    assert_eq!(
+        pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"],
+        0,
+        "{:#} {:?}",
+        pod["status"],
+        cluster.api.event_texts("probed")
+    );
     let reasons = cluster.api.event_reasons("probed");
     assert!(reasons.contains(&"Unhealthy".to_owned()) && reasons.contains(&"Killing".to_owned()), "{reasons:?}");
     cluster.finish().await;
@@ -208,26 +262,40 @@ async fn grace_hooks_and_forced_deletion_end_a_pod_in_time() {
     cluster.api.wait_gone("stubborn").await;
     let took = began.elapsed().as_secs_f64();
     assert!((1.9..8.0).contains(&took), "SIGKILL comes after the grace of 2 s, came after {took} s");
-    assert!(cluster.api.status_patches("stubborn").iter().any(|patch| {
-        patch["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
-    }));
+    assert!(
+        cluster
+            .api
+            .status_patches("stubborn")
+            .iter()
+            .any(|patch| { patch["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137 })
+    );
     cluster.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_start_says_why() {
     let Some(cluster) = Cluster::start().await else { return };
-    cluster.run("absent", json!({"containers": [{"name": "app", "image": "sampan-nodeagent-test/none:v1", "imagePullPolicy": "Never"}]}));
-    cluster.run("nocmd", json!({"restartPolicy": "Never", "containers": [{"name": "app", "command": ["/no/such/program"]}]}));
+    cluster.run(
+        "absent",
+        json!({"containers": [{"name": "app", "image": "sampan-nodeagent-test/none:v1", "imagePullPolicy": "Never"}]}),
+    );
+    cluster.run(
+        "nocmd",
+        json!({"restartPolicy": "Never", "containers": [{"name": "app", "command": ["/no/such/program"]}]}),
+    );
     cluster.run("nokey", json!({"containers": [{"name": "app", "env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "nomap", "key": "k"}}}]}]}));
     cluster.run("oom", json!({"restartPolicy": "Never", "containers": [{"name": "app",
         "command": ["sh", "-c", "dd if=/dev/zero of=/dev/null bs=512M count=1"], "resources": {"limits": {"memory": "32Mi"}}}]}));
-    let absent = cluster.api.wait("absent", "a refusal", |pod| state(pod, 0)["waiting"]["reason"] == "ErrImageNeverPull").await;
+    let absent =
+        cluster.api.wait("absent", "a refusal", |pod| state(pod, 0)["waiting"]["reason"] == "ErrImageNeverPull").await;
     assert_eq!(absent["status"]["phase"], "Pending");
     let nocmd = cluster.api.wait("nocmd", "a failure", |pod| pod["status"]["phase"] == "Failed").await;
     assert_eq!(state(&nocmd, 0)["terminated"]["reason"], "ContainerCannotRun");
     assert!(state(&nocmd, 0)["terminated"]["message"].as_str().unwrap().contains("/no/such/program"));
-    let nokey = cluster.api.wait("nokey", "a refusal", |pod| state(pod, 0)["waiting"]["reason"] == "CreateContainerConfigError").await;
+    let nokey = cluster
+        .api
+        .wait("nokey", "a refusal", |pod| state(pod, 0)["waiting"]["reason"] == "CreateContainerConfigError")
+        .await;
     assert_eq!(state(&nokey, 0)["waiting"]["message"], "configmap \"nomap\" not found");
     let oom = cluster.api.wait("oom", "a kill", |pod| pod["status"]["phase"] == "Failed").await;
     assert_eq!(state(&oom, 0)["terminated"]["reason"], "OOMKilled");
@@ -239,16 +307,27 @@ async fn a_killed_container_and_a_killed_sandbox_come_back() {
     let Some(cluster) = Cluster::start().await else { return };
     cluster.run("web", json!({"containers": [forever("app")]}));
     let pod = cluster.api.wait_ready("web").await;
-    let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().unwrap().trim_start_matches("docker://").to_owned();
+    let id = pod["status"]["containerStatuses"][0]["containerID"]
+        .as_str()
+        .unwrap()
+        .trim_start_matches("docker://")
+        .to_owned();
     docker(&["kill", &id]);
-    let pod = cluster.api.wait("web", "a restart", |pod| {
-        pod["status"]["containerStatuses"][0]["restartCount"] == 1 && condition(pod, "Ready") == "True"
-    }).await;
+    let pod = cluster
+        .api
+        .wait("web", "a restart", |pod| {
+            pod["status"]["containerStatuses"][0]["restartCount"] == 1 && condition(pod, "Ready") == "True"
+        })
+        .await;
     assert_eq!(pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 137);
     let label = format!("label=dev.sampan.cluster={}", cluster.id);
     docker(&["kill", &docker(&["ps", "-q", "--filter", &label, "--filter", "label=dev.sampan.kind=sandbox"])]);
-    cluster.api.wait("web", "a new sandbox", |pod| {
-        pod["status"]["containerStatuses"][0]["restartCount"].as_i64() >= Some(2) && condition(pod, "Ready") == "True"
-    }).await;
+    cluster
+        .api
+        .wait("web", "a new sandbox", |pod| {
+            pod["status"]["containerStatuses"][0]["restartCount"].as_i64() >= Some(2)
+                && condition(pod, "Ready") == "True"
+        })
+        .await;
     cluster.finish().await;
 }

@@ -78,12 +78,19 @@ async fn logs_exec_and_port_forward_reach_the_container() {
     assert_eq!((code, text.as_str()), (StatusCode::BAD_REQUEST, "container \"other\" is not valid for pod \"web\""));
     let (code, _) = get(&cluster, "/containerLogs/default/web/app?previous=true").await;
     assert_eq!(code, StatusCode::BAD_REQUEST);
-    cluster.api.wait("crash", "a back-off", |pod| {
-        pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "CrashLoopBackOff"
-    }).await;
+    cluster
+        .api
+        .wait("crash", "a back-off", |pod| {
+            pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+        })
+        .await;
     assert_eq!(get(&cluster, "/containerLogs/default/crash/app?previous=true").await.1, "last words\n");
 
-    let mut exec = socket(&cluster, "/exec/default/web/app?command=sh&command=-c&command=cat;echo+oops+%3E%262%3Bexit+5&input=1&output=1&error=1").await;
+    let mut exec = socket(
+        &cluster,
+        "/exec/default/web/app?command=sh&command=-c&command=cat;echo+oops+%3E%262%3Bexit+5&input=1&output=1&error=1",
+    )
+    .await;
     exec.send(Message::Binary(Bytes::from_static(b"\x00hello"))).await.unwrap();
     exec.send(Message::Binary(Bytes::from_static(b"\xff\x00"))).await.unwrap();
     let [_, out, err, status] = drain(exec).await;

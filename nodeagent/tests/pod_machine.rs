@@ -70,7 +70,8 @@ impl World {
             })
             .collect();
         let sandbox = s.sandbox.as_ref().map(|sandbox| (sandbox.attempt, sandbox.running));
-        let setbacks: Vec<_> = s.setbacks.iter().map(|(op, setback)| (op.clone(), setback.until() > self.now)).collect();
+        let setbacks: Vec<_> =
+            s.setbacks.iter().map(|(op, setback)| (op.clone(), setback.until() > self.now)).collect();
         let ready: Vec<bool> = s
             .spec()
             .containers
@@ -141,7 +142,13 @@ impl World {
 
     fn exit(&self, code: i32) -> RunState {
         let now = self.now;
-        RunState::Exited(Exit { code, out_of_memory: false, refusal: String::new(), message: String::new(), finished_at: now })
+        RunState::Exited(Exit {
+            code,
+            out_of_memory: false,
+            refusal: String::new(),
+            message: String::new(),
+            finished_at: now,
+        })
     }
 
     fn succeed(&self, operation: &Operation) -> Self {
@@ -153,7 +160,9 @@ impl World {
                 let node = node();
                 let mut digest = None;
                 next.scene(&node, |scene| {
-                    digest = sampan_nodeagent::pod::volume::plan(&scene).ok().map(|plan| sampan_nodeagent::pod::volume::digest(&plan));
+                    digest = sampan_nodeagent::pod::volume::plan(&scene)
+                        .ok()
+                        .map(|plan| sampan_nodeagent::pod::volume::digest(&plan));
                 });
                 next.situation.volumes = digest;
             }
@@ -299,12 +308,22 @@ fn the_declared_edges_are_those_that_small_worlds_cross() {
     let idle: Vec<_> = CHART
         .edges
         .iter()
-        .filter(|edge| !crossed.iter().any(|(from, to, guard)| edge.guard == guard && fits(edge.from, from) && fits(edge.to, to)))
+        .filter(|edge| {
+            !crossed.iter().any(|(from, to, guard)| edge.guard == guard && fits(edge.from, from) && fits(edge.to, to))
+        })
         .collect();
     assert!(idle.is_empty(), "declared and never crossed: {idle:#?}");
     let reached: BTreeSet<&str> = crossed.iter().map(|(_, to, _)| to.as_str()).collect();
     let states: BTreeSet<&str> = CHART.states.iter().map(|state| state.name).collect();
     assert_eq!(reached, states, "every state is reached, and none else");
+}
+
+#[test]
+fn the_machines_documentation_holds_its_table() {
+    let source = include_str!("../src/pod/machine.rs");
+    for line in CHART.table().lines() {
+        assert!(source.contains(&format!("//! {line}\n")), "missing: //! {line}");
+    }
 }
 
 #[test]
@@ -318,7 +337,8 @@ fn a_pod_whose_runtime_obeys_comes_up_and_a_deleted_one_goes() {
                 world = world.succeed(&operation);
                 continue;
             }
-            let inits: Vec<_> = world.situation.init_containers().iter().map(|container| container.name.clone()).collect();
+            let inits: Vec<_> =
+                world.situation.init_containers().iter().map(|container| container.name.clone()).collect();
             let init = world.situation.records().find(|run| run.is_running() && inits.contains(&run.name)).cloned();
             if let Some(run) = init {
                 let RunState::Exited(exit) = world.exit(0) else { unreachable!() };

@@ -66,7 +66,9 @@ impl Host {
             Message::PodGone(uid) => self.lose(&uid),
             Message::Listed(uids) => {
                 let missing: Vec<Uid> = self.pods.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
-                missing.iter().for_each(|uid| self.lose(uid));
+                for uid in &missing {
+                    self.lose(uid);
+                }
             }
             Message::Source(key, data) => self.see_source(key, data),
             other => self.tell(other, now, &mut effects),

@@ -139,14 +139,15 @@ impl Session {
                     Some(Err(error)) => return sender.finish(Err(error.to_string())).await,
                     None => break,
                 },
-                received = receiver.next(), if listening => match received {
-                    Some(received) => self.take(received, &mut input).await,
-                    // A client that closes without input to give still waits for the output.
-                    None => {
-                        listening = false;
-                        close(&mut input).await;
-                        if self.streams.tty { return }
+                received = receiver.next(), if listening => {
+                    if let Some(received) = received {
+                        self.take(received, &mut input).await;
+                        continue;
                     }
+                    // A client that closes without input to give still waits for the output.
+                    listening = false;
+                    close(&mut input).await;
+                    if self.streams.tty { return }
                 },
             }
         }

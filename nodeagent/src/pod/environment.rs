@@ -23,18 +23,15 @@ pub fn expand(text: &str, values: &BTreeMap<String, String>) -> String {
             continue;
         }
         let reference = after.strip_prefix('(').and_then(|inner| inner.split_once(')'));
-        rest = match reference {
-            Some((name, beyond)) => {
-                match values.get(name) {
-                    Some(value) => result.push_str(value),
-                    None => result.extend(["$(", name, ")"]),
-                }
-                beyond
+        rest = if let Some((name, beyond)) = reference {
+            match values.get(name) {
+                Some(value) => result.push_str(value),
+                None => result.extend(["$(", name, ")"]),
             }
-            None => {
-                result.push('$');
-                after
-            }
+            beyond
+        } else {
+            result.push('$');
+            after
         };
     }
     result.push_str(rest);

@@ -1,11 +1,38 @@
 //! The machine of a pod on its node.
 //!
-//! | state | meaning |
-//! | --- | --- |
-//! | Preparing … Ready | coming up, see [`CHART`] |
-//! | BackingOff | something failed and is tried again later |
-//! | Terminating, Removed | deleted: being stopped, nothing left |
-//! | Succeeded, Failed | ended for good |
+//! | from | to | when |
+//! | --- | --- | --- |
+//! | Unobserved | * | first look |
+//! | * | * | more is to be done |
+//! | * | * | observed anew |
+//! | * | Terminating | deletion is requested |
+//! | * | Removed | nothing is left on the node |
+//! | * | Succeeded | every container ended well |
+//! | * | Failed | a container failed for good or the deadline passed |
+//! | Preparing | Pulling | an image is awaited |
+//! | Preparing | Starting | a container can be started |
+//! | Preparing | BackingOff | a failure is to be tried again later |
+//! | Pulling | Starting | a container can be started |
+//! | Pulling | BackingOff | a failure is to be tried again later |
+//! | Starting | Pulling | an image is awaited |
+//! | Starting | Initializing | an init container runs |
+//! | Starting | Running | every container runs |
+//! | Starting | Ready | every container is ready |
+//! | Starting | BackingOff | a failure is to be tried again later |
+//! | Initializing | Pulling | an image is awaited |
+//! | Initializing | Starting | a container can be started |
+//! | Initializing | BackingOff | a failure is to be tried again later |
+//! | Running | Ready | every container is ready |
+//! | Running | Pulling | an image is awaited |
+//! | Running | BackingOff | a failure is to be tried again later |
+//! | Ready | Running | a container is not ready |
+//! | Ready | Pulling | an image is awaited |
+//! | Ready | BackingOff | a failure is to be tried again later |
+//! | BackingOff | Pulling | an image is awaited |
+//! | BackingOff | Starting | a container can be started |
+//! | BackingOff | Initializing | an init container runs |
+//! | BackingOff | Running | every container runs |
+//! | BackingOff | Ready | every container is ready |
 //!
 //! A machine is derived: at every moment its state is the one a fresh machine would classify. Commands come only from entry
 //! actions, as functions of the scene; a state is entered anew when there is more to do in it.

@@ -234,19 +234,16 @@ fn before_start(
     if !turn {
         return Standing::Blocked;
     }
-    if let Some(setback) = situation.setbacks.get(&Operation::Start(name.clone())) {
-        if setback.until() > scene.now {
-            let (reason, message) = (setback.reason.clone(), setback.message.clone());
-            return Standing::StartRefused { reason, message, until: setback.until() };
-        }
+    if let Some(setback) = situation.setbacks.get(&Operation::Start(name.clone()))
+        && setback.until() > scene.now
+    {
+        let (reason, message) = (setback.reason.clone(), setback.message.clone());
+        return Standing::StartRefused { reason, message, until: setback.until() };
     }
     if let Some(standing) = image(scene, container, attempt) {
         return standing;
     }
-    let volumes = match volume::plan(scene) {
-        Ok(volumes) => volumes,
-        Err(_) => return Standing::Blocked,
-    };
+    let Ok(volumes) = volume::plan(scene) else { return Standing::Blocked };
     let volumes_ready = volumes.is_empty() || situation.volumes == Some(volume::digest(&volumes));
     let sandbox_ready = if needs_address(container) { sandbox_is_running(scene) } else { sandbox_is_coming(scene) };
     if !volumes_ready || !sandbox_ready {
@@ -266,11 +263,11 @@ fn image(scene: &Scene<'_>, container: &Container, attempt: u32) -> Option<Stand
     if situation.under_way.contains(&operation) {
         return Some(Standing::ImagePulling);
     }
-    if let Some(setback) = situation.setbacks.get(&operation) {
-        if setback.until() > scene.now {
-            let (reason, message) = (setback.reason.clone(), setback.message.clone());
-            return Some(Standing::ImageRefused { reason, message, until: setback.until() });
-        }
+    if let Some(setback) = situation.setbacks.get(&operation)
+        && setback.until() > scene.now
+    {
+        let (reason, message) = (setback.reason.clone(), setback.message.clone());
+        return Some(Standing::ImageRefused { reason, message, until: setback.until() });
     }
     let present = situation.images.get(&container.name) == Some(&attempt);
     (!present).then_some(Standing::ImageMissing { attempt })

@@ -83,7 +83,7 @@ fn container_status(scene: &Scene<'_>, container: &Container, is_init: bool, sta
         restart_count: record.map_or(0, |record| i32::try_from(record.attempt).unwrap_or(i32::MAX)),
         ready: if is_init && !is_sidecar(container) { ready } else { ready && running },
         started: Some(started && running),
-        last_state: Some(last.map(|record| terminated(record)).unwrap_or_default()),
+        last_state: Some(last.map(terminated).unwrap_or_default()),
         state: Some(state),
         ..ContainerStatus::default()
     }

@@ -99,41 +99,41 @@ fn content(scene: &Scene<'_>, volume: &Volume) -> Result<Content, Missing> {
         let kind = host.type_.clone().unwrap_or_default();
         return Ok(Content::Host { path: PathBuf::from(&host.path), kind });
     }
-    let mut files = Files { scene, volume: &volume.name, default_mode: DEFAULT_MODE, files: BTreeMap::new() };
+    let mut gathering = Gathering { scene, volume: &volume.name, default_mode: DEFAULT_MODE, files: BTreeMap::new() };
     if let Some(source) = &volume.config_map {
-        files.default_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
-        files.add_source(
+        gathering.default_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
+        gathering.add_source(
             SourceKind::ConfigMap,
             &source.name,
             source.items.as_deref(),
             source.optional == Some(true),
         )?;
     } else if let Some(source) = &volume.secret {
-        files.default_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
+        gathering.default_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
         let name = source.secret_name.as_deref().unwrap_or_default();
-        files.add_source(SourceKind::Secret, name, source.items.as_deref(), source.optional == Some(true))?;
+        gathering.add_source(SourceKind::Secret, name, source.items.as_deref(), source.optional == Some(true))?;
     } else if let Some(source) = &volume.downward_api {
-        files.default_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
-        files.add_fields(source.items.iter().flatten())?;
+        gathering.default_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
+        gathering.add_fields(source.items.iter().flatten())?;
     } else if let Some(source) = &volume.projected {
-        files.default_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
+        gathering.default_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
         for projection in source.sources.iter().flatten() {
-            files.add_projection(projection)?;
+            gathering.add_projection(projection)?;
         }
     } else {
         return Err(refused(&volume.name, "this node does not support the volume's type"));
     }
-    Ok(Content::Files(files.files))
+    Ok(Content::Files(gathering.files))
 }
 
-struct Files<'a> {
+struct Gathering<'a> {
     scene: &'a Scene<'a>,
     volume: &'a str,
     default_mode: i32,
     files: BTreeMap<String, File>,
 }
 
-impl Files<'_> {
+impl Gathering<'_> {
     fn put(&mut self, path: &str, content: Vec<u8>, mode: Option<i32>) -> Result<(), Missing> {
         if path.starts_with('/') || path.split('/').any(|part| part == ".." || part.is_empty()) {
             return Err(refused(self.volume, &format!("invalid path {path:?}: must be relative, without \"..\"")));

@@ -126,9 +126,9 @@ impl FakeApi {
             let wanted = selected(&key, &event["object"], &target, &query);
             futures::future::ready(wanted.then_some(event))
         });
-        let lines = futures::stream::iter(missed).chain(live).map(|event| {
-            Ok::<_, Infallible>(Frame::data(Bytes::from(format!("{event}\n"))))
-        });
+        let lines = futures::stream::iter(missed)
+            .chain(live)
+            .map(|event| Ok::<_, Infallible>(Frame::data(Bytes::from(format!("{event}\n")))));
         Response::new(StreamBody::new(lines).boxed_unsync())
     }
 
@@ -265,7 +265,12 @@ impl FakeApi {
                 return now;
             }
             let change = tokio::time::timeout_at(deadline, changes.recv()).await;
-            assert!(change.is_ok(), "{pod}: waited for {what}; status is {:#}, events {:?}", now["status"], self.event_texts(pod));
+            assert!(
+                change.is_ok(),
+                "{pod}: waited for {what}; status is {:#}, events {:?}",
+                now["status"],
+                self.event_texts(pod)
+            );
         }
     }
 

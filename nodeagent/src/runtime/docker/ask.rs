@@ -57,10 +57,10 @@ impl Docker {
             Hook::Ask(Target::Exec(command)) => self.exec(id, command).await,
             Hook::Ask(target) => {
                 let mut target = target.clone();
-                if let Target::Http { host, .. } = &mut target {
-                    if host.is_empty() {
-                        address.unwrap_or_default().clone_into(host);
-                    }
+                if let Target::Http { host, .. } = &mut target
+                    && host.is_empty()
+                {
+                    address.unwrap_or_default().clone_into(host);
                 }
                 self.ask_within(id, &target, HOOK_LIMIT).await
             }

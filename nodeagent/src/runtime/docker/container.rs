@@ -55,13 +55,13 @@ impl Docker {
             };
             return self.start_failed(&id, "RunContainerError", message).await;
         }
-        if let Some(hook) = &spec.post_start {
-            if let Err(message) = self.run_hook(&id, sandbox.address.as_deref(), hook).await {
-                let grace = StopContainerOptionsBuilder::new().t(2).build();
-                let _ = self.patient.stop_container(&id, Some(grace)).await;
-                let message = format!("PostStartHookError: {message}");
-                return self.start_failed(&id, "PostStartHookError", message).await;
-            }
+        if let Some(hook) = &spec.post_start
+            && let Err(message) = self.run_hook(&id, sandbox.address.as_deref(), hook).await
+        {
+            let grace = StopContainerOptionsBuilder::new().t(2).build();
+            let _ = self.patient.stop_container(&id, Some(grace)).await;
+            let message = format!("PostStartHookError: {message}");
+            return self.start_failed(&id, "PostStartHookError", message).await;
         }
         match self.record_of(&id).await {
             Some(record) => Outcome::Started(record),

@@ -262,8 +262,10 @@ fn resolv_conf(spec: &SandboxSpec, dns: &ClusterDns) -> String {
     servers.extend(resolver.nameservers.iter().cloned());
     searches.extend(resolver.searches.iter().cloned());
     options.extend(resolver.options.iter().cloned());
-    let mut text: String =
-        servers.iter().take(MOST_NAMESERVERS).map(|server| format!("nameserver {server}\n")).collect();
+    let mut text = String::new();
+    for server in servers.iter().take(MOST_NAMESERVERS) {
+        text.extend(["nameserver ", server, "\n"]);
+    }
     if !searches.is_empty() {
         text.push_str(&format!("search {}\n", searches.join(" ")));
     }

@@ -137,10 +137,11 @@ impl Docker {
 
     async fn clear(&self, pod: &PodRef) -> Outcome {
         let refused = |message: String| Outcome::Refused(Refusal { reason: "RemoveError".to_owned(), message });
-        let containers = match self.list(&names::filter(&[(names::CLUSTER, &self.cluster), (names::POD_UID, &pod.uid.0)])).await {
-            Ok(containers) => containers,
-            Err(error) => return refused(error.to_string()),
-        };
+        let containers =
+            match self.list(&names::filter(&[(names::CLUSTER, &self.cluster), (names::POD_UID, &pod.uid.0)])).await {
+                Ok(containers) => containers,
+                Err(error) => return refused(error.to_string()),
+            };
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         let ids = containers.into_iter().filter_map(|container| container.id);
         let removals = futures::stream::iter(ids).map(|id| {

@@ -126,7 +126,8 @@ impl Docker {
 
     /// Ends the sandbox of a pod that has ended.
     pub(super) async fn stop_sandbox(&self, pod: &PodRef) -> Outcome {
-        let filter = names::filter(&[(names::CLUSTER, &self.cluster), (names::POD_UID, &pod.uid.0), (names::KIND, "sandbox")]);
+        let filter =
+            names::filter(&[(names::CLUSTER, &self.cluster), (names::POD_UID, &pod.uid.0), (names::KIND, "sandbox")]);
         let kill = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
         for summary in self.list(&filter).await.unwrap_or_default() {
             let Some(id) = summary.id else { continue };

@@ -103,10 +103,10 @@ impl Docker {
             if let Some(time) = event.time {
                 *since = time;
             }
-            if let Some(message) = self.message(event).await {
-                if messages.send(message).await.is_err() {
-                    return;
-                }
+            if let Some(message) = self.message(event).await
+                && messages.send(message).await.is_err()
+            {
+                return;
             }
         }
     }

@@ -53,8 +53,16 @@ async fn socket(cluster: &Cluster, path: &str) -> Socket {
 /// Everything said on each channel until the other end closes.
 async fn drain(mut socket: Socket) -> [Vec<u8>; 4] {
     let mut said: [Vec<u8>; 4] = Default::default();
-    while let Some(Ok(Message::Binary(bytes))) = socket.next().await {
-        said[usize::from(bytes[0])].extend_from_slice(&bytes[1..]);
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Binary(bytes))) => said[usize::from(bytes[0])].extend_from_slice(&bytes[1..]),
+            Some(Ok(Message::Close(frame))) => {
+                let frame = frame.expect("kubectl takes a close without a code for a broken connection");
+                assert_eq!(u16::from(frame.code), 1000);
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
     }
     said
 }

@@ -11,9 +11,10 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::{Body, Refused, full};
 
@@ -133,9 +134,10 @@ impl Sender {
         self.close().await;
     }
 
-    /// Closes the connection.
+    /// Closes the connection. kubectl takes a close without the normal code for a broken connection.
     pub(super) async fn close(mut self) {
-        let _ = self.sink.send(Message::Close(None)).await;
+        let normal = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
+        let _ = self.sink.send(Message::Close(Some(normal))).await;
         let _ = self.sink.close().await;
     }
 }

@@ -1,5 +1,6 @@
 //! The names things go by.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,7 +48,7 @@ impl fmt::Display for Uid {
 /// A resource type by its API group and plural name: `deployments` of `apps`.
 ///
 /// The version is not part of it: an object is stored once, whatever versions it is served in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ResourceType {
     /// The API group; empty for the core group.
     pub group: &'static str,
@@ -79,6 +80,22 @@ pub(crate) fn intern(name: &str) -> &'static str {
     let kept: &'static str = Box::leak(name.into());
     names.insert(kept);
     kept
+}
+
+impl Ord for ResourceType {
+    /// By group, then by plural name. Most comparisons are of a resource type with itself, which needs no look at the text.
+    fn cmp(&self, other: &Self) -> Ordering {
+        if std::ptr::eq(self.plural, other.plural) && std::ptr::eq(self.group, other.group) {
+            return Ordering::Equal;
+        }
+        (self.group, self.plural).cmp(&(other.group, other.plural))
+    }
+}
+
+impl PartialOrd for ResourceType {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl fmt::Display for ResourceType {

@@ -111,10 +111,10 @@ pub(super) fn decode_event(record: &[u8]) -> Result<Event, Damage> {
     Ok(Event { revision, key, change, origin })
 }
 
-/// What the log needs of a record to be checked: the revision and whether the object was there after it.
-pub(super) fn event_outcome(record: &[u8]) -> Result<(ObjectKey, Revision, bool), Damage> {
+/// What the log needs of a record to be checked: the object, the revision and whether the object was there after it.
+pub(super) fn event_outcome(record: &[u8]) -> Result<(&str, Revision, bool), Damage> {
     let mut read = Decoder::new(record)?;
-    let key = read.key()?;
+    let key = read.text("key")?;
     read.bytes("origin")?;
     let kind = read.u8()?;
     Ok((key, Revision(read.u64()?), kind != REMOVED))

@@ -124,6 +124,9 @@ pub(super) fn recover(
         return Err(OpenError::LostWrites { recovered: log.head, acknowledged: backend.acknowledged() });
     }
     let mut head = objects?;
+    if head.revision > log.head {
+        return Err(OpenError::LogGap { missing: log.head.next() });
+    }
     head.revision = log.head;
     log.check(&head)?;
     Ok(Recovered { head, floor, cluster_uid, shelf: Shelf::recover(&*archive)? })
@@ -194,6 +197,7 @@ fn read_objects(archive: &dyn Archive, expiry: &mut Expiry) -> Result<Head, Open
         Ok(found) => {
             let object = Arc::new(found.object);
             expiry.changed(object.key(), object.revision(), found.changed_at);
+            head.revision = head.revision.max(object.revision());
             head.insert(object, known.share(found.origins));
             ControlFlow::Continue(())
         }

@@ -82,6 +82,17 @@ fn damage_is_refused_by_name() {
     }
 }
 
+#[test]
+fn an_object_newer_than_the_log_is_seen_though_nobody_was_told_of_it() {
+    let disk = MemoryDisk::default();
+    let mut sequencer = open(&disk);
+    must(&mut sequencer, create(map("default/a")));
+    must(&mut sequencer, create(map("default/b")));
+    disk.lose(Keyspace::Log, &2_u64.to_be_bytes());
+    let error = Sequencer::open(disk.restart(), settings()).err().unwrap();
+    assert!(matches!(error, OpenError::LogGap { missing: Revision(2) }), "{error:?}");
+}
+
 fn decided(object: &str, number: u64) -> Decision {
     let create = |verb: &str, object: &str| CommandRecord {
         verb: verb.to_owned(),

@@ -154,7 +154,11 @@ impl Backend for FjallBackend {
         if group.has_changes {
             self.mark.begin(group.acknowledged);
         }
-        let written = self.tables.write(group).map_err(|error| failed("write a group", &error));
+        let written = self.tables.write(group).map_err(|error| match error {
+            // fjall names the first failure in its log only.
+            ::fjall::Error::Poisoned => failed("write a group", &"the disk failed or is full; free space and restart"),
+            error => failed("write a group", &error),
+        });
         let marked = self.mark.finish().map_err(|error| failed("write the high-water mark", &error));
         self.syncs += syncs;
         written.and(marked)

@@ -1,6 +1,7 @@
 //! How the server is: what anybody may ask.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sampan_core::status::Status;
 use serde_json::json;
@@ -12,16 +13,39 @@ use crate::state::State;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Whether the server has come up.
-#[derive(Debug, Default)]
+/// A part of the process beside the server, as `/readyz` and `/metrics` show it.
+pub trait Part: Send + Sync {
+    /// Its name, such as `operators`.
+    fn name(&self) -> &'static str;
+
+    /// Whether it does its work.
+    fn is_well(&self) -> bool;
+
+    /// Adds its figures, in the Prometheus exposition format.
+    fn write_metrics(&self, out: &mut String);
+}
+
+/// Whether the server and what works beside it have come up.
+#[derive(Default)]
 pub(crate) struct Health {
     ready: AtomicBool,
+    parts: Mutex<Vec<Arc<dyn Part>>>,
 }
 
 impl Health {
     /// Says that it has, or no longer is.
     pub(crate) fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Release);
+    }
+
+    /// Shows a part from now on.
+    pub(crate) fn add(&self, part: Arc<dyn Part>) {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+    }
+
+    /// The parts shown.
+    pub(crate) fn parts(&self) -> Vec<Arc<dyn Part>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -32,7 +56,9 @@ pub(crate) fn answer(path: &str, query: &Query, state: &State) -> Option<Respons
         "/readyz" => {
             let is_up = state.health.ready.load(Ordering::Acquire);
             let serves = !state.shutdown.is_cancelled();
-            Some(checks(path, query, &[("ping", true), ("started", is_up), ("shutdown", serves)]))
+            let mut found = vec![("ping", true), ("started", is_up), ("shutdown", serves)];
+            found.extend(state.health.parts().iter().map(|part| (part.name(), part.is_well())));
+            Some(checks(path, query, &found))
         }
         "/version" => Some(response::json(200, &version(), true)),
         _ => None,

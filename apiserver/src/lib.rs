@@ -21,5 +21,6 @@ pub mod tls;
 mod verbs;
 mod why;
 
+pub use health::Part;
 pub use node::{NodeConnector, NodeStream};
 pub use server::{ApiServer, Caller, ListenError, VERSION};

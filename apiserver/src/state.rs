@@ -77,7 +77,11 @@ impl State {
 
     /// Everything `/metrics` shows.
     pub(crate) fn metrics_text(&self) -> String {
-        self.metrics.text(&self.cluster)
+        let mut text = self.metrics.text(&self.cluster);
+        for part in self.health.parts() {
+            part.write_metrics(&mut text);
+        }
+        text
     }
 
     /// A number that no other watch has.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use listener::ListenError;
 
+use crate::health::Part;
 use crate::node::NodeConnector;
 use crate::state::State;
 
@@ -57,6 +58,11 @@ impl ApiServer {
         tls: Arc<rustls::ServerConfig>,
     ) -> Result<(), ListenError> {
         listener::listen(&self.state, listener, tls).await
+    }
+
+    /// Shows a part of the process in `/readyz` and `/metrics` from now on.
+    pub fn show(&self, part: Arc<dyn Part>) {
+        self.state.health.add(part);
     }
 
     /// Says whether everything is up, for `/readyz`: it is not until this is called.

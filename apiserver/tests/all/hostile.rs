@@ -1,10 +1,14 @@
 //! Clients that send what makes no sense: each is told so, and the server stays.
 
+use std::io;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
 use hyper::Method;
-use sampan_apiserver::Caller;
+use sampan_apiserver::{Caller, NodeConnector, NodeStream, Part};
 use serde_json::json;
 
-use crate::world::{CONFIG_MAPS, World, config_map};
+use crate::world::{CONFIG_MAPS, PODS, World, config_map, pod};
 
 #[tokio::test]
 async fn what_is_no_object_is_refused_with_a_status() {
@@ -99,4 +103,59 @@ async fn who_is_known_but_not_allowed_is_told_what() {
     assert_eq!(guest.post(CONFIG_MAPS, config_map("a")).await.code, 403);
     assert_eq!(guest.delete(CONFIG_MAPS).await.code, 403);
     assert_eq!(guest.get("/metrics").await.code, 403);
+}
+
+/// A way to nodes that has a fault of its own.
+struct Faulty;
+
+impl NodeConnector for Faulty {
+    fn connect<'a>(&'a self, node: &'a str) -> BoxFuture<'a, io::Result<Box<dyn NodeStream>>> {
+        panic!("no way to {node}")
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_the_end_of_its_request_alone() {
+    let world = World::with_nodes(Arc::new(Faulty)).await;
+    let mut client = world.admin().await;
+    client.create(PODS, pod("web", "n1")).await;
+    let answer = client.get(&format!("{PODS}/web/log")).await;
+    assert_eq!((answer.code, &answer.value()["reason"]), (500, &json!("InternalError")));
+    assert!(!answer.text.contains("no way"), "what went wrong is for the log: {}", answer.text);
+    assert_eq!(client.get(CONFIG_MAPS).await.code, 200, "the same connection goes on");
+}
+
+/// A part of the process that has stopped working.
+struct Stuck;
+
+impl Part for Stuck {
+    fn name(&self) -> &'static str {
+        "operators"
+    }
+
+    fn is_well(&self) -> bool {
+        false
+    }
+
+    fn write_metrics(&self, out: &mut String) {
+        out.push_str("sampan_operators_queued 7\n");
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_is_not_well_makes_the_server_unready_and_shows_its_figures() {
+    let world = World::new().await;
+    world.server.set_ready(true);
+    let mut client = world.admin().await;
+    assert_eq!(client.get("/readyz").await.code, 200);
+    world.server.show(Arc::new(Stuck));
+    let unready = client.get("/readyz").await;
+    assert_eq!(unready.code, 503);
+    assert!(unready.text.contains("[-]operators failed"), "{}", unready.text);
+    let metrics = client.get("/metrics").await.text;
+    assert!(metrics.contains("sampan_operators_queued 7\n"), "{metrics}");
+    assert!(
+        metrics.contains("apiserver_request_total{verb=\"create\",resource=\"namespaces\",code=\"201\"} 1"),
+        "{metrics}"
+    );
 }

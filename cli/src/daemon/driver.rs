@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sampan_apiserver::Part;
 use sampan_core::object::Revision;
-use sampan_core::operator::{Driver, Progress, StepCommit, Ticket};
+use sampan_core::operator::{Driver, Figures, Progress, StepCommit, Ticket};
 use sampan_core::store::{Commit, Refusal, Snapshot, Store, WatchError};
 
 /// How many changes are told at once.
@@ -30,6 +31,44 @@ pub(super) struct View {
     pub(super) disabled: Vec<String>,
     /// The wake-up nobody has handled for longest, where it is old.
     pub(super) oldest_unhandled: Option<String>,
+    /// Keys that wait to be stepped.
+    pub(super) queued: usize,
+    /// What each operator has done.
+    pub(super) figures: Vec<(&'static str, Figures)>,
+}
+
+/// The operators as `/readyz` and `/metrics` show them.
+pub(super) struct Shown(pub(super) Arc<Mutex<View>>);
+
+impl Part for Shown {
+    fn name(&self) -> &'static str {
+        "operators"
+    }
+
+    fn is_well(&self) -> bool {
+        let view = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        view.disabled.is_empty() && view.oldest_unhandled.is_none()
+    }
+
+    fn write_metrics(&self, out: &mut String) {
+        let view = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        out.push_str(&format!("# TYPE sampan_operators_queued gauge\nsampan_operators_queued {}\n", view.queued));
+        let oldest = u8::from(view.oldest_unhandled.is_some());
+        out.push_str(&format!("# TYPE sampan_operators_stuck gauge\nsampan_operators_stuck {oldest}\n"));
+        let rows: [(&str, fn(&Figures) -> u64); 4] = [
+            ("steps", |figures| figures.steps),
+            ("commits", |figures| figures.commits),
+            ("conflicts", |figures| figures.conflicts),
+            ("refusals", |figures| figures.refusals),
+        ];
+        for (name, read) in rows {
+            out.push_str(&format!("# TYPE sampan_operator_{name}_total counter\n"));
+            for (operator, figures) in &view.figures {
+                let count = read(figures);
+                out.push_str(&format!("sampan_operator_{name}_total{{operator={operator:?}}} {count}\n"));
+            }
+        }
+    }
 }
 
 /// The running operators.
@@ -187,6 +226,8 @@ impl Shell {
                 .collect(),
             oldest_unhandled: oldest
                 .map(|(operator, key, since)| format!("{operator} has not handled {key} since {since}")),
+            queued: self.driver.queued(),
+            figures: self.driver.figures().collect(),
         };
     }
 }

@@ -32,7 +32,7 @@ use crate::args::Up;
 use crate::control::{self, Answer, Question};
 use crate::data::DataFolder;
 use crate::operators;
-use driver::{Operators, View};
+use driver::{Operators, Shown, View};
 use entropy::SystemEntropy;
 use inside::Kubelets;
 
@@ -99,6 +99,7 @@ async fn serve(arguments: &Up, folder: &DataFolder, store: &Store, started: Inst
 
     let kubelets = Kubelets::default();
     let server = ApiServer::new(cluster.clone(), Arc::new(kubelets.clone()), shutdown.clone());
+    server.show(Arc::new(Shown(operators.view())));
     let address = listen(arguments.listen, folder, &authority, &server).await?;
     let url = format!("https://{address}");
     server.set_ready(true);

@@ -15,8 +15,18 @@ pub(super) fn status_patch(uid: &str, before: &PodStatus, after: &PodStatus) -> 
         if old == Some(value) {
             continue;
         }
-        let merged = MERGED_LISTS.iter().find(|(name, _)| name == field);
-        changed.insert(field.clone(), merged.map_or_else(|| value.clone(), |(_, key)| merged_list(key, old, value)));
+        match MERGED_LISTS.iter().find(|(name, _)| name == field) {
+            // The API server keeps its own order of such a list: the same items in another order are no change.
+            Some((_, key)) => {
+                let items = merged_list(key, old, value);
+                if !items.is_empty() {
+                    changed.insert(field.clone(), Value::Array(items));
+                }
+            }
+            None => {
+                changed.insert(field.clone(), value.clone());
+            }
+        }
     }
     for field in before.keys().filter(|field| !after.contains_key(*field)) {
         changed.insert(field.clone(), Value::Null);
@@ -32,7 +42,7 @@ fn object(status: &PodStatus) -> Map<String, Value> {
 }
 
 /// The items that changed, and a deletion for each that is gone.
-fn merged_list(key: &str, before: Option<&Value>, after: &Value) -> Value {
+fn merged_list(key: &str, before: Option<&Value>, after: &Value) -> Vec<Value> {
     let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
     let (before, after) = (list(before), list(Some(after)));
     let mut items: Vec<Value> = after.iter().filter(|item| !before.contains(item)).cloned().collect();
@@ -41,7 +51,7 @@ fn merged_list(key: &str, before: Option<&Value>, after: &Value) -> Value {
             items.push(json!({ key: value, "$patch": "delete" }));
         }
     }
-    Value::Array(items)
+    items
 }
 
 #[cfg(test)]
@@ -50,6 +60,13 @@ mod tests {
 
     fn status(text: &str) -> PodStatus {
         serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn the_same_conditions_in_another_order_need_no_patch() {
+        let one = status(r#"{"conditions":[{"type":"A","status":"True"},{"type":"B","status":"True"}]}"#);
+        let other = status(r#"{"conditions":[{"type":"B","status":"True"},{"type":"A","status":"True"}]}"#);
+        assert_eq!(status_patch("u", &one, &other), None);
     }
 
     #[test]

@@ -1,0 +1,20 @@
+//! The transition table in the machine's documentation is the one that is declared.
+
+use sampan_machine::Machine as _;
+use sampan_replicaset::ReplicaSetMachine;
+
+#[test]
+fn the_chart_is_well_formed() {
+    assert_eq!(ReplicaSetMachine::chart().check(), Ok(()));
+}
+
+#[test]
+fn the_documented_table_is_the_declared_one() {
+    let source = include_str!("../src/machine.rs");
+    let documented: String = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! "))
+        .filter(|line| line.starts_with('|'))
+        .fold(String::new(), |table, line| table + line + "\n");
+    assert_eq!(documented, ReplicaSetMachine::chart().table());
+}

@@ -319,11 +319,11 @@ impl Behaviour {
         }
     }
 
-    /// What fits is created, and the rest is told of.
+    /// What fits is created, and the rest is told of, once for each reason.
     #[action]
     fn enter_creation_refused(context: &mut Scene) {
         context.intents.push(Intent::Create(context.view.creatable()));
-        if let Some(refusal) = &context.view.refusal {
+        if let Some(refusal) = context.view.refusal.as_ref().filter(|_| !status::tells_of_failure(&context.view)) {
             context.intents.push(Intent::ReportRefusal(refusal.message.clone()));
         }
         context.report();

@@ -44,12 +44,18 @@ fn is_fully_labeled(view: &View, pod: &Pod) -> bool {
     wanted.into_iter().flatten().all(|(label, value)| labels.and_then(|labels| labels.get(label)) == Some(value))
 }
 
+/// Whether the status tells of the refusal met, in its words.
+pub(crate) fn tells_of_failure(view: &View) -> bool {
+    let conditions = view.set.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let known = conditions.into_iter().flatten().find(|condition| condition.type_ == REPLICA_FAILURE);
+    known.and_then(|known| known.message.as_ref()) == view.refusal.as_ref().map(|refusal| &refusal.message)
+}
+
 /// A failure stays until as many pods exist as are wanted: a try that is under way has not mended it yet.
 fn conditions(view: &View) -> Option<Vec<ReplicaSetCondition>> {
     let mut conditions = view.set.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
     if let Some(refusal) = &view.refusal {
-        let known = conditions.iter().find(|condition| condition.type_ == REPLICA_FAILURE);
-        if known.is_none_or(|known| known.message.as_ref() != Some(&refusal.message)) {
+        if !tells_of_failure(view) {
             conditions.retain(|condition| condition.type_ != REPLICA_FAILURE);
             conditions.push(failure(view, &refusal.message));
         }

@@ -149,9 +149,35 @@ impl<'w> Cluster<'w> {
     /// # Errors
     /// When the other's write is refused.
     pub fn step_while(&mut self, edit: &Edit) -> Result<Moved, String> {
-        let Progress::Commit(commit) = self.poll() else { return self.edit(edit).map(|()| Moved::Stepped) };
-        self.edit(edit)?;
-        Ok(self.commit(*commit, None))
+        match self.poll() {
+            Progress::Commit(commit) => {
+                self.edit(edit)?;
+                Ok(self.commit(*commit, None))
+            }
+            Progress::Reserve(reads) => self.step_reserved_while(&reads, edit),
+            Progress::Idle | Progress::Stepped => self.edit(edit).map(|()| Moved::Stepped),
+        }
+    }
+
+    /// One step on what is held still: the other's write waits until the step is committed.
+    fn step_reserved_while(&mut self, reads: &[ReadKey], edit: &Edit) -> Result<Moved, String> {
+        let reservation = self.sequencer.reserve(reads, self.now);
+        let (Progress::Commit(commit), Some(reservation)) = (self.poll(), reservation) else {
+            return Err("a step that asked for a reservation had nothing to commit".to_owned());
+        };
+        let write = self.prepare(edit)?;
+        self.sequencer.submit(write, Ticket(1));
+        self.sequencer.submit_reserved(commit.write, Ticket(0), reservation);
+        let mut moved = Moved::Refused;
+        let answers = [self.sequencer.commit_group(self.now), self.sequencer.commit_group(self.now)].concat();
+        for (_, outcome) in answers.iter().filter(|(ticket, _)| *ticket == Ticket(0)) {
+            self.driver.settled(commit.ticket, outcome.as_ref(), self.now);
+            if outcome.is_ok() {
+                moved = Moved::Committed;
+            }
+        }
+        self.hear();
+        Ok(moved)
     }
 
     /// One step whose commit is durable, but the process ends before it hears of that.
@@ -182,14 +208,18 @@ impl<'w> Cluster<'w> {
     /// # Errors
     /// Why it is refused.
     pub fn edit(&mut self, edit: &Edit) -> Result<(), String> {
-        let mutation = self.mutation(edit)?;
-        let snapshot = self.snapshot();
-        let prepared = self.gateway.prepare(&snapshot, self.now, &mut self.entropy, &mutation);
-        let write = prepared.map_err(|status| status.message)?.write;
+        let write = self.prepare(edit)?;
         if !write.changes.is_empty() {
             self.submit(write)?;
         }
         Ok(())
+    }
+
+    fn prepare(&mut self, edit: &Edit) -> Result<Write, String> {
+        let mutation = self.mutation(edit)?;
+        let snapshot = self.snapshot();
+        let prepared = self.gateway.prepare(&snapshot, self.now, &mut self.entropy, &mutation);
+        Ok(prepared.map_err(|status| status.message)?.write)
     }
 
     fn poll(&mut self) -> Progress {

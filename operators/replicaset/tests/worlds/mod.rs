@@ -1,5 +1,7 @@
 //! Small worlds with a ReplicaSet in them, generic over the operator: the shipping one, or a mutant.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+
 use jiff::Timestamp;
 use sampan_conformance::{Deed, Edit, World};
 use sampan_core::gateway::{Admission, Mutation};
@@ -13,7 +15,7 @@ use serde_json::{Value, json};
 pub(crate) const PODS: ResourceType = ResourceType::new("", "pods");
 const CONFIG_MAPS: ResourceType = ResourceType::new("", "configmaps");
 
-fn replica_set(replicas: usize, min_ready_seconds: usize) -> Value {
+pub(crate) fn replica_set(replicas: usize, min_ready_seconds: usize) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "web", "namespace": "default"},
         "spec": {
@@ -26,7 +28,7 @@ fn replica_set(replicas: usize, min_ready_seconds: usize) -> Value {
     })
 }
 
-fn web() -> ObjectKey {
+pub(crate) fn web() -> ObjectKey {
     ObjectKey::namespaced(REPLICA_SETS, "default", "web")
 }
 
@@ -152,7 +154,7 @@ fn with_readiness(pod: &Object, ready: bool, now: Timestamp) -> Deed {
     Deed { what: format!("{} {what}", pod.key().name), edit: Edit::UpdateStatus(value) }
 }
 
-fn ready(snapshot: &Snapshot, now: Timestamp) -> Vec<Deed> {
+pub(crate) fn ready(snapshot: &Snapshot, now: Timestamp) -> Vec<Deed> {
     let waiting = pods(snapshot).filter(|pod| !is_ready(&pod.value()) && is_alive(pod));
     waiting.map(|pod| with_readiness(pod, true, now)).collect()
 }
@@ -178,7 +180,7 @@ fn relabelled(pod: &std::sync::Arc<Object>) -> Deed {
     Deed { what: format!("{} is relabelled", pod.key().name), edit: Edit::Update(value) }
 }
 
-fn orphan() -> Deed {
+pub(crate) fn orphan() -> Deed {
     let object = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"generateName": "orphan-", "namespace": "default", "labels": {"app": "web"}},

@@ -1,0 +1,48 @@
+//! What was read guards what is committed; and who is contradicted again and again is let through.
+
+mod worlds;
+
+use sampan_conformance::{Cluster, Edit, Moved, World};
+use sampan_replicaset::ReplicaSetOperator;
+use sampan_replicaset::resource::definition;
+
+fn world(replicas: usize) -> World {
+    World::new("guarded", |driver| driver.add(ReplicaSetOperator))
+        .serving(definition())
+        .holding(worlds::replica_set(replicas, 0))
+}
+
+/// A ReplicaSet that waits for its pods to become ready, and is to grow.
+fn growing(replicas: usize, to: usize) -> Edit {
+    let mut set = worlds::replica_set(replicas, 0);
+    set["spec"]["replicas"] = to.into();
+    Edit::Update(set)
+}
+
+#[test]
+fn a_matching_pod_created_between_snapshot_and_commit_refuses_the_commit_and_the_next_step_sees_it() {
+    let world = world(1);
+    let mut cluster = Cluster::new(&world);
+    assert_eq!(cluster.step_while(&worlds::orphan().edit), Ok(Moved::Refused));
+    assert_eq!(worlds::pods(&cluster.snapshot()).count(), 1, "the refused commit left a pod");
+    assert!(cluster.run_to_rest(50));
+    let pods: Vec<_> = worlds::active(&cluster.snapshot());
+    assert_eq!(pods.len(), 1, "the orphan is the replica: {pods:?}");
+}
+
+#[test]
+fn a_replica_set_whose_pods_turn_ready_makes_progress_while_it_is_scaled() {
+    const REPLICAS: usize = 40;
+    let world = world(REPLICAS);
+    let mut cluster = Cluster::new(&world);
+    assert!(cluster.run_to_rest(50));
+    cluster.edit(&growing(REPLICAS, REPLICAS + 5)).unwrap();
+    let mut contradicted = 0;
+    // A pod becomes ready between every snapshot and its commit.
+    while worlds::active(&cluster.snapshot()).len() < REPLICAS + 5 {
+        let deed = worlds::ready(&cluster.snapshot(), cluster.now).into_iter().next().expect("a pod is not ready yet");
+        contradicted += usize::from(cluster.step_while(&deed.edit).unwrap() == Moved::Refused);
+    }
+    assert!((1..=3).contains(&contradicted), "contradicted {contradicted} times");
+    assert!(cluster.run_to_rest(100));
+}

@@ -1,5 +1,7 @@
 //! Pods on the Docker of this machine.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use serde_json::{Value, json};
@@ -15,7 +17,7 @@ fn forever(name: &str) -> Value {
     script(name, "while true; do sleep 0.1; done")
 }
 
-fn state<'a>(pod: &'a Value, container: usize) -> &'a Value {
+fn state(pod: &Value, container: usize) -> &Value {
     &pod["status"]["containerStatuses"][container]["state"]
 }
 

@@ -1,5 +1,7 @@
 //! The kubelet API on real containers, over an in-memory pipe as the API server of the same process opens it.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use bytes::Bytes;

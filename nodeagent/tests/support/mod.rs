@@ -74,7 +74,7 @@ impl FakeApi {
 
     async fn serve(&self, request: Request<Body>) -> Answer {
         let (parts, body) = request.into_parts();
-        let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let target = Target::of(parts.uri.path());
         let query: BTreeMap<String, String> =
@@ -147,11 +147,10 @@ impl FakeApi {
     fn patch(&self, target: Target, patch: Value) -> Answer {
         let key = (target.resource.clone(), target.namespace, target.name);
         let Some(mut object) = self.store.lock().unwrap().objects.get(&key).cloned() else { return missing() };
-        if let Some(uid) = patch["metadata"]["uid"].as_str() {
-            if object["metadata"]["uid"] != uid {
+        if let Some(uid) = patch["metadata"]["uid"].as_str()
+            && object["metadata"]["uid"] != uid {
                 return status(409, "Conflict");
             }
-        }
         if target.subresource == "status" {
             self.store.lock().unwrap().status_patches.push((key.2.clone(), patch["status"].clone()));
         }

@@ -37,11 +37,12 @@ impl Writer {
         let path = format!("{}/status?fieldManager=kubelet", path(&post.pod));
         let mut request = Request::builder()
             .method(Method::PATCH)
-            .uri(path)
+            .uri(&path)
             .header("Content-Type", "application/strategic-merge-patch+json");
         if let Some(decision) = post.decision {
             request = request.header(DECISION_HEADER, header_text(*decision));
         }
+        tracing::debug!(pod = %path, patch = %post.patch, "telling the status");
         let body = serde_json::to_vec(&post.patch).unwrap_or_default();
         self.send(request.body(body), move |answer| Message::Posted(uid, answer));
     }

@@ -42,16 +42,31 @@ fn object(status: &PodStatus) -> Map<String, Value> {
 }
 
 /// The items that changed, and a deletion for each that is gone.
-fn merged_list(key: &str, before: Option<&Value>, after: &Value) -> Vec<Value> {
+fn merged_list(key: &str, before: Option<&Value>, after: &Value) -> Value {
     let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
     let (before, after) = (list(before), list(Some(after)));
-    let mut items: Vec<Value> = after.iter().filter(|item| !before.contains(item)).cloned().collect();
+    let known = |item: &Value| before.iter().find(|old| old.get(key) == item.get(key));
+    let changed = after.iter().filter(|item| !before.contains(item));
+    let mut items: Vec<Value> = changed.map(|item| merged_item(known(item), item)).collect();
     for gone in before.iter().filter(|old| !after.iter().any(|new| new.get(key) == old.get(key))) {
         if let Some(value) = gone.get(key) {
             items.push(json!({ key: value, "$patch": "delete" }));
         }
     }
-    items
+    Value::Array(items)
+}
+
+/// An item as it should be. A merge keeps what it does not name: fields the item no longer has are removed by name, or the
+/// object would never become what is wanted, and be patched for ever.
+fn merged_item(before: Option<&Value>, after: &Value) -> Value {
+    let mut item = after.clone();
+    let old_fields = before.and_then(Value::as_object).into_iter().flatten().map(|(field, _)| field);
+    if let Some(fields) = item.as_object_mut() {
+        for field in old_fields {
+            fields.entry(field.as_str()).or_insert(Value::Null);
+        }
+    }
+    item
 }
 
 #[cfg(test)]
@@ -60,6 +75,15 @@ mod tests {
 
     fn status(text: &str) -> PodStatus {
         serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_field_an_item_no_longer_has_is_removed_by_name() {
+        let before = status(r#"{"conditions": [{"type": "Ready", "status": "False", "message": "unready"}]}"#);
+        let after = status(r#"{"conditions": [{"type": "Ready", "status": "False", "reason": "PodCompleted"}]}"#);
+        let patch = status_patch("u", &before, &after).unwrap();
+        assert_eq!(patch["status"]["conditions"][0]["message"], Value::Null);
+        assert!(patch["status"]["conditions"][0].as_object().unwrap().contains_key("message"));
     }
 
     #[test]

@@ -42,7 +42,7 @@ fn object(status: &PodStatus) -> Map<String, Value> {
 }
 
 /// The items that changed, and a deletion for each that is gone.
-fn merged_list(key: &str, before: Option<&Value>, after: &Value) -> Value {
+fn merged_list(key: &str, before: Option<&Value>, after: &Value) -> Vec<Value> {
     let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
     let (before, after) = (list(before), list(Some(after)));
     let known = |item: &Value| before.iter().find(|old| old.get(key) == item.get(key));
@@ -53,7 +53,7 @@ fn merged_list(key: &str, before: Option<&Value>, after: &Value) -> Value {
             items.push(json!({ key: value, "$patch": "delete" }));
         }
     }
-    Value::Array(items)
+    items
 }
 
 /// An item as it should be. A merge keeps what it does not name: fields the item no longer has are removed by name, or the

@@ -1,6 +1,6 @@
 //! The metadata the server fills in, and keeps.
 
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::preparation::Preparation;
@@ -15,7 +15,8 @@ const GENERATE_TRIES_MAX: usize = 8;
 
 /// An instant as `metav1.Time`: whole seconds.
 pub(super) fn time(now: Timestamp) -> Value {
-    let seconds = now.round(Unit::Second).unwrap_or(now);
+    // Cut off, not rounded: nothing is ever created in the future.
+    let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
     Value::String(seconds.to_string())
 }
 

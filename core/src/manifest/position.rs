@@ -80,6 +80,20 @@ impl Spans {
         place
     }
 
+    /// The place of a field's key.
+    pub fn locate_key(&self, field: &str) -> Position {
+        let segments = segments(field);
+        let mut rest = segments.as_slice();
+        let mut here = self;
+        let mut place = self.at;
+        while let Some((next, _, used)) = here.step(rest) {
+            place = rest.get(..used).and_then(|path| here.entry(&path.join("."))).map_or(next.at, |entry| entry.key);
+            here = next;
+            rest = rest.get(used..).unwrap_or_default();
+        }
+        place
+    }
+
     /// The child the path goes on with, where to point for it, and how many segments that took: a key may hold dots.
     fn step(&self, path: &[String]) -> Option<(&Spans, Position, usize)> {
         match &self.children {
@@ -168,6 +182,13 @@ mod tests {
         check("spec.containers", at(3, 3));
         check("labels[app.kubernetes.io/name]", at(7, 30));
         check("labels.app.kubernetes.io/name", at(7, 30));
+    }
+
+    #[test]
+    fn a_key_is_pointed_at_where_the_field_should_not_be() {
+        assert_eq!(pod().locate_key("spec.containers[0].image"), at(4, 7));
+        assert_eq!(pod().locate_key("spec.containers[0]"), at(4, 7));
+        assert_eq!(pod().locate_key("spec.nothing"), at(2, 1));
     }
 
     #[test]

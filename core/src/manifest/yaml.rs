@@ -62,6 +62,9 @@ fn words(info: &str) -> String {
         "mapping values are not allowed in this context" => {
             "a `:` is not allowed here: quote the text, or check the indentation".to_owned()
         }
+        "illegal placement of ':' indicator" => {
+            "a `:` is not allowed here: is a `[` or `{` before it not closed?".to_owned()
+        }
         "recursion limit exceeded" => format!("nested deeper than {DEPTH_MAX} levels"),
         _ => info.to_owned(),
     }

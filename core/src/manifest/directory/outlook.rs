@@ -75,7 +75,12 @@ pub(super) fn refusal_problems(status: &Status, document: &Document, text: &str)
     let fields = causes.iter().filter(|cause| !cause.field.is_empty());
     let mut found: Vec<Problem> = fields
         .map(|cause| {
-            let at = document.spans.locate(&cause.field);
+            // A field that should not be there is its key's fault, a wrong value the value's.
+            let at = if cause.message.contains("unknown field") {
+                document.spans.locate_key(&cause.field)
+            } else {
+                document.spans.locate(&cause.field)
+            };
             // Some messages name the field themselves.
             let message = if cause.message.contains(&cause.field) {
                 cause.message.clone()

@@ -192,7 +192,7 @@ impl Directory {
         let record = self.inventory.files.entry(claim.file.clone()).or_default();
         if let Some((revision, now)) = news {
             record.revision = revision.to_string();
-            record.applied_at = now.round(jiff::Unit::Second).unwrap_or(now).to_string();
+            record.applied_at = whole_seconds(now).to_string();
         }
     }
 
@@ -224,6 +224,11 @@ impl Directory {
             self.files.remove(file);
         }
     }
+}
+
+/// The second a moment lies in: one that has begun, never one to come.
+fn whole_seconds(moment: Timestamp) -> Timestamp {
+    Timestamp::from_second(moment.as_second()).unwrap_or(moment)
 }
 
 fn state_is_done(state: Option<&ObjectState>) -> bool {

@@ -8,7 +8,6 @@
 //! | Gated | Unschedulable | no scheduling gate is left |
 //! | Unschedulable | Fitting | a node fits |
 //! | Unschedulable | Unschedulable | the reasons changed |
-//! | Fitting | Fitting | the binding is still to be made |
 //! | Fitting | Placed | bound to its node |
 
 use std::sync::Arc;
@@ -62,7 +61,6 @@ pub(crate) static CHART: Chart = Chart {
         Edge { from: "Gated", to: "Unschedulable", guard: UNGATED },
         Edge { from: "Unschedulable", to: "Fitting", guard: "a node fits" },
         Edge { from: "Unschedulable", to: "Unschedulable", guard: "the reasons changed" },
-        Edge { from: "Fitting", to: "Fitting", guard: "the binding is still to be made" },
         Edge { from: "Fitting", to: "Placed", guard: "bound to its node" },
     ],
 };
@@ -215,10 +213,10 @@ impl Behaviour {
         }
     }
 
+    /// The binding commits with the move to this state; should it ever be found undone, the superstate enters anew.
     #[state(superstate = "observed", entry_action = "enter_fitting")]
     fn fitting(context: &mut Scene) -> Outcome<State> {
         match context.classify() {
-            state @ State::Fitting {} => context.take("the binding is still to be made", state),
             state @ State::Placed {} => context.take("bound to its node", state),
             _ => Super,
         }

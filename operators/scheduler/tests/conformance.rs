@@ -1,0 +1,90 @@
+//! The scheduler through every order of what can happen to it in small worlds; and mutants that must not get through.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
+
+mod worlds;
+
+use sampan_conformance::{Report, explore};
+use sampan_core::operator::{Command, Context, Declaration, Guarding, Operator, Wake};
+use sampan_machine::Machine as _;
+use sampan_scheduler::{Scheduler, SchedulerMachine};
+
+#[test]
+fn every_law_holds_in_every_world_and_every_declared_edge_is_taken() {
+    let reports: Vec<Report> = worlds::all(Scheduler)
+        .iter()
+        .map(|world| explore(world).unwrap_or_else(|failure| panic!("{failure}")))
+        .inspect(|report| println!("{report}"))
+        .collect();
+    assert_eq!(Report::uncrossed(&reports, SchedulerMachine::chart()), Vec::<String>::new());
+    assert!(reports.iter().map(|report| report.conflicts).sum::<usize>() > 0, "no conflict was met");
+}
+
+/// The shipping operator, spoiled.
+#[derive(Clone, Copy)]
+struct Mutant {
+    declare: fn(&mut Declaration),
+    command: fn(&mut Vec<Command>),
+}
+
+const HONEST: Mutant = Mutant { declare: |_| (), command: |_| () };
+
+impl Operator for Mutant {
+    type Machine = SchedulerMachine;
+
+    fn declaration(&self) -> Declaration {
+        let mut declaration = Scheduler.declaration();
+        (self.declare)(&mut declaration);
+        declaration
+    }
+
+    fn step(&self, machine: &mut SchedulerMachine, wake: &Wake, cx: &mut Context<'_>) {
+        Scheduler.step(machine, wake, cx);
+        (self.command)(cx.commands());
+    }
+}
+
+fn problem_of(mutant: Mutant) -> String {
+    let mut failures = worlds::all(mutant).into_iter().filter_map(|world| explore(&world).err());
+    failures.next().expect("the mutant gets through").problem
+}
+
+#[test]
+fn a_mutant_that_never_binds_is_caught() {
+    let command = |commands: &mut Vec<Command>| commands.retain(|it| !matches!(it, Command::Subresource { .. }));
+    let problem = problem_of(Mutant { command, ..HONEST });
+    assert!(problem.contains("waits although") || problem.contains("says"), "{problem}");
+}
+
+#[test]
+fn a_mutant_that_never_says_why_is_caught() {
+    let command = |commands: &mut Vec<Command>| commands.retain(|it| !matches!(it, Command::UpdateStatus { .. }));
+    assert!(problem_of(Mutant { command, ..HONEST }).contains("says"));
+}
+
+#[test]
+fn a_mutant_that_does_not_hear_of_nodes_is_caught() {
+    let declare = |declaration: &mut Declaration| {
+        declaration.watches.retain(|watch| watch.resource != Some(sampan_core::resource::NODES))
+    };
+    let problem = problem_of(Mutant { declare, ..HONEST });
+    assert!(!problem.is_empty());
+}
+
+#[test]
+fn a_mutant_that_binds_to_any_node_is_caught() {
+    let command = |commands: &mut Vec<Command>| {
+        for command in commands {
+            if let Command::Subresource { body, .. } = command {
+                body["target"]["name"] = "small".into();
+            }
+        }
+    };
+    let problem = problem_of(Mutant { command, ..HONEST });
+    assert!(problem.contains("CPU left"), "{problem}");
+}
+
+#[test]
+fn the_guard_is_narrowed_and_says_why() {
+    assert!(matches!(Scheduler.declaration().guarding, Guarding::Decisive { because } if because.len() > 40));
+}

@@ -1,0 +1,204 @@
+//! Small worlds with nodes and pods, generic over the operator: the shipping one, or a mutant.
+
+use std::collections::BTreeMap;
+
+use sampan_conformance::{Deed, Edit, World};
+use sampan_core::Timestamp;
+use sampan_core::object::{Object, Quantity};
+use sampan_core::operator::Operator;
+use sampan_core::resource::{NODES, PODS};
+use sampan_core::store::Snapshot;
+use serde_json::{Value, json};
+
+/// A node with so many CPUs.
+pub(crate) fn node(name: &str, cpu: &str) -> Value {
+    let amounts = json!({"cpu": cpu, "memory": "1Gi", "pods": "10"});
+    json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
+        "status": {"capacity": amounts, "conditions": [{"type": "Ready", "status": "True"}]},
+    })
+}
+
+/// A pod that asks for so much CPU.
+pub(crate) fn pod(name: &str, cpu: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"},
+        "spec": {"containers": [{"name": "c", "image": "c:1", "resources": {"requests": {"cpu": cpu}}}]},
+    })
+}
+
+fn world<O: Operator + Clone>(name: &'static str, operator: O) -> World {
+    World::new(name, move |driver| driver.add(operator.clone()))
+        .always("no node is overfull", no_node_is_overfull)
+        .at_rest("a pod without a node says why", a_pod_without_a_node_says_why)
+        .at_rest("no pod waits for room there is", no_pod_waits_for_room_there_is)
+        .actor("kubelet", |snapshot, _| ended(snapshot))
+}
+
+/// All worlds.
+pub(crate) fn all<O: Operator + Clone>(operator: O) -> Vec<World> {
+    vec![
+        crowded(operator.clone()),
+        cordoned(operator.clone()),
+        growing(operator.clone()),
+        gated(operator.clone()),
+        held(operator),
+    ]
+}
+
+/// More pods than there is room for; a user deletes one.
+pub(crate) fn crowded<O: Operator + Clone>(operator: O) -> World {
+    world("crowded", operator)
+        .holding(node("large", "2"))
+        .holding(node("small", "1"))
+        .holding(pod("a", "900m"))
+        .holding(pod("b", "900m"))
+        .holding(pod("c", "900m"))
+        .holding(pod("d", "900m"))
+        .actor_times(1, "user", |snapshot, _| {
+            pods(snapshot).map(|pod| deed(pod, "is deleted", Edit::Delete(pod.key().clone()))).collect()
+        })
+}
+
+/// A node closes and opens while a pod is being placed.
+pub(crate) fn cordoned<O: Operator + Clone>(operator: O) -> World {
+    world("cordoned", operator)
+        .holding(node("large", "4"))
+        .holding(node("small", "1"))
+        .holding(pod("a", "2"))
+        .actor_times(3, "user", |snapshot, _| snapshot.list(NODES, None, None).map(|node| turned(node)).collect())
+}
+
+/// There is no node at first.
+pub(crate) fn growing<O: Operator + Clone>(operator: O) -> World {
+    world("growing", operator)
+        .holding(pod("a", "2"))
+        .actor_times(1, "small", |_, _| {
+            vec![Deed { what: "small appears".into(), edit: Edit::Create(node("small", "1")) }]
+        })
+        .actor_times(1, "large", |_, _| {
+            vec![Deed { what: "large appears".into(), edit: Edit::Create(node("large", "4")) }]
+        })
+}
+
+/// Somebody else holds pods back for a while.
+pub(crate) fn gated<O: Operator + Clone>(operator: O) -> World {
+    let gated = |name, cpu| {
+        let mut pod = pod(name, cpu);
+        pod["spec"]["schedulingGates"] = json!([{"name": "example.com/wait"}]);
+        pod
+    };
+    world("gated", operator)
+        .holding(node("small", "1"))
+        .holding(gated("fits", "1"))
+        .holding(gated("too-big", "2"))
+        .actor("gatekeeper", |snapshot, _| pods(snapshot).filter_map(opened).collect())
+}
+
+/// A pod that waits is deleted, and a finalizer keeps it.
+pub(crate) fn held<O: Operator + Clone>(operator: O) -> World {
+    let mut held = pod("held", "2");
+    held["metadata"]["finalizers"] = json!(["example.com/held"]);
+    world("held", operator)
+        .holding(held)
+        .actor_times(1, "user", |snapshot, _| {
+            pods(snapshot).map(|pod| deed(pod, "is deleted", Edit::Delete(pod.key().clone()))).collect()
+        })
+        .actor_times(1, "large", |_, _| {
+            vec![Deed { what: "large appears".into(), edit: Edit::Create(node("large", "4")) }]
+        })
+}
+
+fn pods(snapshot: &Snapshot) -> impl Iterator<Item = &Object> {
+    snapshot.list(PODS, None, None).map(|pod| &**pod)
+}
+
+fn deed(object: &Object, what: &str, edit: Edit) -> Deed {
+    Deed { what: format!("{} {what}", object.key().name), edit }
+}
+
+/// A node lets go of what was deleted.
+fn ended(snapshot: &Snapshot) -> Vec<Deed> {
+    let ended = pods(snapshot).filter(|pod| pod.metadata().is_terminating() && is_placed(pod));
+    ended.map(|pod| deed(pod, "ends", Edit::Remove(pod.key().clone()))).collect()
+}
+
+fn turned(node: &Object) -> Deed {
+    let mut value = node.value();
+    let closed = value.pointer("/spec/unschedulable") == Some(&json!(true));
+    value["spec"]["unschedulable"] = json!(!closed);
+    deed(node, if closed { "opens" } else { "closes" }, Edit::Update(value))
+}
+
+fn opened(pod: &Object) -> Option<Deed> {
+    let mut value = pod.value();
+    value["spec"].as_object_mut()?.remove("schedulingGates")?;
+    Some(deed(pod, "may go", Edit::Update(value)))
+}
+
+fn is_placed(pod: &Object) -> bool {
+    pod.field("spec.nodeName").is_some_and(|node| !node.is_empty())
+}
+
+fn milli(value: &Value, pointer: &str) -> i64 {
+    let written = value.pointer(pointer).and_then(Value::as_str).unwrap_or("0");
+    Quantity::parse(written).map(|amount| amount.milli_value()).unwrap_or_default()
+}
+
+fn asked(pod: &Object) -> i64 {
+    milli(&pod.value(), "/spec/containers/0/resources/requests/cpu")
+}
+
+fn free(snapshot: &Snapshot) -> BTreeMap<String, i64> {
+    let mut free: BTreeMap<String, i64> = snapshot
+        .list(NODES, None, None)
+        .map(|node| (node.key().name.to_string(), milli(&node.value(), "/status/allocatable/cpu")))
+        .collect();
+    for pod in pods(snapshot).filter(|pod| is_placed(pod)) {
+        *free.entry(pod.field("spec.nodeName").unwrap_or_default().to_owned()).or_default() -= asked(pod);
+    }
+    free
+}
+
+fn no_node_is_overfull(snapshot: &Snapshot, _now: Timestamp) -> Result<(), String> {
+    match free(snapshot).into_iter().find(|(_, cpu)| *cpu < 0) {
+        Some((node, cpu)) => Err(format!("{node} has {cpu}m of CPU left")),
+        None => Ok(()),
+    }
+}
+
+fn waiting(snapshot: &Snapshot) -> impl Iterator<Item = &Object> {
+    pods(snapshot).filter(|pod| {
+        let gated = pod.value().pointer("/spec/schedulingGates").is_some();
+        !is_placed(pod) && !gated && !pod.metadata().is_terminating()
+    })
+}
+
+fn a_pod_without_a_node_says_why(snapshot: &Snapshot, _now: Timestamp) -> Result<(), String> {
+    let nodes = snapshot.count(NODES);
+    for pod in waiting(snapshot) {
+        let value = pod.value();
+        let conditions = value.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+        let said = conditions.filter(|it| it["type"] == "PodScheduled" && it["reason"] == "Unschedulable").last();
+        let message = said.and_then(|it| it["message"].as_str()).unwrap_or_default();
+        let expected = if nodes == 0 { "no nodes".to_owned() } else { format!("0/{nodes} nodes") };
+        if !message.starts_with(&expected) {
+            return Err(format!("{} says {message:?}", pod.key()));
+        }
+    }
+    Ok(())
+}
+
+fn no_pod_waits_for_room_there_is(snapshot: &Snapshot, _now: Timestamp) -> Result<(), String> {
+    let free = free(snapshot);
+    let open = |name: &str| {
+        let mut nodes = snapshot.list(NODES, None, None);
+        nodes.any(|node| &*node.key().name == name && node.field("spec.unschedulable") != Some("true"))
+    };
+    for pod in waiting(snapshot) {
+        if let Some((node, _)) = free.iter().find(|(node, cpu)| **cpu >= asked(pod) && open(node)) {
+            return Err(format!("{} waits although {node} has room", pod.key()));
+        }
+    }
+    Ok(())
+}

@@ -45,7 +45,7 @@ impl Operator for Scheduler {
 
     fn declaration(&self) -> Declaration {
         let mut declaration = Declaration::of::<Pod>("scheduler")
-            .concerned_with(is_unplaced)
+            .concerned_with(is_own)
             .watching::<Node>(Mapping::Function(pending))
             .writing::<Pod>(WriteVerb::Update)
             .writing::<Pod>(WriteVerb::UpdateStatus);
@@ -125,10 +125,14 @@ fn carry_out(intent: Intent, pod: &Pod, cx: &mut Context<'_>) {
     }
 }
 
+/// Whether a pod asks for this scheduler. A placed one does too: it is seen to be placed, and costs no search.
+fn is_own(pod: &Object) -> bool {
+    pod.field("spec.schedulerName").is_none_or(|name| name.is_empty() || name == NAME)
+}
+
 /// Whether a pod waits for this scheduler.
 fn is_unplaced(pod: &Object) -> bool {
-    pod.field("spec.nodeName").is_none_or(str::is_empty)
-        && pod.field("spec.schedulerName").is_none_or(|name| name.is_empty() || name == NAME)
+    pod.field("spec.nodeName").is_none_or(str::is_empty) && is_own(pod)
 }
 
 fn has_ended(pod: &Object) -> bool {

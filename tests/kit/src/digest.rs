@@ -30,7 +30,9 @@ pub(crate) fn digest(cluster: &Cluster<'_>, ages_seconds: i64) -> String {
     lines.sort_unstable();
     let mut text = lines.join("\n");
     let is_timed = cluster.driver.next_deadline().is_some();
-    let _ = write!(text, "\n{is_timed} {} {:?}", cluster.driver.is_ready(), cluster.acted);
+    // A step for an object that is gone changes nothing but how much is left to do.
+    let (is_ready, queued) = (cluster.driver.is_ready(), cluster.driver.queued());
+    let _ = write!(text, "\n{is_timed} {is_ready} {queued} {:?}", cluster.acted);
     text
 }
 

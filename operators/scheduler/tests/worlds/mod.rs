@@ -49,12 +49,11 @@ pub(crate) fn all<O: Operator + Clone>(operator: O) -> Vec<World> {
 /// More pods than there is room for; a user deletes one.
 pub(crate) fn crowded<O: Operator + Clone>(operator: O) -> World {
     world("crowded", operator)
-        .holding(node("large", "2"))
+        .holding(node("large", "1"))
         .holding(node("small", "1"))
         .holding(pod("a", "900m"))
         .holding(pod("b", "900m"))
         .holding(pod("c", "900m"))
-        .holding(pod("d", "900m"))
         .actor_times(1, "user", |snapshot, _| {
             pods(snapshot).map(|pod| deed(pod, "is deleted", Edit::Delete(pod.key().clone()))).collect()
         })

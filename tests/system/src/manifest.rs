@@ -15,6 +15,7 @@ spec:
     matchLabels:
       app: web
   strategy:
+    type: RollingUpdate
     rollingUpdate:
       maxSurge: 1
       maxUnavailable: 0

@@ -12,10 +12,11 @@ use crate::call::Call;
 use crate::request::{Content, body_to_json, delete_options, read_body};
 use crate::response::{self, Response};
 
-/// The answer to a delete: the object while something still keeps it, else that it is gone.
+/// The answer to a delete: the object while something still keeps it or where it goes with grace, else that it is gone.
 pub(super) async fn delete(call: Call) -> Result<Response, Status> {
     call.authorize(Verb::Delete)?;
     let view = call.view()?;
+    let strategy = call.path.served.definition.strategy.clone();
     let (target, origin) = (target(&call, Subresource::Whole)?, call.origin(Verb::Delete));
     let body = read_options(call.body, &call.parts.headers).await?;
     let (delete, options) = delete_options(&call.query, &body)?;
@@ -25,7 +26,9 @@ pub(super) async fn delete(call: Call) -> Result<Response, Status> {
         Outcome::Object { object, removed, warnings, .. } => (object, removed, warnings),
         Outcome::Preview { object, .. } => return Ok(view.one(200, &object.to_string().into())),
     };
-    let mut response = match removed {
+    // As in Kubernetes, what is deleted with grace is shown as it was last: typed clients of pods count on it.
+    let has_grace = strategy.default_grace_seconds(&object) > 0;
+    let mut response = match removed && !has_grace {
         true => response::json(200, &gone(&object), call.query.flag("pretty")),
         false => view.one(200, object.bytes()),
     };

@@ -26,7 +26,7 @@ impl Removal {
         let large = self.objects >= OBJECTS_MIN && self.objects * 2 > self.of;
         let share = format!("{} of {} objects would be deleted", self.objects, self.of);
         if self.found_at_start && self.root_is_empty {
-            return Some(format!("the directory is empty at start: {share}"));
+            return Some(format!("the directory came up empty: {share}"));
         }
         if !large {
             return None;

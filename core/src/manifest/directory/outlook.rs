@@ -17,14 +17,23 @@ impl Directory {
         let (problems, waits) = self.problems(path);
         let objects: Vec<_> = self.inventory.of_file(path).collect();
         let held = objects.iter().any(|(_, entry)| entry.held.is_some());
-        let phase = match problems.is_empty() {
-            _ if gone && held => Phase::Gone,
-            true => Phase::Applied,
-            false if waits => Phase::Waiting,
-            false => Phase::Invalid,
+        // Drift that is only warned of leaves the file applied.
+        let only_drift = problems.len() == self.claims.of_file(path).filter(|(key, _)| self.has_drifted(key)).count();
+        let phase = if gone && held {
+            Phase::Gone
+        } else if only_drift {
+            Phase::Applied
+        } else if waits {
+            Phase::Waiting
+        } else {
+            Phase::Invalid
         };
         let record = self.inventory.files.get(path).cloned().unwrap_or_default();
         Report { path, phase, record: &record, objects, problems }.to_value()
+    }
+
+    fn has_drifted(&self, key: &ObjectKey) -> bool {
+        self.objects.get(key).is_some_and(|state| !state.drifted.is_empty())
     }
 
     /// What stands in the way of a file, and whether all of it may go by itself or by a confirmation.
@@ -46,7 +55,7 @@ impl Directory {
             let Some(state) = self.objects.get(key) else { continue };
             found.extend(state.problems.iter().cloned());
             found.extend(drift_problem(claim, state));
-            waits &= state.waits || (state.problems.is_empty() && state.drifted.is_empty());
+            waits &= state.waits || state.problems.is_empty();
         }
         for (key, entry) in self.inventory.of_file(path) {
             found.extend(removal_problem(key, entry, self.prunes.get(key)));

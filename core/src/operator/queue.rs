@@ -1,6 +1,6 @@
 //! Which keys are to be stepped, in order, each by one step at a time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -38,7 +38,7 @@ pub(super) struct Queue {
     ready: VecDeque<Slot>,
     pending: BTreeMap<Slot, Pending>,
     /// Keys whose step is not settled yet: what happens meanwhile waits for it.
-    busy: BTreeMap<Slot, ()>,
+    busy: BTreeSet<Slot>,
 }
 
 impl Pending {
@@ -67,7 +67,7 @@ impl Queue {
         let mut pending = Pending::new(now);
         pending.merge(reason);
         self.pending.insert(slot.clone(), pending);
-        if !self.busy.contains_key(&slot) {
+        if !self.busy.contains(&slot) {
             self.ready.push_back(slot);
         }
     }
@@ -89,7 +89,7 @@ impl Queue {
     pub(super) fn take(&mut self) -> Option<(Slot, Pending)> {
         let slot = self.ready.pop_front()?;
         let pending = self.pending.remove(&slot).expect("a ready key has a pending wake-up");
-        self.busy.insert(slot.clone(), ());
+        self.busy.insert(slot.clone());
         Some((slot, pending))
     }
 
@@ -129,7 +129,7 @@ impl Queue {
 
     /// Whether a key's step is not settled or not taken yet.
     pub(super) fn is_occupied(&self, slot: &Slot) -> bool {
-        self.busy.contains_key(slot) || self.pending.contains_key(slot)
+        self.busy.contains(slot) || self.pending.contains_key(slot)
     }
 }
 

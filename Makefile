@@ -43,7 +43,7 @@ fmt:
 	cargo fmt --all --check
 
 clippy:
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace -- -D warnings
 
 tidy:
 	cargo test --locked --quiet --package sampan-tidy

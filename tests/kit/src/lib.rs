@@ -1,7 +1,7 @@
 //! Conformance suites for operators, as a library.
 //!
 //! An author describes a small [`World`]: the objects it starts with, who else acts in it (pods become ready, a user edits
-//! the spec), and its laws. [`explore`] then drives the shipping gateway, sequencer and driver, on a store in memory and on
+//! the spec), and its laws. [`explore()`] then drives the shipping gateway, sequencer and driver, on a store in memory and on
 //! virtual time, through **every** order of deeds, steps, restarts, crashes and conflicts, to a fixpoint:
 //!
 //! * every law holds at every revision, and those of rest wherever nothing is left to do;

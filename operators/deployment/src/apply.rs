@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, ReplicaSetSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use sampan_core::gateway::{DeleteOptions, Propagation};
 use sampan_core::operator::{Context, EventKind};
 use sampan_podset::{HASH_LABEL, controller_reference};
@@ -11,7 +11,7 @@ use sampan_podset::{HASH_LABEL, controller_reference};
 use crate::machine::{Intent, Scene};
 use crate::plan::Resize;
 use crate::selector_of;
-use crate::status::status;
+use crate::status::{NewSet, last_status, status};
 use crate::view::{DESIRED_REPLICAS, MAX_REPLICAS, REVISION, View};
 
 /// Annotations of a Deployment that its ReplicaSets do not take over.
@@ -32,15 +32,37 @@ pub(crate) fn adopt(cx: &mut Context<'_>, deployment: &Deployment) -> bool {
     if deployment.metadata.deletion_timestamp.is_some() {
         return false;
     }
-    let orphans: Vec<Arc<ReplicaSet>> = cx.matching::<ReplicaSet>(namespace, &selector);
-    let mut adopted = false;
-    for set in orphans.iter().filter(|set| is_orphan(set)) {
+    let matching = cx.matching::<ReplicaSet>(namespace, &selector);
+    let strays: Vec<Arc<ReplicaSet>> = controlled(cx, deployment)
+        .into_iter()
+        .filter(|set| matching.iter().all(|it| it.metadata.uid != set.metadata.uid))
+        .collect();
+    let orphans: Vec<&Arc<ReplicaSet>> = matching.iter().filter(|set| is_orphan(set)).collect();
+    for set in &orphans {
         let mut set = ReplicaSet::clone(set);
         set.metadata.owner_references.get_or_insert_default().push(controller_reference(deployment));
         cx.update(&set);
-        adopted = true;
     }
-    adopted
+    for set in &strays {
+        let mut set = ReplicaSet::clone(set);
+        set.metadata.owner_references.iter_mut().for_each(|owners| owners.retain(|it| !is_by(it, deployment)));
+        cx.update(&set);
+    }
+    !orphans.is_empty() || !strays.is_empty()
+}
+
+/// The ReplicaSets a Deployment controls.
+pub(crate) fn controlled(cx: &mut Context<'_>, deployment: &Deployment) -> Vec<Arc<ReplicaSet>> {
+    let mut sets = cx.owned::<ReplicaSet>();
+    sets.retain(|set| {
+        let owners = set.metadata.owner_references.iter().flatten();
+        owners.into_iter().any(|owner| owner.controller == Some(true) && is_by(owner, deployment))
+    });
+    sets
+}
+
+fn is_by(owner: &OwnerReference, deployment: &Deployment) -> bool {
+    deployment.metadata.uid.as_ref() == Some(&owner.uid)
 }
 
 fn is_orphan(set: &ReplicaSet) -> bool {
@@ -51,24 +73,29 @@ fn is_orphan(set: &ReplicaSet) -> bool {
 /// Issues the commands the intents come to, and what follows from the view in every state: the status, the revision.
 pub(crate) fn carry_out(cx: &mut Context<'_>, scene: &Scene) {
     let view = &scene.view;
-    if view.is_terminating() {
-        return;
-    }
-    let mut creates = false;
+    let mut new_set = NewSet::AsItIs;
     for intent in &scene.intents {
         match intent {
             Intent::CreateSet(size) => {
-                creates = true;
+                new_set = NewSet::Created;
                 create_set(cx, view, *size);
             }
+            Intent::CountCollision => new_set = NewSet::Collided,
             Intent::Resize(resize) => resize_set(cx, view, resize),
             Intent::Forget(name) => forget_set(cx, view, name),
         }
     }
-    renew_annotations(cx, view, &scene.intents);
-    say_revision(cx, view);
     let mut deployment = Deployment::clone(&view.deployment);
-    deployment.status = Some(status(view, creates));
+    deployment.status = Some(match view.is_terminating() {
+        true => last_status(view),
+        false => status(view, new_set),
+    });
+    if !view.is_terminating() {
+        renew_annotations(cx, view, &scene.intents);
+    }
+    if view.new.is_some() || new_set == NewSet::Created {
+        say_revision(cx, view);
+    }
     cx.update_status(&deployment);
 }
 
@@ -131,7 +158,7 @@ fn renew_annotations(cx: &mut Context<'_>, view: &View, intents: &[Intent]) {
         intents.iter().any(|intent| match intent {
             Intent::Resize(resize) => Some(resize.name.as_str()) == name,
             Intent::Forget(forgotten) => Some(forgotten.as_str()) == name,
-            Intent::CreateSet(_) => false,
+            Intent::CreateSet(_) | Intent::CountCollision => false,
         })
     };
     let active = view.all().filter(|set| crate::view::replicas_of(set) > 0 || is_new(view, set));

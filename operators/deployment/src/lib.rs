@@ -63,12 +63,7 @@ impl Operator for DeploymentOperator {
 }
 
 fn look(cx: &mut Context<'_>, deployment: Arc<Deployment>) -> View {
-    let uid = deployment.metadata.uid.clone();
-    let mut controlled = cx.owned::<ReplicaSet>();
-    controlled.retain(|set| {
-        let owners = set.metadata.owner_references.iter().flatten();
-        owners.into_iter().any(|owner| owner.controller == Some(true) && Some(&owner.uid) == uid.as_ref())
-    });
+    let controlled = apply::controlled(cx, &deployment);
     let namespace = deployment.metadata.namespace.clone().unwrap_or_default();
     let now = cx.now();
     let mut taken = |name: &str| {

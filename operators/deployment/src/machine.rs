@@ -1,4 +1,21 @@
 //! The states of a Deployment.
+//!
+//! | from | to | when |
+//! | --- | --- | --- |
+//! | Unobserved | * | first observation |
+//! | * | * | reclassified |
+//! | * | * | more is to be done |
+//! | Creating | RollingOut | the template has its ReplicaSet |
+//! | Creating | Degraded | the template has its ReplicaSet |
+//! | Resizing | RollingOut | every ReplicaSet has its share |
+//! | Recreating | Creating | every old pod is gone |
+//! | RollingOut | Degraded | every pod is of the present template |
+//! | RollingOut | Complete | every replica is available |
+//! | RollingOut | Stalled | no progress within the deadline |
+//! | Stalled | Complete | every replica is available |
+//! | Degraded | Complete | every replica is available |
+//! | Degraded | Stalled | no progress within the deadline |
+//! | Complete | Degraded | a replica became unavailable |
 
 use sampan_machine::{ANY, Chart, Edge, Machine, State as Named, Trace, UNOBSERVED};
 use statig::prelude::*;
@@ -11,6 +28,8 @@ use crate::view::{View, revision_of};
 pub(crate) enum Intent {
     /// Make the present template's ReplicaSet, of this size.
     CreateSet(i32),
+    /// Count that the name for it is taken, which leads to another.
+    CountCollision,
     /// Size a ReplicaSet.
     Resize(Resize),
     /// Delete a ReplicaSet history no longer holds.
@@ -81,7 +100,10 @@ impl View {
         if rolled_out && self.is_complete() {
             return State::complete();
         }
-        if self.recreates() && self.sets.old_pods() > 0 && self.sets.new.as_ref().is_none_or(|new| new.replicas == 0) {
+        if self.recreates()
+            && self.sets.may_old_pods_run()
+            && self.sets.new.as_ref().is_none_or(|new| new.replicas == 0)
+        {
             return State::recreating();
         }
         if self.new.is_none() {
@@ -108,10 +130,12 @@ impl View {
         }
     }
 
-    /// The size the present template's ReplicaSet starts with. A name that is taken is no name: the collision is counted
-    /// in the status, and leads to another.
-    fn first_size(&self) -> Option<i32> {
-        (!self.collides).then(|| plan::initial_size(&self.sets, self.bounds, self.recreates()))
+    /// How the present template's ReplicaSet comes to be. A name that is taken is no name.
+    fn creation(&self) -> Intent {
+        match self.collides {
+            true => Intent::CountCollision,
+            false => Intent::CreateSet(plan::initial_size(&self.sets, self.bounds, self.recreates())),
+        }
     }
 
     /// Old ReplicaSets beyond the history limit.
@@ -129,20 +153,20 @@ impl View {
     /// Whether a Deployment in that state has nothing to do but wait.
     fn is_settled(&self, state: &State) -> bool {
         match state {
-            State::Creating {} => self.first_size().is_none(),
+            State::Creating {} => false,
             State::Resizing {} => self.proportional().is_empty(),
             State::Recreating {} | State::RollingOut {} | State::Stalled {} | State::Degraded {} => {
                 self.next_sizes().is_empty()
             }
             State::Complete {} => self.forgettable().is_empty(),
-            State::Paused {} => self.paused_sizes().is_empty(),
+            State::Paused {} => self.paused_sizes().is_empty() && self.forgettable().is_empty(),
             State::Terminating {} | State::Unobserved {} => true,
         }
     }
 
     /// A paused rollout stays where it is, but a new number of replicas is followed.
     fn paused_sizes(&self) -> Vec<Resize> {
-        match self.sets.was_resized(self.bounds) {
+        match self.sets.was_resized(self.bounds) || self.sets.replicas() == 0 {
             true => self.proportional(),
             false => Vec::new(),
         }
@@ -209,6 +233,10 @@ impl Scene {
         }
     }
 
+    fn forget(&mut self) {
+        self.intents.extend(self.view.forgettable().into_iter().map(Intent::Forget));
+    }
+
     fn resize(&mut self, sizes: Vec<Resize>) {
         self.intents.extend(sizes.into_iter().map(Intent::Resize));
     }
@@ -248,7 +276,7 @@ impl Behaviour {
 
     #[action]
     fn enter_creating(context: &mut Scene) {
-        context.intents.extend(context.view.first_size().map(Intent::CreateSet));
+        context.intents.push(context.view.creation());
     }
 
     #[state(superstate = "observed", entry_action = "enter_resizing")]
@@ -335,7 +363,7 @@ impl Behaviour {
 
     #[action]
     fn enter_complete(context: &mut Scene) {
-        context.intents.extend(context.view.forgettable().into_iter().map(Intent::Forget));
+        context.forget();
     }
 
     #[state(superstate = "observed", entry_action = "enter_paused")]
@@ -349,6 +377,7 @@ impl Behaviour {
     #[action]
     fn enter_paused(context: &mut Scene) {
         context.resize(context.view.paused_sizes());
+        context.forget();
     }
 
     #[state(superstate = "observed")]

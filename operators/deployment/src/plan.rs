@@ -17,8 +17,14 @@ pub(crate) struct SetSize {
     pub(crate) existing: i32,
     /// The pods that are available.
     pub(crate) available: i32,
-    /// The size the Deployment had when the set was last sized, with the surge; 0 where it never was.
+    /// The pods that are on their way out, beside those.
+    pub(crate) terminating: i32,
+    /// Whether these numbers were told after the set was last sized.
+    pub(crate) is_observed: bool,
+    /// The size the Deployment had when the set was last sized; 0 where it never was.
     pub(crate) sized_for: i32,
+    /// The same with the surge.
+    pub(crate) sized_within: i32,
 }
 
 /// What the Deployment asks for.
@@ -64,7 +70,7 @@ impl Bounds {
 
     /// A Deployment that recreates: all old pods go before a new one comes.
     pub(crate) fn recreate(replicas: i32) -> Self {
-        Self { replicas, surge: 0, unavailable: replicas }
+        Self { replicas, surge: 0, unavailable: 0 }
     }
 
     /// The most pods there may be.
@@ -132,10 +138,30 @@ impl Sets {
         self.old.iter().map(|set| set.existing.max(set.replicas)).sum()
     }
 
+    /// The pods that are on their way out.
+    pub(crate) fn terminating(&self) -> i32 {
+        self.all().map(|set| set.terminating).sum()
+    }
+
+    /// Whether a pod of an earlier template may still run, if only on its way out.
+    pub(crate) fn may_old_pods_run(&self) -> bool {
+        self.old_pods() > 0 || self.old.iter().any(|set| set.terminating > 0 || !set.is_observed)
+    }
+
+    /// How many pods more there may be. A set that was asked to shrink counts with the pods it is about to lose, and while
+    /// one has not told how many that are there is no room.
+    fn room(&self, bounds: Bounds) -> i32 {
+        if self.old.iter().any(|set| !set.is_observed) {
+            return 0;
+        }
+        let pods: i32 = self.all().map(|set| set.existing.max(set.replicas)).sum();
+        (bounds.most() - pods).max(0)
+    }
+
     /// Whether the present template's set has all replicas, and they are available.
     pub(crate) fn is_saturated(&self, bounds: Bounds) -> bool {
         self.new.as_ref().is_some_and(|new| {
-            new.replicas == bounds.replicas && new.sized_for >= bounds.replicas && new.available == bounds.replicas
+            new.replicas == bounds.replicas && new.sized_for == bounds.replicas && new.available == bounds.replicas
         })
     }
 
@@ -151,8 +177,7 @@ pub(crate) fn initial_size(sets: &Sets, bounds: Bounds, recreate: bool) -> i32 {
     if recreate {
         return bounds.replicas;
     }
-    let room = bounds.most() - sets.replicas();
-    room.clamp(0, bounds.replicas)
+    sets.room(bounds).min(bounds.replicas)
 }
 
 /// Sizes after a change of the Deployment's replicas: one active set takes all; a saturated new set empties the others;
@@ -206,7 +231,7 @@ fn fraction(set: &SetSize, bounds: Bounds, left: i32, to_add: i32) -> i32 {
     if set.replicas == 0 || left == 0 {
         return 0;
     }
-    let most_before = if set.sized_for == 0 { bounds.replicas } else { set.sized_for + bounds.surge };
+    let most_before = if set.sized_within == 0 { bounds.most() } else { set.sized_within };
     let grown = f64::from(set.replicas) * f64::from(bounds.most()) / f64::from(most_before.max(1));
     let share = grown.round() as i32 - set.replicas;
     if to_add > 0 { share.min(left) } else { share.max(left) }
@@ -224,8 +249,7 @@ fn grow_new(new: &SetSize, sets: &Sets, bounds: Bounds) -> Option<Resize> {
     if new.replicas >= bounds.replicas {
         return resize(new, bounds.replicas);
     }
-    let room = (bounds.most() - sets.replicas()).max(0);
-    resize(new, (new.replicas + room).min(bounds.replicas))
+    resize(new, (new.replicas + sets.room(bounds)).min(bounds.replicas))
 }
 
 /// How far old sets may shrink. Pods of theirs that are not available go first, since they serve nobody; what is available
@@ -263,7 +287,7 @@ pub(crate) fn recreate(sets: &Sets, bounds: Bounds) -> Vec<Resize> {
     if sets.old_replicas() > 0 {
         return sets.old.iter().filter_map(|set| resize(set, 0)).collect();
     }
-    if sets.old_pods() > 0 {
+    if sets.may_old_pods_run() {
         return Vec::new();
     }
     sets.new.as_ref().and_then(|new| resize(new, bounds.replicas)).into_iter().collect()
@@ -288,7 +312,8 @@ mod tests {
     use super::*;
 
     fn set(name: &str, created: i64, replicas: i32, available: i32) -> SetSize {
-        SetSize { name: name.into(), created, replicas, existing: replicas, available, sized_for: 0 }
+        let name = name.into();
+        SetSize { name, created, replicas, existing: replicas, available, is_observed: true, ..SetSize::default() }
     }
 
     fn bounds(replicas: i32, surge: i32, unavailable: i32) -> Bounds {
@@ -320,6 +345,22 @@ mod tests {
     }
 
     #[test]
+    fn the_new_set_waits_for_pods_that_are_about_to_go() {
+        let mut sets = Sets { new: Some(set("v2", 2, 1, 1)), old: vec![set("v1", 1, 1, 1)] };
+        sets.old[0].existing = 2;
+        assert_eq!(sizes(roll(&sets, bounds(2, 1, 0))), []);
+        sets.old[0].existing = 1;
+        assert_eq!(sizes(roll(&sets, bounds(2, 1, 0))), [("v2".to_owned(), 2)]);
+        sets.old[0].is_observed = false;
+        assert_eq!(sizes(roll(&sets, bounds(2, 1, 0))), []);
+    }
+
+    #[test]
+    fn a_deployment_that_recreates_wants_every_replica_available() {
+        assert_eq!(Bounds::recreate(2).fewest(), 2);
+    }
+
+    #[test]
     fn an_old_pod_goes_when_a_new_one_is_available() {
         let mut sets = Sets { new: Some(set("v2", 2, 1, 0)), old: vec![set("v1", 1, 3, 3)] };
         assert_eq!(sizes(roll(&sets, bounds(3, 1, 0))), []);
@@ -342,7 +383,7 @@ mod tests {
     #[test]
     fn a_resize_in_the_middle_of_a_rollout_is_shared_out() {
         let sized = |mut set: SetSize| {
-            set.sized_for = 10;
+            (set.sized_for, set.sized_within) = (10, 13);
             set
         };
         let sets = Sets { new: Some(sized(set("v2", 2, 5, 5))), old: vec![sized(set("v1", 1, 8, 8))] };
@@ -358,6 +399,10 @@ mod tests {
         let mut sets = Sets { new: Some(set("v2", 2, 0, 0)), old: vec![set("v1", 1, 2, 2)] };
         assert_eq!(sizes(recreate(&sets, Bounds::recreate(2))), [("v1".to_owned(), 0)]);
         sets.old = vec![SetSize { existing: 1, ..set("v1", 1, 0, 0) }];
+        assert_eq!(sizes(recreate(&sets, Bounds::recreate(2))), []);
+        sets.old = vec![SetSize { terminating: 1, ..set("v1", 1, 0, 0) }];
+        assert_eq!(sizes(recreate(&sets, Bounds::recreate(2))), []);
+        sets.old = vec![SetSize { is_observed: false, ..set("v1", 1, 0, 0) }];
         assert_eq!(sizes(recreate(&sets, Bounds::recreate(2))), []);
         sets.old = vec![set("v1", 1, 0, 0)];
         assert_eq!(sizes(recreate(&sets, Bounds::recreate(2))), [("v2".to_owned(), 2)]);
@@ -391,6 +436,7 @@ mod tests {
             for set in sets.new.iter_mut().chain(&mut sets.old) {
                 if let Some(resize) = resizes.iter().find(|resize| resize.name == set.name) {
                     set.replicas = resize.to;
+                    set.existing = resize.to;
                     set.available = set.available.min(resize.to);
                 }
             }

@@ -19,6 +19,8 @@ pub(crate) const REASON_AVAILABLE: &str = "NewReplicaSetAvailable";
 pub(crate) const REASON_TIMED_OUT: &str = "ProgressDeadlineExceeded";
 /// The present template's set was made.
 const REASON_CREATED: &str = "NewReplicaSetCreated";
+/// The present template's set was there already.
+const REASON_FOUND: &str = "FoundNewReplicaSet";
 /// The rollout moved.
 const REASON_UPDATED: &str = "ReplicaSetUpdated";
 /// The rollout was paused.
@@ -32,13 +34,24 @@ pub(crate) fn condition<'a>(deployment: &'a Deployment, kind: &str) -> Option<&'
     conditions.iter().find(|condition| condition.type_ == kind)
 }
 
-/// The status to write. `creates` says that this very step makes the present template's ReplicaSet.
-pub(crate) fn status(view: &View, creates: bool) -> DeploymentStatus {
+/// What a step does about the present template's ReplicaSet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NewSet {
+    /// It makes it.
+    Created,
+    /// It finds its name taken, and counts that: the count leads to another name.
+    Collided,
+    /// Nothing.
+    AsItIs,
+}
+
+/// The status to write.
+pub(crate) fn status(view: &View, new_set: NewSet) -> DeploymentStatus {
     let before = view.deployment.status.clone().unwrap_or_default();
-    let mut after = counts(view, &before);
+    let mut after = counts(view, &before, new_set);
     let mut conditions = before.conditions.clone().unwrap_or_default();
     set(&mut conditions, available(view), view.now);
-    match progressing(view, &before, &after, creates) {
+    match progressing(view, &before, &after, new_set) {
         Progress::Says(condition) => set(&mut conditions, condition, view.now),
         Progress::AsBefore => {}
         Progress::NoDeadline => conditions.retain(|condition| condition.type_ != PROGRESSING),
@@ -51,13 +64,21 @@ pub(crate) fn status(view: &View, creates: bool) -> DeploymentStatus {
     after
 }
 
-fn counts(view: &View, before: &DeploymentStatus) -> DeploymentStatus {
+/// The status to write while the Deployment is being deleted: a rollout that goes nowhere tells no progress.
+pub(crate) fn last_status(view: &View) -> DeploymentStatus {
+    let before = view.deployment.status.clone().unwrap_or_default();
+    let mut conditions = before.conditions.clone().unwrap_or_default();
+    set(&mut conditions, available(view), view.now);
+    DeploymentStatus { conditions: Some(conditions), ..counts(view, &before, NewSet::AsItIs) }
+}
+
+fn counts(view: &View, before: &DeploymentStatus, new_set: NewSet) -> DeploymentStatus {
     let sum = |number: fn(&k8s_openapi::api::apps::v1::ReplicaSetStatus) -> i32| -> i32 {
         view.all().filter_map(|set| set.status.as_ref()).map(number).sum()
     };
     let available = sum(|status| status.available_replicas.unwrap_or_default());
     let unavailable = (view.sets.replicas() - available).max(0);
-    let collided = before.collision_count.unwrap_or_default() + i32::from(view.collides);
+    let collided = before.collision_count.unwrap_or_default() + i32::from(new_set == NewSet::Collided);
     DeploymentStatus {
         observed_generation: view.deployment.metadata.generation,
         replicas: some(sum(|status| status.replicas)),
@@ -65,7 +86,7 @@ fn counts(view: &View, before: &DeploymentStatus) -> DeploymentStatus {
         ready_replicas: some(sum(|status| status.ready_replicas.unwrap_or_default())),
         available_replicas: some(available),
         unavailable_replicas: some(unavailable),
-        terminating_replicas: before.terminating_replicas,
+        terminating_replicas: Some(view.sets.terminating()),
         collision_count: some(collided),
         conditions: None,
     }
@@ -94,7 +115,7 @@ enum Progress {
     NoDeadline,
 }
 
-fn progressing(view: &View, before: &DeploymentStatus, after: &DeploymentStatus, creates: bool) -> Progress {
+fn progressing(view: &View, before: &DeploymentStatus, after: &DeploymentStatus, new_set: NewSet) -> Progress {
     let said = condition(&view.deployment, PROGRESSING);
     let reason = said.and_then(|it| it.reason.as_deref());
     if view.deadline_seconds().is_none() {
@@ -107,9 +128,12 @@ fn progressing(view: &View, before: &DeploymentStatus, after: &DeploymentStatus,
         };
     }
     let set = view.new.as_ref().and_then(|set| set.metadata.name.clone()).unwrap_or_else(|| view.new_set_name());
-    if creates {
+    if new_set == NewSet::Created {
         let text = format!("Created new replica set {set:?}");
         return Progress::Says(says(PROGRESSING, "True", REASON_CREATED, text));
+    }
+    if said.is_none() && view.new.is_some() {
+        return Progress::Says(says(PROGRESSING, "True", REASON_FOUND, format!("Found new replica set {set:?}")));
     }
     if reason == Some(REASON_PAUSED) {
         return Progress::Says(says(PROGRESSING, "Unknown", REASON_RESUMED, "Deployment is resumed".into()));

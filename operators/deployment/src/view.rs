@@ -162,6 +162,10 @@ fn annotation<'a>(set: &'a ReplicaSet, name: &str) -> Option<&'a str> {
     set.metadata.annotations.as_ref()?.get(name).map(String::as_str)
 }
 
+fn number(set: &ReplicaSet, name: &str) -> i32 {
+    annotation(set, name).and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
 /// The revision a ReplicaSet carries.
 pub(crate) fn revision_of(set: &ReplicaSet) -> Option<i64> {
     annotation(set, REVISION)?.parse().ok()
@@ -180,7 +184,10 @@ fn size_of(set: &ReplicaSet) -> SetSize {
         replicas: replicas_of(set),
         existing: status.map_or(0, |status| status.replicas),
         available: status.and_then(|status| status.available_replicas).unwrap_or_default(),
-        sized_for: annotation(set, DESIRED_REPLICAS).and_then(|text| text.parse().ok()).unwrap_or_default(),
+        terminating: status.and_then(|status| status.terminating_replicas).unwrap_or_default(),
+        is_observed: status.and_then(|status| status.observed_generation) >= set.metadata.generation,
+        sized_for: number(set, DESIRED_REPLICAS),
+        sized_within: number(set, MAX_REPLICAS),
     }
 }
 

@@ -1,4 +1,12 @@
 //! The states of an object, as its owners and dependents see it.
+//!
+//! | from | to | when |
+//! | --- | --- | --- |
+//! | Unobserved | * | first observation |
+//! | * | * | reclassified |
+//! | Orphaning | Orphaning | dependents still name it |
+//! | Orphaning | Releasing | no dependent holds it |
+//! | AwaitingDependents | Releasing | no dependent holds it |
 
 use std::sync::Arc;
 
@@ -42,7 +50,10 @@ pub(crate) static CHART: Chart = Chart {
     name: "garbagecollector",
     states: &[
         Named { name: "Kept", meaning: "Every owner it names exists, or it names none." },
-        Named { name: "Disowning", meaning: "Some of its owners are gone: it no longer names them." },
+        Named {
+            name: "Disowning",
+            meaning: "Some of its owners are gone or wait for it, others keep it: it no longer names the first.",
+        },
         Named { name: "Collecting", meaning: "All its owners are gone or wait for it to go: it is being deleted." },
         Named { name: "Orphaning", meaning: "It goes alone: its dependents no longer name it." },
         Named { name: "AwaitingDependents", meaning: "It goes after the dependents that block it." },
@@ -66,7 +77,7 @@ impl View {
             Some(_) => State::releasing(),
             None if self.is_deleted => State::kept(),
             None if self.is_unowned() => State::collecting(),
-            None if !self.gone.is_empty() => State::disowning(),
+            None if !self.gone.is_empty() || !self.waiting.is_empty() => State::disowning(),
             None => State::kept(),
         }
     }
@@ -167,7 +178,8 @@ impl Behaviour {
 
     #[action]
     fn enter_disowning(context: &mut Scene) {
-        context.intents.push(Intent::Disown(context.view.gone.clone()));
+        let lost = context.view.gone.iter().chain(&context.view.waiting).cloned().collect();
+        context.intents.push(Intent::Disown(lost));
     }
 
     #[state(superstate = "observed", entry_action = "enter_collecting")]
@@ -175,12 +187,12 @@ impl Behaviour {
         Super
     }
 
-    /// A dependent an owner waits for goes the same way; others go in the background.
+    /// A dependent an owner waits for goes the same way where it has dependents itself; others go in the background.
     #[action]
     fn enter_collecting(context: &mut Scene) {
-        let propagation = match context.view.waiting.is_empty() {
-            true => Propagation::Background,
-            false => Propagation::Foreground,
+        let propagation = match context.view.is_awaited_owner {
+            true => Propagation::Foreground,
+            false => Propagation::Background,
         };
         context.intents.push(Intent::Collect(propagation));
     }

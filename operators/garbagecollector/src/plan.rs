@@ -26,6 +26,8 @@ pub(crate) struct View {
     pub(crate) gone: Vec<Uid>,
     /// Owners that wait for the object to go.
     pub(crate) waiting: Vec<Uid>,
+    /// Whether an owner waits for the object, and it is an owner itself.
+    pub(crate) is_awaited_owner: bool,
     /// How many owners it names.
     pub(crate) named: usize,
     /// The object's own dependents, where it is held for them.
@@ -53,6 +55,7 @@ impl View {
             is_deleted: object.metadata().is_terminating(),
             gone: Vec::new(),
             waiting: Vec::new(),
+            is_awaited_owner: false,
             named: references.len(),
             dependents,
             blocking,
@@ -64,6 +67,7 @@ impl View {
                 Some(_) => {}
             }
         }
+        view.is_awaited_owner = !view.waiting.is_empty() && owners::dependents(object, snapshot).next().is_some();
         view
     }
 

@@ -1,4 +1,15 @@
 //! The states of a namespace.
+//!
+//! | from | to | when |
+//! | --- | --- | --- |
+//! | Unobserved | * | first observation |
+//! | * | * | reclassified |
+//! | Furnishing | Furnishing | something every namespace has is gone |
+//! | Furnishing | Active | it has what every namespace has |
+//! | Active | Furnishing | something every namespace has is gone |
+//! | Emptying | Emptying | something is left in it |
+//! | Emptying | Finalizing | nothing is left in it |
+//! | Finalizing | Held | its finalizer is removed |
 
 use std::sync::Arc;
 
@@ -225,6 +236,7 @@ impl Behaviour {
 
     #[action]
     fn enter_finalizing(context: &mut Scene) {
+        context.intents.push(Intent::WriteStatus);
         context.intents.push(Intent::Finalize);
     }
 

@@ -1,0 +1,19 @@
+//! The transition table in the machine's documentation is the one that is declared.
+
+use sampan_garbagecollector::GarbageCollectorMachine;
+use sampan_machine::Machine as _;
+
+#[test]
+fn the_chart_is_well_formed() {
+    assert_eq!(GarbageCollectorMachine::chart().check(), Ok(()));
+}
+
+#[test]
+fn the_documented_table_is_the_declared_one() {
+    let documented: String = include_str!("../src/machine.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! "))
+        .filter(|line| line.starts_with('|'))
+        .fold(String::new(), |table, line| table + line + "\n");
+    assert_eq!(documented, GarbageCollectorMachine::chart().table());
+}

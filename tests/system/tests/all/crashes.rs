@@ -52,8 +52,11 @@ fn a_kill_in_the_middle_of_a_roll_is_finished_by_the_next_start() -> Result<()> 
     cluster.write_manifest("web.yaml", &web("sampan-demo:v2", 3))?;
     eventually("the roll has begun and not ended", SOON, || {
         let pods = web_pods(&cluster)?;
-        let new = pods.iter().filter(|pod| pod.to_string().contains("sampan-demo:v2")).count();
-        Ok((new >= 1 && pods.len() > new).then_some(()))
+        let is_new = |pod: &&Value| pod.to_string().contains("sampan-demo:v2");
+        // A new pod that runs is one that must stay; an old one that is there still has to go.
+        let running =
+            pods.iter().filter(is_new).any(|pod| containers_of(pod).is_ok_and(|ids| !ids.concat().is_empty()));
+        Ok((running && !pods.iter().all(|pod| is_new(&pod))).then_some(()))
     })?;
     cluster.kill()?;
     let at_the_kill = docker_view()?;

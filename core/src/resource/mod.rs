@@ -9,7 +9,7 @@
 //! 4. The definition is registered: here in [`builtin`], or by the operator's crate, whose `resource.rs` it then is.
 //! 5. Tables of accepted and refused manifests stand beside it: `tests/manifests/<kind>.yaml`.
 //!
-//! Workloads share [`pod::template`] and [`workload`].
+//! Workloads share `pod::template` and [`workload`].
 
 pub mod check;
 mod config_map;

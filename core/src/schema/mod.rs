@@ -3,7 +3,7 @@
 //! A [`Schema`] comes from the published definitions of Kubernetes and of `sampan.dev` ([`Schema::named`]), or from a text of
 //! the same form ([`Schema::from_open_api`]), as a CustomResourceDefinition holds one. Nothing here knows a kind by name.
 //!
-//! * [`decode`] and [`conform`] turn bytes or a value into a value of the schema.
+//! * [`decode()`] and [`conform`] turn bytes or a value into a value of the schema.
 //! * [`openapi`] writes the OpenAPI documents `kubectl` reads.
 //!
 //! Published definitions stay text until one is needed; then that one is read and kept.

@@ -2,7 +2,7 @@
 //!
 //! * [`JsonPatch`] (RFC 6902) and [`merge`] (RFC 7386) know nothing of kinds.
 //! * [`strategic_merge`] is Kubernetes' merge patch: lists of objects merge by a key the schema names.
-//! * [`apply`] is server-side apply: each field has the managers that set it. [`track_update`] keeps that record for every
+//! * [`apply()`] is server-side apply: each field has the managers that set it. [`track_update`] keeps that record for every
 //!   other kind of write.
 //!
 //! None checks the outcome: [`conform`](crate::schema::conform) does, and drops what the schema does not know.

@@ -236,11 +236,16 @@ impl Behaviour {
 
     #[action]
     fn enter_finalizing(context: &mut Scene) {
-        context.intents.push(Intent::WriteStatus);
         context.intents.push(Intent::Finalize);
     }
 
-    #[state(superstate = "observed")]
+    /// The status tells that nothing is left; it is not written where the namespace goes with its finalizer.
+    #[action]
+    fn enter_held(context: &mut Scene) {
+        context.intents.push(Intent::WriteStatus);
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_held")]
     fn held(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
             State::Held {} => Handled,

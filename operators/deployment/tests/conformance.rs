@@ -1,5 +1,7 @@
 //! The Deployment operator through drawn histories in small worlds, by seed; and mutants that must not get through.
 
+#![expect(clippy::indexing_slicing, reason = "a test may panic")]
+
 mod walk;
 mod worlds;
 

@@ -1,5 +1,7 @@
 //! The namespace operator through every order of what can happen in small worlds.
 
+#![expect(clippy::indexing_slicing, reason = "a test may panic")]
+
 use jiff::Timestamp;
 use sampan_conformance::{Deed, Edit, Report, World, explore};
 use sampan_core::object::{ObjectKey, ResourceType};

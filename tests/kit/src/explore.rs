@@ -227,7 +227,11 @@ impl<'w> Explorer<'w> {
             .collect()
         };
         let (live, anew) = (states(cluster), states(&fresh));
-        match live.iter().zip(&anew).find(|(one, other)| one != other) {
+        // A machine nothing has woken yet has not classified anything.
+        let differs = |(one, other): &(&(String, Option<&str>), &(String, Option<&str>))| {
+            one != other && ![one.1, other.1].contains(&Some(sampan_machine::UNOBSERVED))
+        };
+        match live.iter().zip(&anew).find(differs) {
             Some((one, other)) => {
                 Err(self
                     .failure_at(id, format!("{one:?} is {other:?} when classified afresh: the state is not derived")))

@@ -1,0 +1,129 @@
+//! The garbage collector through every order of what can happen in small worlds.
+
+#![expect(clippy::indexing_slicing, reason = "a test may panic")]
+
+use sampan_conformance::{Deed, Edit, Report, World, explore};
+use sampan_core::Timestamp;
+use sampan_core::object::{ObjectKey, ResourceType};
+use sampan_core::store::Snapshot;
+use sampan_garbagecollector::{GarbageCollector, GarbageCollectorMachine};
+use sampan_machine::Machine as _;
+use serde_json::{Value, json};
+
+const CONFIG_MAPS: ResourceType = ResourceType::new("", "configmaps");
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey::namespaced(CONFIG_MAPS, "default", name)
+}
+
+fn map(name: &str, finalizers: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "default", "finalizers": finalizers},
+    })
+}
+
+/// An object whose owners these are, each of which it holds; once they exist.
+fn owned_by(snapshot: &Snapshot, name: &str, owners: &[&str]) -> Option<Deed> {
+    if snapshot.get(&key(name)).is_some() {
+        return None;
+    }
+    let reference = |owner: &&str| {
+        let uid = snapshot.get(&key(owner))?.metadata().uid.to_string();
+        Some(json!({"apiVersion": "v1", "kind": "ConfigMap", "name": owner, "uid": uid, "blockOwnerDeletion": true}))
+    };
+    let references: Option<Vec<Value>> = owners.iter().map(reference).collect();
+    let mut object = map(name, &json!([]));
+    object["metadata"]["ownerReferences"] = json!(references?);
+    Some(Deed { what: format!("{name} is created"), edit: Edit::Create(object) })
+}
+
+fn deleted(snapshot: &Snapshot, name: &str) -> Option<Deed> {
+    let object = snapshot.get(&key(name)).filter(|object| !object.metadata().is_terminating())?;
+    Some(Deed { what: format!("{name} is deleted"), edit: Edit::Delete(object.key().clone()) })
+}
+
+fn world(name: &'static str, finalizers: &Value) -> World {
+    World::new(name, |driver| driver.add(GarbageCollector))
+        .holding(map("owner", finalizers))
+        .actor_times(1, "user", |snapshot, _| deleted(snapshot, "owner").into_iter().collect())
+        .at_rest("every owner that is named exists", every_named_owner_exists)
+        .at_rest("nobody waits for nothing", nobody_waits_for_nothing)
+}
+
+/// A dependent and its dependent go after their owner.
+fn background() -> World {
+    world("background", &json!([])).actor_times(2, "maker", |snapshot, _| {
+        owned_by(snapshot, "child", &["owner"])
+            .into_iter()
+            .chain(owned_by(snapshot, "grandchild", &["child"]))
+            .collect()
+    })
+}
+
+/// The owner goes after its dependents.
+fn foreground() -> World {
+    let mut world = world("foreground", &json!(["foregroundDeletion"]));
+    world.actors.clear();
+    world
+        .actor_times(1, "user", |snapshot, _| {
+            let ready = snapshot.get(&key("grandchild"));
+            ready.and_then(|_| deleted(snapshot, "owner")).into_iter().collect()
+        })
+        .actor_times(2, "maker", |snapshot, _| {
+            let child = owned_by(snapshot, "child", &["owner"]);
+            child.into_iter().chain(owned_by(snapshot, "grandchild", &["child"])).collect()
+        })
+        .always("an owner outlives what holds it", |snapshot, _| {
+            let child = snapshot.get(&key("child")).is_some();
+            if !child || snapshot.get(&key("owner")).is_some() { Ok(()) } else { Err("the child is left".into()) }
+        })
+}
+
+/// The dependents stay.
+fn orphaned() -> World {
+    world("orphaned", &json!(["orphan"]))
+        .actor_times(2, "maker", |snapshot, _| {
+            let children = ["child", "second-child"].map(|name| owned_by(snapshot, name, &["owner"]));
+            children.into_iter().flatten().collect()
+        })
+        .always("no dependent goes", |snapshot, _| match snapshot.get(&key("child")) {
+            Some(child) if child.metadata().is_terminating() => Err("the child goes".into()),
+            _ => Ok(()),
+        })
+}
+
+/// What two own goes with the last; one that waits for its dependents does not wait for what the other keeps.
+fn shared() -> World {
+    world("shared", &json!(["foregroundDeletion"]))
+        .holding(map("other", &json!([])))
+        .actor_times(1, "maker", |snapshot, _| owned_by(snapshot, "child", &["owner", "other"]).into_iter().collect())
+        .actor_times(1, "another user", |snapshot, _| deleted(snapshot, "other").into_iter().collect())
+}
+
+fn every_named_owner_exists(snapshot: &Snapshot, _: Timestamp) -> Result<(), String> {
+    let maps = snapshot.list(CONFIG_MAPS, None, None);
+    for (object, owner) in maps.flat_map(|it| it.metadata().owner_references.iter().map(move |owner| (it, owner))) {
+        if snapshot.get(&key(&owner.name)).is_none_or(|found| found.metadata().uid != owner.uid) {
+            return Err(format!("{} names {}, which is gone", object.key(), owner.name));
+        }
+    }
+    Ok(())
+}
+
+fn nobody_waits_for_nothing(snapshot: &Snapshot, _: Timestamp) -> Result<(), String> {
+    match snapshot.list(CONFIG_MAPS, None, None).find(|object| object.metadata().is_terminating()) {
+        Some(object) => Err(format!("{} waits for ever", object.key())),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn every_law_holds_in_every_world_and_every_declared_edge_is_taken() {
+    let reports: Vec<Report> = [background(), foreground(), orphaned(), shared()]
+        .iter()
+        .map(|world| explore(world).unwrap_or_else(|failure| panic!("{failure}")))
+        .inspect(|report| println!("{report}"))
+        .collect();
+    assert_eq!(Report::uncrossed(&reports, GarbageCollectorMachine::chart()), Vec::<String>::new());
+}

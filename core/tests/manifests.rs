@@ -1,5 +1,7 @@
 //! The watched directory on a real disk, through the real gateway, into a store in memory.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,7 +31,9 @@ struct World {
 impl World {
     fn start(files: &[(&str, &str)]) -> Self {
         let mut registry = Registry::default();
-        builtin().into_iter().for_each(|definition| registry.register(definition));
+        for definition in builtin() {
+            registry.register(definition);
+        }
         let gateway = Gateway::new(registry, Box::new(SystemAuthorizer), vec![Box::new(NamespaceLifecycle)]);
         let store = Store::open(MemoryBackend::default(), Settings::default(), Arc::new(Timestamp::now)).unwrap();
         let cluster = Cluster::new(Arc::new(gateway), store, Timestamp::now, 7);

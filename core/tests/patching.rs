@@ -1,5 +1,7 @@
 //! Patches and apply as the gateway carries them out: from a request's body to the object that would be stored.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
+
 use bytes::Bytes;
 use sampan_core::entropy::SeededEntropy;
 use sampan_core::gateway::{
@@ -73,7 +75,7 @@ fn pod(containers: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": {"containers": containers}})
 }
 
-fn env<'a>(pod: &'a Value) -> Vec<&'a str> {
+fn env(pod: &Value) -> Vec<&str> {
     let variables = pod["spec"]["containers"][0]["env"].as_array().into_iter().flatten();
     variables.filter_map(|variable| variable["name"].as_str()).collect()
 }

@@ -18,6 +18,9 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// A wake-up this old is worth telling.
 const OLD: Duration = Duration::from_secs(5);
 
+/// Reads one of an operator's counts.
+type Count = fn(&Figures) -> u64;
+
 enum Signal {
     Changed,
     Settled(Ticket, Result<Commit, Refusal>),
@@ -55,7 +58,7 @@ impl Part for Shown {
         out.push_str(&format!("# TYPE sampan_operators_queued gauge\nsampan_operators_queued {}\n", view.queued));
         let oldest = u8::from(view.oldest_unhandled.is_some());
         out.push_str(&format!("# TYPE sampan_operators_stuck gauge\nsampan_operators_stuck {oldest}\n"));
-        let rows: [(&str, fn(&Figures) -> u64); 4] = [
+        let rows: [(&str, Count); 4] = [
             ("steps", |figures| figures.steps),
             ("commits", |figures| figures.commits),
             ("conflicts", |figures| figures.conflicts),

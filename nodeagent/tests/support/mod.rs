@@ -148,9 +148,10 @@ impl FakeApi {
         let key = (target.resource.clone(), target.namespace, target.name);
         let Some(mut object) = self.store.lock().unwrap().objects.get(&key).cloned() else { return missing() };
         if let Some(uid) = patch["metadata"]["uid"].as_str()
-            && object["metadata"]["uid"] != uid {
-                return status(409, "Conflict");
-            }
+            && object["metadata"]["uid"] != uid
+        {
+            return status(409, "Conflict");
+        }
         if target.subresource == "status" {
             self.store.lock().unwrap().status_patches.push((key.2.clone(), patch["status"].clone()));
         }

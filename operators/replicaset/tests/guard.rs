@@ -1,5 +1,7 @@
 //! What was read guards what is committed; and who is contradicted again and again is let through.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
+
 mod worlds;
 
 use sampan_conformance::{Cluster, Edit, Moved, World};

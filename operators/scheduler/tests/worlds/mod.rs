@@ -177,8 +177,8 @@ fn a_pod_without_a_node_says_why(snapshot: &Snapshot, _now: Timestamp) -> Result
     let nodes = snapshot.count(NODES);
     for pod in waiting(snapshot) {
         let value = pod.value();
-        let conditions = value.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
-        let said = conditions.filter(|it| it["type"] == "PodScheduled" && it["reason"] == "Unschedulable").last();
+        let mut conditions = value.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+        let said = conditions.rfind(|it| it["type"] == "PodScheduled" && it["reason"] == "Unschedulable");
         let message = said.and_then(|it| it["message"].as_str()).unwrap_or_default();
         let expected = if nodes == 0 { "no nodes".to_owned() } else { format!("0/{nodes} nodes") };
         if !message.starts_with(&expected) {

@@ -194,9 +194,9 @@ fn an_image_taken_at_any_moment_holds_what_was_acknowledged_before() {
 
 #[test]
 fn the_log_gives_its_space_back_below_the_floor() {
+    const GROUP: u64 = 2000;
     let directory = tempfile::tempdir().unwrap();
     let mut backend = FjallBackend::open(directory.path()).unwrap();
-    const GROUP: u64 = 2000;
     for group in 0..20 {
         let rows = (1..=GROUP).map(|index| {
             let key = (group * GROUP + index).to_be_bytes().to_vec();

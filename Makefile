@@ -52,7 +52,7 @@ doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 
 test: docker build images
-	KUBECTL="$$(scripts/kubectl)" SAMPAN="$(abspath $(SAMPAN))" cargo test --locked --workspace --no-fail-fast
+	KUBECTL="$$(scripts/kubectl)" SAMPAN="$(abspath $(SAMPAN))" SAMPAN_TEST_DOCKER=required cargo test --locked --workspace --no-fail-fast
 
 bench: docker images
 	cargo build --locked --release --package sampan --package sampan-bench

@@ -55,6 +55,18 @@ impl Admission for NamespaceLifecycle {
     }
 }
 
+/// The namespaces every cluster has, and keeps.
+const LASTING_NAMESPACES: [&str; 3] = ["default", "kube-system", "kube-public"];
+
+/// Refuses to delete what a cluster cannot be without.
+pub(super) fn refuse_removal(key: &ObjectKey) -> Result<(), Status> {
+    if key.resource == NAMESPACES && LASTING_NAMESPACES.contains(&&*key.name) {
+        let why = "this namespace may not be deleted";
+        return Err(Status::forbidden(format!("{} {:?} is forbidden: {why}", key.resource, key.name)));
+    }
+    Ok(())
+}
+
 /// The refusal of a create in a namespace that is going away.
 pub(super) fn namespace_terminating(resource: &str, name: &str, namespace: &str) -> Status {
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use serde_json::Value;
 
+use super::admission;
 use super::metadata::{metadata_mut, time};
 use super::preparation::Preparation;
 use super::{DeleteOptions, Prepared, Propagation};
@@ -20,6 +21,7 @@ const ORPHAN: &str = "orphan";
 impl Preparation<'_> {
     pub(super) fn delete(self, options: &DeleteOptions) -> Result<Prepared, Status> {
         let existing = self.existing()?;
+        admission::refuse_removal(existing.key())?;
         self.check_preconditions(existing, options)?;
         let old = existing.value();
         let mut object = old.clone();

@@ -174,9 +174,9 @@ fn parse_requirement(text: &str) -> Result<Requirement, SelectorError> {
     let (label, operator) = if let Some(label) = text.strip_prefix('!') {
         (label, Operator::DoesNotExist)
     } else if let Some((label, values)) = text.split_once(" notin ").or_else(|| text.split_once(" notin(")) {
-        (label, Operator::NotIn(parse_set(values)))
+        (label, Operator::NotIn(parse_set(values, text)?))
     } else if let Some((label, values)) = text.split_once(" in ").or_else(|| text.split_once(" in(")) {
-        (label, Operator::In(parse_set(values)))
+        (label, Operator::In(parse_set(values, text)?))
     } else if let Some((label, value)) = text.split_once("!=") {
         (label, Operator::NotIn(vec![value.trim().into()]))
     } else if let Some((label, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
@@ -207,8 +207,14 @@ fn check_label(label: &str, operator: &Operator) -> Result<(), SelectorError> {
     }
 }
 
-fn parse_set(text: &str) -> Vec<Name> {
-    text.trim().trim_start_matches('(').trim_end_matches(')').split(',').map(|value| value.trim().into()).collect()
+/// The values between parentheses; the opening one may have been taken with the operator.
+fn parse_set(values: &str, requirement: &str) -> Result<Vec<Name>, SelectorError> {
+    let values = values.trim();
+    let values = values.strip_prefix('(').unwrap_or(values);
+    let Some(values) = values.strip_suffix(')').filter(|inside| !inside.contains(['(', ')'])) else {
+        return Err(SelectorError(format!("{requirement:?}: expected values between parentheses")));
+    };
+    Ok(values.split(',').map(|value| value.trim().into()).collect())
 }
 
 fn parse_bound(text: &str) -> Result<i64, SelectorError> {
@@ -251,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_bad_line_names_the_fault() {
-        for line in ["a b=c", "app=a/b/c", "=x", "size>big"] {
+        for line in ["a b=c", "app=a/b/c", "=x", "size>big", "a in (", "a in (b", "a notin b"] {
             assert!(line.parse::<Selector>().is_err(), "{line}");
         }
     }

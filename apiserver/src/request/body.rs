@@ -14,6 +14,8 @@ use super::protobuf;
 
 /// The largest body of a request, in bytes: what Kubernetes accepts.
 const BODY_BYTES_MAX: usize = 3 << 20;
+/// How much of a body that is too large is read and thrown away, so that the client sees the refusal and no broken pipe.
+const DRAINED_BYTES_MAX: usize = 16 << 20;
 /// The longest a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The deepest a body may nest: deeper ones are an attack on the reader's stack, not an object.
@@ -59,18 +61,22 @@ impl Content {
 /// Where it is too large, too slow, or breaks off.
 pub(crate) async fn read(body: Incoming) -> Result<Bytes, Status> {
     let too_large = || Status::too_large(format!("Request entity too large: limit is {BODY_BYTES_MAX}"));
-    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+    if body.size_hint().lower() > DRAINED_BYTES_MAX as u64 {
         return Err(too_large());
     }
     let collect = async {
         let mut body = body;
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
+        let mut total = 0;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Status::bad_request(format!("failed to read the body: {error}")))?;
             let Ok(data) = frame.into_data() else { continue };
-            if first.len() + rest.len() + data.len() > BODY_BYTES_MAX {
-                return Err(too_large());
+            total += data.len();
+            match total {
+                0..=BODY_BYTES_MAX => {}
+                _ if total <= DRAINED_BYTES_MAX => continue,
+                _ => return Err(too_large()),
             }
             match (first.is_empty(), rest.is_empty()) {
                 (true, true) => first = data,
@@ -82,7 +88,10 @@ pub(crate) async fn read(body: Incoming) -> Result<Bytes, Status> {
                 _ => rest.extend_from_slice(&data),
             }
         }
-        Ok(if rest.is_empty() { first } else { rest.freeze() })
+        match total {
+            0..=BODY_BYTES_MAX => Ok(if rest.is_empty() { first } else { rest.freeze() }),
+            _ => Err(too_large()),
+        }
     };
     let timely = tokio::time::timeout(BODY_TIMEOUT, collect).await;
     timely.unwrap_or_else(|_| Err(Status::timeout("the body did not arrive in time")))

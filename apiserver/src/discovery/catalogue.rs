@@ -50,9 +50,9 @@ impl Catalogue {
     pub(super) fn of(registry: &Registry) -> Self {
         let mut groups: BTreeMap<&'static str, Vec<Version>> = BTreeMap::new();
         for definition in registry.definitions() {
-            for version in &definition.versions {
+            for version in definition.versions.iter().filter(|version| version.is_served) {
                 let versions = groups.entry(version.group).or_default();
-                let resource = Resource::new(definition, version);
+                let resource = Resource::new(registry.in_version(definition, version.version), version);
                 match versions.iter_mut().find(|it| it.name == version.version) {
                     Some(known) => known.resources.push(resource),
                     None => versions.push(Version { name: version.version, resources: vec![resource] }),

@@ -53,7 +53,7 @@ fn with_endpoints<R>(catalogue: &Catalogue, read: impl FnOnce(&Documents<'_>) ->
     read(&documents)
 }
 
-fn subendpoints(resource: &Resource) -> Vec<SubEndpoint<'static>> {
+fn subendpoints(resource: &Resource) -> Vec<SubEndpoint<'_>> {
     resource
         .subresources
         .iter()
@@ -62,7 +62,7 @@ fn subendpoints(resource: &Resource) -> Vec<SubEndpoint<'static>> {
             name: subresource.name,
             group_version: GroupVersion { group: subresource.group, version: subresource.version },
             kind: subresource.kind,
-            schema: subresource.schema,
+            schema: &subresource.schema,
             verbs: subresource.verbs,
         })
         .collect()
@@ -72,8 +72,8 @@ fn endpoint<'a>(resource: &'a Resource, subresources: &'a [SubEndpoint<'a>]) -> 
     Endpoint {
         plural: resource.definition.resource.plural,
         kind: resource.definition.kind,
-        schema: resource.version.schema,
-        own_schema: None,
+        schema: resource.version.schema.name(),
+        own_schema: resource.version.schema.own_text(),
         namespaced: resource.is_namespaced(),
         verbs: resource.verbs,
         subresources,

@@ -1,6 +1,8 @@
 //! What is spoken at the subresources of Kubernetes.
 
-use sampan_core::resource::{ResourceDefinition, ServedVersion};
+use std::borrow::Cow;
+
+use sampan_core::resource::{ResourceDefinition, SchemaSource, ServedVersion};
 
 /// A subresource as discovery shows it.
 pub(super) struct Subresource {
@@ -13,7 +15,7 @@ pub(super) struct Subresource {
     /// Its kind.
     pub(super) kind: &'static str,
     /// The name of its schema; empty where it has none.
-    pub(super) schema: &'static str,
+    pub(super) schema: Cow<'static, str>,
     /// What may be done there.
     pub(super) verbs: &'static [&'static str],
 }
@@ -25,7 +27,7 @@ impl Subresource {
         schema: &'static str,
         verbs: &'static [&'static str],
     ) -> Self {
-        Self { name, group: "", version: "v1", kind, schema, verbs }
+        Self { name, group: "", version: "v1", kind, schema: Cow::Borrowed(schema), verbs }
     }
 }
 
@@ -43,7 +45,7 @@ const KNOWN: [Subresource; 6] = [
         group: "policy",
         version: "v1",
         kind: "Eviction",
-        schema: "io.k8s.api.policy.v1.Eviction",
+        schema: Cow::Borrowed("io.k8s.api.policy.v1.Eviction"),
         verbs: &["create"],
     },
     Subresource {
@@ -51,7 +53,7 @@ const KNOWN: [Subresource; 6] = [
         group: "autoscaling",
         version: "v1",
         kind: "Scale",
-        schema: "io.k8s.api.autoscaling.v1.Scale",
+        schema: Cow::Borrowed("io.k8s.api.autoscaling.v1.Scale"),
         verbs: REPLACE,
     },
 ];
@@ -75,6 +77,10 @@ fn named(name: &'static str, definition: &ResourceDefinition, version: &ServedVe
         "finalize" => &["update"],
         _ => REPLACE,
     };
-    let ServedVersion { group, version, schema, .. } = *version;
+    let schema = match &version.schema {
+        SchemaSource::Published(name) => Cow::Borrowed(*name),
+        SchemaSource::Custom(custom) => Cow::Owned(custom.name.clone()),
+    };
+    let ServedVersion { group, version, .. } = *version;
     Subresource { name, group, version, kind: definition.kind, schema, verbs }
 }

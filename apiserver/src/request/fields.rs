@@ -27,7 +27,7 @@ impl FieldSelector {
         let parts = split(text)?.into_iter().filter(|part| !part.is_empty());
         let requirements: Vec<Requirement> = parts.map(|part| requirement(&part)).collect::<Result<_, _>>()?;
         for Requirement { field, .. } in &requirements {
-            let selectable = definition.selectable.iter().any(|(path, _)| path == field);
+            let selectable = definition.selectable_fields().any(|path| path == field);
             if !selectable && !EVERYWHERE.contains(&field.as_str()) {
                 return Err(Status::bad_request(format!("field label not supported: {field}")));
             }

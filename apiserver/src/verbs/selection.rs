@@ -34,7 +34,7 @@ impl Selection {
             labels: options.labels.clone(),
             fields: options.fields.clone(),
             is_namespaced: definition.scope == Scope::Namespaced,
-            indexed: definition.selectable.iter().find_map(|(field, _)| {
+            indexed: definition.selectable_fields().find_map(|field| {
                 let value = options.fields.exact(field)?.into();
                 Some(IndexKey::Field { resource: definition.resource, field, value })
             }),

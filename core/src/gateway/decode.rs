@@ -39,8 +39,8 @@ impl Preparation<'_> {
 
     /// The schema of the version that is spoken.
     pub(super) fn schema(&self) -> Result<Schema, Status> {
-        let name = self.mutation.target.served.version.schema;
-        Schema::named(name).ok_or_else(|| Status::internal(format!("no schema {name}")))
+        let source = &self.mutation.target.served.version.schema;
+        source.schema().ok_or_else(|| Status::internal(format!("no schema {}", source.name())))
     }
 
     /// Refuses, warns of, or passes over what does not belong there, as the request asks.

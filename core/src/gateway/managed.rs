@@ -26,8 +26,9 @@ impl Preparation<'_> {
 
     /// The schema objects are stored by.
     pub(super) fn stored_schema(&self) -> Result<Schema, Status> {
-        let stored = self.definition.versions.first().ok_or_else(|| Status::internal("no version is stored"))?;
-        Schema::named(stored.schema).ok_or_else(|| Status::internal(format!("no schema {}", stored.schema)))
+        let stored = self.definition.stored_version().ok_or_else(|| Status::internal("no version is stored"))?;
+        let source = &stored.schema;
+        source.schema().ok_or_else(|| Status::internal(format!("no schema {}", source.name())))
     }
 
     /// Runs `write` as the manager the request is made by.

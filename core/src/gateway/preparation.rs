@@ -70,7 +70,7 @@ impl<'a> Preparation<'a> {
             let answer = Answer::Preview(Box::new(object));
             return Ok(self.prepared(Vec::new(), answer, creates));
         }
-        let fields = self.definition.selectable.iter().map(|(path, read)| (*path, read(&object))).collect();
+        let fields = self.definition.selectable_values(&object);
         let draft = Draft::new(key.clone(), object, fields).map_err(|error| Status::internal(error.to_string()))?;
         let change = Change { key, precondition, put: Put::Object(Box::new(draft)) };
         Ok(self.prepared(vec![change], Answer::Committed, creates))

@@ -1,5 +1,6 @@
 //! Everything the gateway and the API need to know of a resource type. Neither knows a kind by name.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -7,6 +8,7 @@ use serde_json::Value;
 
 use super::table;
 use crate::object::{Object, ResourceType, names};
+use crate::schema::Schema;
 use crate::status::{Status, StatusCause};
 use crate::store::Snapshot;
 
@@ -26,8 +28,10 @@ pub struct ServedVersion {
     pub group: &'static str,
     /// The version, such as `v1`.
     pub version: &'static str,
-    /// The name of its schema, such as `io.k8s.api.apps.v1.Deployment`.
-    pub schema: &'static str,
+    /// Its schema.
+    pub schema: SchemaSource,
+    /// Whether clients may speak it. One that is stored and no longer served is still read.
+    pub is_served: bool,
     /// Turns a stored value into this version; `None` where they are the same.
     pub from_stored: Option<fn(&mut Value)>,
     /// Turns a value of this version into the stored one; `None` where they are the same.
@@ -37,7 +41,60 @@ pub struct ServedVersion {
 impl ServedVersion {
     /// The only version of a resource type, or the one it is stored in.
     pub const fn stored(group: &'static str, version: &'static str, schema: &'static str) -> Self {
-        Self { group, version, schema, from_stored: None, to_stored: None }
+        Self {
+            group,
+            version,
+            schema: SchemaSource::Published(schema),
+            is_served: true,
+            from_stored: None,
+            to_stored: None,
+        }
+    }
+}
+
+/// Where the schema of a version comes from.
+#[derive(Debug, Clone)]
+pub enum SchemaSource {
+    /// It is published under this name, such as `io.k8s.api.apps.v1.Deployment`.
+    Published(&'static str),
+    /// It was learnt at run time. It goes with the last registry that names it.
+    Custom(Arc<CustomSchema>),
+}
+
+/// A schema learnt at run time, from a CustomResourceDefinition.
+#[derive(Debug)]
+pub struct CustomSchema {
+    /// The name its definition has in OpenAPI documents, such as `com.example.v1.Widget`.
+    pub name: String,
+    /// What it says.
+    pub schema: Schema,
+    /// Its text with descriptions, a JSON object in the form of OpenAPI v3.
+    pub text: String,
+}
+
+impl SchemaSource {
+    /// The name its definition has in OpenAPI documents.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Published(name) => name,
+            Self::Custom(custom) => &custom.name,
+        }
+    }
+
+    /// What it says; `None` where nothing is published under the name.
+    pub fn schema(&self) -> Option<Schema> {
+        match self {
+            Self::Published(name) => Schema::named(name),
+            Self::Custom(custom) => Some(custom.schema.clone()),
+        }
+    }
+
+    /// The definition itself, for one that is not published.
+    pub fn own_text(&self) -> Option<&str> {
+        match self {
+            Self::Published(_) => None,
+            Self::Custom(custom) => Some(&custom.text),
+        }
     }
 }
 
@@ -45,15 +102,15 @@ impl ServedVersion {
 #[derive(Debug, Clone)]
 pub struct Column {
     /// The header in mixed case, such as `Up-to-date`; kubectl prints it in capitals.
-    pub name: &'static str,
-    /// `string`, `integer`, `boolean` or `date`.
-    pub kind: &'static str,
-    /// OpenAPI format: `name` for the object's name, else empty.
-    pub format: &'static str,
+    pub name: Cow<'static, str>,
+    /// `string`, `integer`, `number`, `boolean` or `date`.
+    pub kind: Cow<'static, str>,
+    /// OpenAPI format: `name` for the object's name, else empty in most.
+    pub format: Cow<'static, str>,
     /// What it shows.
-    pub description: &'static str,
+    pub description: Cow<'static, str>,
     /// 0 is always shown, 1 with `-o wide`.
-    pub priority: u8,
+    pub priority: i32,
 }
 
 /// A cell of a row: a JSON string, integer or boolean.
@@ -153,6 +210,10 @@ pub trait Strategy: Send + Sync {
 }
 
 /// A resource type.
+///
+/// Its names are kept for the life of the process, also those of a custom one: they are what keys, indexes and watches
+/// compare by pointer, they are short, and [`ResourceType::intern`] keeps each but once. What is large of a custom resource
+/// type, its schema, columns and rules, is shared and goes with it.
 #[derive(Clone)]
 pub struct ResourceDefinition {
     /// Where it is stored.
@@ -177,6 +238,8 @@ pub struct ResourceDefinition {
     pub subresources: &'static [&'static str],
     /// The fields selectors may name beyond `metadata.name` and `metadata.namespace`.
     pub selectable: &'static [(&'static str, FieldGetter)],
+    /// Further fields selectors may name, which are where their path says: `spec.color`.
+    pub selectable_paths: Vec<&'static str>,
     /// Objects expire this many seconds after their last change.
     pub ttl_seconds: Option<u32>,
     /// Whether writing the spec raises the generation. Kinds without spec and status keep 0.
@@ -206,10 +269,36 @@ impl ResourceDefinition {
             scale: None,
             subresources: &[],
             selectable: &[],
+            selectable_paths: Vec::new(),
             ttl_seconds: None,
             has_generation: false,
             strategy: Arc::new(strategy),
         }
+    }
+
+    /// The fields selectors may name beyond `metadata.name` and `metadata.namespace`.
+    pub fn selectable_fields(&self) -> impl Iterator<Item = &'static str> {
+        self.selectable.iter().map(|(path, _)| *path).chain(self.selectable_paths.iter().copied())
+    }
+
+    /// The selectable fields of an object with their values. A path that leads nowhere is the empty text.
+    pub fn selectable_values(&self, object: &Value) -> Vec<(&'static str, String)> {
+        let read = self.selectable.iter().map(|(path, read)| (*path, read(object)));
+        let found = self.selectable_paths.iter().map(|path| (*path, text_at(object, path)));
+        read.chain(found).collect()
+    }
+
+    /// The version objects are stored in.
+    pub fn stored_version(&self) -> Option<&ServedVersion> {
+        self.versions.first()
+    }
+}
+
+fn text_at(object: &Value, path: &str) -> String {
+    match path.split('.').try_fold(object, |value, field| value.get(field)) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
     }
 }
 

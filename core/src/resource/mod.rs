@@ -32,7 +32,8 @@ pub mod workload;
 
 pub use config_map::CONFIG_MAPS;
 pub use definition::{
-    Cell, Column, FieldGetter, ResourceDefinition, ScalePaths, Scope, ServedVersion, Strategy, WriteContext,
+    Cell, Column, CustomSchema, FieldGetter, ResourceDefinition, ScalePaths, SchemaSource, Scope, ServedVersion,
+    Strategy, WriteContext,
 };
 pub use event::EVENTS;
 pub use lease::LEASES;

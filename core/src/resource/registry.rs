@@ -10,6 +10,8 @@ use crate::object::ResourceType;
 #[derive(Default, Clone)]
 pub struct Registry {
     definitions: BTreeMap<ResourceType, Arc<ResourceDefinition>>,
+    /// What a resource type is in versions in which it behaves otherwise.
+    variants: BTreeMap<ResourceType, Vec<(&'static str, Arc<ResourceDefinition>)>>,
 }
 
 /// A resource type in one of the versions it is served in.
@@ -25,6 +27,25 @@ impl Registry {
     /// Adds or replaces a resource type.
     pub fn register(&mut self, definition: ResourceDefinition) {
         self.definitions.insert(definition.resource, Arc::new(definition));
+    }
+
+    /// Adds or replaces a resource type that may behave otherwise in each version: its validation, columns and subresources
+    /// are the version's own. `definition` is what it is in the version stored.
+    pub fn register_by_version(
+        &mut self,
+        definition: ResourceDefinition,
+        variants: Vec<(&'static str, ResourceDefinition)>,
+    ) {
+        let resource = definition.resource;
+        let variants = variants.into_iter().map(|(version, variant)| (version, Arc::new(variant)));
+        self.variants.insert(resource, variants.collect());
+        self.register(definition);
+    }
+
+    /// Takes a resource type away.
+    pub fn remove(&mut self, resource: ResourceType) {
+        self.definitions.remove(&resource);
+        self.variants.remove(&resource);
     }
 
     /// The definition of a stored resource type.
@@ -49,8 +70,19 @@ impl Registry {
 
     fn find(&self, group: &str, version: &str, fits: impl Fn(&ResourceDefinition) -> bool) -> Option<Served> {
         self.definitions.values().filter(|definition| fits(definition)).find_map(|definition| {
-            let served = definition.versions.iter().find(|it| it.group == group && it.version == version)?;
-            Some(Served { definition: definition.clone(), version: served.clone() })
+            let spoken = |it: &&ServedVersion| it.is_served && it.group == group && it.version == version;
+            let served = definition.versions.iter().find(spoken)?;
+            Some(Served { definition: self.in_version(definition, served.version).clone(), version: served.clone() })
         })
+    }
+
+    /// What a resource type is in one of its versions.
+    pub fn in_version<'a>(
+        &'a self,
+        definition: &'a Arc<ResourceDefinition>,
+        version: &str,
+    ) -> &'a Arc<ResourceDefinition> {
+        let mut variants = self.variants.get(&definition.resource).into_iter().flatten();
+        variants.find(|(of, _)| *of == version).map_or(definition, |(_, variant)| variant)
     }
 }

@@ -1,5 +1,7 @@
 //! Columns and cells of `kubectl get`, and the spellings they share.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -19,12 +21,18 @@ const YEAR: i64 = 365 * DAY;
 impl Column {
     /// A column of texts that is always shown.
     pub const fn text(name: &'static str, description: &'static str) -> Self {
-        Self { name, kind: "string", format: "", description, priority: 0 }
+        Self {
+            name: Cow::Borrowed(name),
+            kind: Cow::Borrowed("string"),
+            format: Cow::Borrowed(""),
+            description: Cow::Borrowed(description),
+            priority: 0,
+        }
     }
 
     /// A column of integers that is always shown.
-    pub const fn integer(name: &'static str, description: &'static str) -> Self {
-        Self { kind: "integer", ..Self::text(name, description) }
+    pub fn integer(name: &'static str, description: &'static str) -> Self {
+        Self { kind: Cow::Borrowed("integer"), ..Self::text(name, description) }
     }
 
     /// The time since an object was created.
@@ -34,7 +42,7 @@ impl Column {
 
     /// Shown with `-o wide` only.
     #[must_use]
-    pub const fn wide(self) -> Self {
+    pub fn wide(self) -> Self {
         Self { priority: 1, ..self }
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn columns() -> Vec<Column> {
         Column::text("Message", "What happened."),
         Column::text("First Seen", "Time since it happened first.").wide(),
         Column::text("Count", "How often it happened.").wide(),
-        Column { format: "name", ..Column::text("Name", "The event's own name.").wide() },
+        Column { format: "name".into(), ..Column::text("Name", "The event's own name.").wide() },
     ]
 }
 

@@ -8,6 +8,7 @@ mod entropy;
 mod inside;
 mod nodes;
 mod overview;
+mod rising;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +36,7 @@ use crate::operators;
 use driver::{Operators, Shown, View};
 use entropy::SystemEntropy;
 use inside::Kubelets;
+use rising::Console;
 
 /// The administrator, as the kubeconfig names them.
 const ADMINISTRATOR: &str = "kubernetes-admin";
@@ -44,20 +46,21 @@ const WORKERS: usize = 2;
 /// Runs the cluster until it is told to end.
 pub(crate) fn run(arguments: &Up) -> Result<()> {
     let started = Instant::now();
-    show_log();
+    let console = Console::open();
+    show_log(console.clone());
     let folder = DataFolder::create(&arguments.folder.data)?;
     let store = open_store(&folder)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
-    let outcome = runtime.block_on(serve(arguments, &folder, &store, started));
+    let outcome = runtime.block_on(serve(arguments, &folder, &store, console, started));
     store.close();
     // Whoever sees the socket gone may open the store.
     let _ = std::fs::remove_file(folder.control_socket());
     outcome
 }
 
-fn show_log() {
+fn show_log(console: Console) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,sampan=info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(console).with_target(false).init();
 }
 
 fn open_store(folder: &DataFolder) -> Result<Store> {
@@ -82,7 +85,7 @@ fn registry() -> Registry {
     registry
 }
 
-async fn serve(arguments: &Up, folder: &DataFolder, store: &Store, started: Instant) -> Result<()> {
+async fn serve(arguments: &Up, folder: &DataFolder, store: &Store, console: Console, started: Instant) -> Result<()> {
     let shutdown = CancellationToken::new();
     let gateway = Arc::new(Gateway::new(
         registry(),
@@ -111,6 +114,8 @@ async fn serve(arguments: &Up, folder: &DataFolder, store: &Store, started: Inst
     let keeper = Arc::new(Mutex::new(Some(keeper)));
     tracing::info!("watching {}", arguments.manifests.display());
     let asked = Asked { cluster, view: operators.view(), keeper: keeper.clone(), shutdown: shutdown.clone(), url };
+    let (shown, reader) = (asked.clone(), store.reader().clone());
+    tokio::spawn(rising::show(console, reader, started, move || (shown.overview(), shown.is_settled())));
     control::serve(folder, move |question| asked.answer(question))?;
     until_told_to_end(&shutdown).await?;
     shutdown.cancel();
@@ -156,6 +161,7 @@ async fn listen(
 }
 
 /// What is asked when a command asks.
+#[derive(Clone)]
 struct Asked {
     cluster: Cluster,
     view: Arc<Mutex<View>>,
@@ -165,14 +171,21 @@ struct Asked {
 }
 
 impl Asked {
+    fn overview(&self) -> crate::overview::Overview {
+        let view = lock(&self.view).clone();
+        let mut overview = overview::look(&self.cluster.snapshot(), &self.url, view);
+        overview.directory_problem = lock(&self.keeper).as_ref().and_then(Keeper::root_problem);
+        overview
+    }
+
+    /// Whether everything the directory held at start was carried out once.
+    fn is_settled(&self) -> bool {
+        lock(&self.keeper).as_ref().is_none_or(Keeper::is_settled)
+    }
+
     fn answer(&self, question: Question) -> Answer {
         match question {
-            Question::Status => {
-                let view = lock(&self.view).clone();
-                let mut overview = overview::look(&self.cluster.snapshot(), &self.url, view);
-                overview.directory_problem = lock(&self.keeper).as_ref().and_then(Keeper::root_problem);
-                as_json(&overview)
-            }
+            Question::Status => as_json(&self.overview()),
             Question::Plan { directory } => as_json(&manifest::plan(&self.cluster, &directory)?),
             Question::Prune => {
                 let released = lock(&self.keeper).as_ref().map(Keeper::confirm_held).unwrap_or_default();

@@ -1,17 +1,21 @@
 //! A node that runs pods on Docker.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+
+use jiff::SignedDuration;
 
 use crate::host::Host;
 use crate::kubelet::KubeletApi;
 use crate::pod::NodeFacts;
+use crate::requests::NodeDescription;
 use crate::runtime::docker::Docker;
-use crate::shell::{self, NodeDescription, Scope, Shell};
+use crate::shell::{self, Scope, Shell};
 use crate::{NodeConfig, NodeError};
 
+/// Where Linux names this run of the machine.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Bytes of disk told of where Docker's own cannot be found out.
 const UNKNOWN_DISK: i64 = 0;
 
@@ -87,8 +91,9 @@ async fn describe(config: &NodeConfig, docker: &Docker) -> Result<NodeDescriptio
         os_image: info.operating_system.unwrap_or_default(),
         kernel_version: info.kernel_version.unwrap_or_default(),
         machine_id: shell::read("/etc/machine-id"),
+        boot_id: shell::read(BOOT_ID),
         simulated: false,
-        lease_offset: Duration::ZERO,
+        lease_offset: SignedDuration::ZERO,
     })
 }
 

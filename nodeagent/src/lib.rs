@@ -11,6 +11,7 @@
 //!
 //! * [`pod`] is one pod: pure functions over what is known of it, and the machine that names its state.
 //! * [`host`] is many pods: messages in, effects out, a clock passed in.
+//! * [`requests`] is what a node asks of the API server, as values, and what follows from the answers.
 //! * [`runtime`] carries commands out.
 //! * The shell spawns, sleeps and speaks HTTP; [`serve_kubelet`] answers the API server.
 
@@ -20,6 +21,7 @@ mod error;
 pub mod host;
 mod kubelet;
 pub mod pod;
+pub mod requests;
 pub mod runtime;
 mod shell;
 mod simulated;

@@ -1,17 +1,18 @@
 //! Nodes that run pods in memory only.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt;
+use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
 use crate::NodeError;
 use crate::host::Host;
 use crate::kubelet::KubeletApi;
 use crate::pod::NodeFacts;
+use crate::requests::NodeDescription;
 use crate::runtime::simulated::SimulatedRuntime;
-use crate::shell::{self, Asker, NodeDescription, Scope, Shell};
+use crate::shell::{self, Asker, Scope, Shell};
 
 /// CPUs of a simulated node.
 const CPUS: i64 = 8;
@@ -20,7 +21,7 @@ const MEMORY_BYTES: i64 = 32 << 30;
 /// Bytes of disk of a simulated node.
 const DISK_BYTES: i64 = 256 << 30;
 /// How often each Lease is renewed: the nodes spread theirs over this time.
-const LEASE_PERIOD: Duration = Duration::from_secs(10);
+const LEASE_PERIOD: SignedDuration = SignedDuration::from_secs(10);
 
 /// Nodes that run pods in memory only: the same pod machine and the same HTTP path, another runtime.
 ///
@@ -63,8 +64,8 @@ impl SimulatedNodes {
     /// None today; every request is retried.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), NodeError> {
         let stop = shutdown.child_token();
-        let count = u32::try_from(self.names.len()).unwrap_or(u32::MAX).max(1);
-        let keepers = self.names.iter().zip(0u32..).map(|(name, index)| {
+        let count = i32::try_from(self.names.len()).unwrap_or(i32::MAX).max(1);
+        let keepers = self.names.iter().zip(0i32..).map(|(name, index)| {
             shell::register(self.client.clone(), describe(name, LEASE_PERIOD * index / count), stop.clone())
         });
         let keepers: futures::stream::FuturesUnordered<_> = keepers.collect();
@@ -76,7 +77,7 @@ impl SimulatedNodes {
     }
 }
 
-fn describe(name: &str, lease_offset: Duration) -> NodeDescription {
+fn describe(name: &str, lease_offset: SignedDuration) -> NodeDescription {
     NodeDescription {
         name: name.to_owned(),
         host_ip: "127.0.0.1".to_owned(),
@@ -88,6 +89,7 @@ fn describe(name: &str, lease_offset: Duration) -> NodeDescription {
         os_image: "simulated".to_owned(),
         kernel_version: String::new(),
         machine_id: name.to_owned(),
+        boot_id: name.to_owned(),
         simulated: true,
         lease_offset,
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use sampan_machine::{CommandRecord, Decision, UNOBSERVED, WakeReason};
+use sampan_machine::{CommandRecord, Crossing, Decision, UNOBSERVED, WakeReason};
 
 use super::message::{Effect, PodRef, StatusPost};
 use super::patch::status_patch;
@@ -100,8 +100,8 @@ impl Entry {
         Scene { situation: &self.situation, sources, node: &self.node, now }
     }
 
-    /// One step: moves the machine and says what is to be done.
-    pub(super) fn step(&mut self, sources: &Sources, now: Timestamp, effects: &mut Vec<Effect>) {
+    /// One step: moves the machine and says what is to be done. Gives the transitions taken.
+    pub(super) fn step(&mut self, sources: &Sources, now: Timestamp, effects: &mut Vec<Effect>) -> Vec<Crossing> {
         self.note_termination(now);
         let before = self.machine.state();
         let mut machine = std::mem::take(&mut self.machine);
@@ -120,6 +120,7 @@ impl Entry {
         self.tell_crashes(sources, now, &pod, effects);
         self.tell_troubles(sources, now, &pod, effects);
         self.wake_at = plan::wake_at(&self.scene(sources, now));
+        step.trace.crossings().to_vec()
     }
 
     /// Remembers when the pod began to go, and brings deadlines forward when a later deletion allows less time.

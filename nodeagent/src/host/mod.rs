@@ -4,23 +4,25 @@
 //! the very code that runs pods on Docker runs them under simulation.
 
 mod entry;
+mod listing;
 mod message;
 mod outcome;
 mod patch;
+mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
+use sampan_machine::Crossing;
 
 use self::entry::Entry;
+pub use self::listing::Listing;
 pub use self::message::{Answer, Effect, Message, PodRef, ProbedRun, StatusPost};
+pub use self::turn::Hands;
 use crate::pod::source::{self, SourceKey, Sources};
 use crate::pod::{ContainerRecord, NodeFacts, Sandbox, Situation, Uid};
-
-/// Rounds of steps and immediate outcomes before other messages get their turn.
-pub const ROUNDS_AT_ONCE: usize = 64;
 
 /// The pods of one or many nodes.
 #[derive(Debug, Default)]
@@ -32,6 +34,8 @@ pub struct Host {
     dirty: BTreeSet<Uid>,
     unposted: BTreeSet<Uid>,
     timers: BTreeSet<(Timestamp, Uid)>,
+    /// How often each transition was taken.
+    crossings: BTreeMap<Crossing, u64>,
     /// Tells the user of each image, creation and start.
     narrates: bool,
 }
@@ -166,7 +170,9 @@ impl Host {
         if let Some(earlier) = entry.wake_at {
             self.timers.remove(&(earlier, uid.clone()));
         }
-        entry.step(&self.sources, now, effects);
+        for crossing in entry.step(&self.sources, now, effects) {
+            *self.crossings.entry(crossing).or_default() += 1;
+        }
         let wake_at = entry.wake_at.into_iter().chain(entry.retry_at(now)).min();
         entry.wake_at = wake_at;
         if let Some(wake_at) = wake_at {
@@ -204,6 +210,11 @@ impl Host {
     /// When to call [`Host::advance`] though nothing was received.
     pub fn wake_at(&self) -> Option<Timestamp> {
         self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// How often each transition was taken, as often as the chart has edges at most.
+    pub fn crossings(&self) -> &BTreeMap<Crossing, u64> {
+        &self.crossings
     }
 
     /// What is known of the pod `namespace/name` of `node`, the one that exists rather than one on its way out of the store.

@@ -17,9 +17,9 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::registration::{NodeDescription, read, register};
+pub(crate) use self::registration::{read, register};
 pub(crate) use self::watch::Scope;
-use crate::host::{Effect, Host, Message, PodRef, ROUNDS_AT_ONCE};
+use crate::host::{Effect, Hands as CarryOut, Host, Message, PodRef};
 use crate::pod::{Command, Situation};
 use crate::runtime::Runtime;
 
@@ -110,31 +110,9 @@ impl Shell {
                 Some(question) = self.questions.recv() => self.answer(question),
                 () = until(wake_at) => {}
             }
-            let moment = now();
-            let mut effects = Vec::new();
-            for message in batch.drain(..) {
-                effects.extend(self.host.receive(message, moment));
-            }
-            self.settle(effects, &mut hands);
+            self.host.turn(batch.drain(..), now, &mut hands);
         }
         watching.abort();
-    }
-
-    /// Steps until nothing more happens at once, then sends what there is to tell.
-    fn settle(&mut self, mut effects: Vec<Effect>, hands: &mut Hands) {
-        for _ in 0..ROUNDS_AT_ONCE {
-            effects.extend(self.host.advance(now()));
-            if effects.is_empty() {
-                break;
-            }
-            let answers: Vec<Message> = effects.drain(..).filter_map(|effect| hands.carry_out(effect)).collect();
-            for answer in answers {
-                effects.extend(self.host.receive(answer, now()));
-            }
-        }
-        for effect in self.host.posts(now()) {
-            hands.carry_out(effect);
-        }
     }
 
     fn answer(&self, question: Question) {
@@ -158,8 +136,7 @@ struct Hands {
     messages: mpsc::Sender<Message>,
 }
 
-impl Hands {
-    /// Carries out an effect; the answer if there is one at once.
+impl CarryOut for Hands {
     fn carry_out(&mut self, effect: Effect) -> Option<Message> {
         match effect {
             Effect::Run(pod, command) => self.run(pod, command),
@@ -195,7 +172,9 @@ impl Hands {
             }
         }
     }
+}
 
+impl Hands {
     fn run(&self, pod: PodRef, command: Command) -> Option<Message> {
         let (uid, operation) = (pod.uid.clone(), command.operation());
         let outcome = self.runtime.run(pod, command);

@@ -1,18 +1,14 @@
 //! The pods bound to our nodes, watched.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{Config, Event, watcher};
+use kube::runtime::watcher::{Config, watcher};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::host::Message;
-use crate::pod::Uid;
+use crate::host::{Listing, Message};
 
 /// Whose pods are watched.
 pub(crate) enum Scope {
@@ -34,7 +30,7 @@ pub(super) async fn pods(
         Scope::EveryNode => Config::default(),
     };
     let mut events = std::pin::pin!(watcher(Api::<Pod>::all(client), config).default_backoff());
-    let mut listed = BTreeSet::new();
+    let mut listing = Listing::default();
     loop {
         let event = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -46,18 +42,9 @@ pub(super) async fn pods(
                 tracing::debug!(%error, "the watch of pods broke; asking again");
                 continue;
             }
-            Some(Ok(Event::Init)) => {
-                listed.clear();
-                continue;
-            }
-            Some(Ok(Event::InitApply(pod))) => {
-                listed.insert(Uid::of(&pod));
-                Message::Pod(Arc::new(pod))
-            }
-            Some(Ok(Event::Apply(pod))) => Message::Pod(Arc::new(pod)),
-            Some(Ok(Event::Delete(pod))) => Message::PodGone(Uid::of(&pod)),
-            Some(Ok(Event::InitDone)) => Message::Listed(std::mem::take(&mut listed)),
+            Some(Ok(event)) => listing.take(event),
         };
+        let Some(message) = message else { continue };
         if messages.send(message).await.is_err() {
             return;
         }

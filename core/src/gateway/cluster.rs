@@ -4,42 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use sampan_machine::Decision;
-use serde_json::Value;
 
-use super::{Action, Answer, Gateway, Mutation, PatchKind, Prepared, refusal_status};
+use super::attempt::{Attempt, Next, Outcome};
+use super::{Gateway, Mutation, Prepared};
 use crate::entropy::{Entropy, SeededEntropy};
-use crate::object::{Object, ObjectKey};
 use crate::resource::Registry;
 use crate::status::Status;
-use crate::store::{Commit, Put, Refusal, Snapshot, Store, Write};
-
-/// How often a write that names no revision is prepared anew when somebody else was faster.
-const TRIES_MAX: usize = 8;
-
-/// What became of a mutation.
-#[derive(Debug, Clone)]
-pub enum Outcome {
-    /// The object as it is now; for a removal, as it was last.
-    Object {
-        /// The object.
-        object: Arc<Object>,
-        /// Whether it was created.
-        created: bool,
-        /// Whether it is gone.
-        removed: bool,
-        /// For the client's eyes.
-        warnings: Vec<String>,
-    },
-    /// What a dry run would have stored, in the stored version.
-    Preview {
-        /// The object.
-        object: Box<Value>,
-        /// Whether it would have been created.
-        created: bool,
-        /// For the client's eyes.
-        warnings: Vec<String>,
-    },
-}
+use crate::store::{Snapshot, Store};
 
 /// The gateway and the store as one: how requests, manifests and tests write. Cheap to clone.
 #[derive(Clone)]
@@ -95,19 +66,17 @@ impl Cluster {
     /// # Errors
     /// Why nothing was written.
     pub async fn mutate_deciding(&self, mutation: Mutation, decision: Option<Decision>) -> Result<Outcome, Status> {
-        for _ in 0..TRIES_MAX {
-            let Prepared { mut write, answer, creates, warnings } = self.prepare(&mutation)?;
-            let Some((key, removed)) = about(&write) else {
-                return Ok(settled(answer, None, creates, warnings));
+        let mut attempt = Attempt::new(mutation, decision);
+        loop {
+            let next = attempt.prepare(&self.gateway, &self.snapshot(), self.now(), &mut self.chance())?;
+            let write = match next {
+                Next::Settled(outcome) => return Ok(*outcome),
+                Next::Commit(write) => write,
             };
-            write.decision.clone_from(&decision);
-            match self.store.commit(write).await {
-                Ok(commit) => return Ok(settled(answer, Some((commit, removed)), creates, warnings)),
-                Err(refusal) if may_try_again(&mutation, &refusal) => {}
-                Err(refusal) => return Err(refusal_status(&refusal, &key)),
+            if let Some(answer) = attempt.answered(self.store.commit(*write).await) {
+                return answer;
             }
         }
-        Err(Status::too_many_requests("the object is being changed faster than it can be written; try again"))
     }
 
     /// What would be committed for a mutation now.
@@ -115,38 +84,11 @@ impl Cluster {
     /// # Errors
     /// Why nothing would.
     pub fn prepare(&self, mutation: &Mutation) -> Result<Prepared, Status> {
-        // A generator of its own for each mutation keeps the lock to one draw.
-        let seed = self.entropy.lock().unwrap_or_else(PoisonError::into_inner).next_u64();
-        self.gateway.prepare(&self.snapshot(), self.now(), &mut SeededEntropy::new(seed), mutation)
+        self.gateway.prepare(&self.snapshot(), self.now(), &mut self.chance(), mutation)
     }
-}
 
-/// The object the write is about, and whether it goes.
-fn about(write: &Write) -> Option<(ObjectKey, bool)> {
-    let change = write.changes.first()?;
-    Some((change.key.clone(), matches!(change.put, Put::Nothing)))
-}
-
-/// Whether a refusal is no answer yet: the client insists on no revision, or a generated name was taken.
-fn may_try_again(mutation: &Mutation, refusal: &Refusal) -> bool {
-    match (&mutation.action, refusal) {
-        // An apply that creates met a create; one that changes met a removal.
-        (Action::Patch(PatchKind::Apply, _), Refusal::Exists(_) | Refusal::Missing(_)) => true,
-        (Action::Create(_), Refusal::Exists(_)) => mutation.target.name.is_none(),
-        // Prepared anew, a write that names its revision is refused by the gateway, as it should be.
-        (_, Refusal::Changed { .. }) => true,
-        _ => false,
-    }
-}
-
-fn settled(answer: Answer, committed: Option<(Commit, bool)>, created: bool, warnings: Vec<String>) -> Outcome {
-    match (answer, committed) {
-        (Answer::Preview(object), _) => Outcome::Preview { object, created, warnings },
-        (Answer::Unchanged(object), _) => Outcome::Object { object, created: false, removed: false, warnings },
-        (Answer::Committed, committed) => {
-            let (commit, removed) = committed.expect("an answer that is committed has a commit");
-            let object = commit.objects.into_iter().next().expect("every change leaves an object");
-            Outcome::Object { object, created, removed, warnings }
-        }
+    /// A generator of its own for each mutation keeps the lock to one draw.
+    fn chance(&self) -> SeededEntropy {
+        SeededEntropy::new(self.entropy.lock().unwrap_or_else(PoisonError::into_inner).next_u64())
     }
 }

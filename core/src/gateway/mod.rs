@@ -6,6 +6,7 @@
 //! prepares again when somebody else was faster.
 
 mod admission;
+mod attempt;
 mod authorize;
 mod cluster;
 mod create;
@@ -26,9 +27,10 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
 pub use admission::{Admission, NamespaceLifecycle, ServiceAccountAdmission};
+pub use attempt::{Attempt, Next, Outcome};
 pub use authorize::{Attributes, Authorizer, SystemAuthorizer, Verb};
 
-pub use cluster::{Cluster, Outcome};
+pub use cluster::Cluster;
 pub use mutation::{
     Action, Answer, Body, DeleteOptions, FieldValidation, Identity, Mutation, Options, PatchKind, Prepared,
     Propagation, Subresource, Target,

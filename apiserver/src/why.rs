@@ -1,41 +1,65 @@
-//! `/sampan.dev/v1/why/<resource.group>/<namespace>/<name>`: what `sampan why` shows. Objects of the cluster have an empty
-//! namespace, written `-`.
+//! `/sampan.dev/v1/{why,history}/<resource.group>/<namespace>/<name>`: what `sampan why` and `sampan history` show. Of objects
+//! of the cluster the namespace is not looked at.
 
 use percent_encoding::percent_decode_str;
 use sampan_core::object::{ObjectKey, ResourceType};
 use sampan_core::resource::{Registry, Scope};
 use sampan_core::status::Status;
 use sampan_core::why;
+use sampan_machine::Decision;
 use serde_json::json;
 
 use crate::response::{self, Response};
 use crate::state::State;
 
 /// Where explanations are served.
-pub(crate) const ROOT: &str = "/sampan.dev/v1/why/";
+const WHY: &str = "/sampan.dev/v1/why/";
+/// Where decisions are served.
+const HISTORY: &str = "/sampan.dev/v1/history/";
 
-/// Why an object is as it is.
+/// Whether a path is answered here.
+pub(crate) fn serves(path: &str) -> bool {
+    path.starts_with(WHY) || path.starts_with(HISTORY)
+}
+
+/// Why an object is as it is, or all that is remembered of what was decided about it, oldest first.
 ///
 /// # Errors
 /// `NotFound` where there is no such object and nothing is remembered of it.
 pub(crate) fn answer(state: &State, path: &str) -> Result<Response, Status> {
-    let key = key_of(path, &state.registry())?;
-    let reader = state.cluster.store().reader();
-    let decisions = |key: &ObjectKey| {
-        reader.decisions(key).unwrap_or_else(|error| {
-            tracing::warn!(%key, %error, "failed to read decisions");
-            Vec::new()
-        })
+    let told = match (path.strip_prefix(WHY), path.strip_prefix(HISTORY)) {
+        (Some(object), _) => {
+            let key = key_of(object, &state.registry())?;
+            let explanation = why::explain(&state.snapshot(), &|key| decisions(state, key), &key);
+            json!(explanation.ok_or_else(|| unknown(&key))?)
+        }
+        (None, object) => {
+            let key = key_of(object.unwrap_or_default(), &state.registry())?;
+            let decisions = decisions(state, &key);
+            if decisions.is_empty() && state.snapshot().get(&key).is_none() {
+                return Err(unknown(&key));
+            }
+            json!(decisions)
+        }
     };
-    let explanation = why::explain(&state.snapshot(), &decisions, &key);
-    let explanation = explanation.ok_or_else(|| Status::not_found(&key.resource.to_string(), &key.name))?;
-    Ok(response::json(200, &json!(explanation), false))
+    Ok(response::json(200, &told, false))
+}
+
+fn decisions(state: &State, key: &ObjectKey) -> Vec<Decision> {
+    state.cluster.store().reader().decisions(key).unwrap_or_else(|error| {
+        tracing::warn!(%key, %error, "failed to read decisions");
+        Vec::new()
+    })
+}
+
+fn unknown(key: &ObjectKey) -> Status {
+    Status::not_found(&key.resource.to_string(), &key.name)
 }
 
 /// The object a path names: its resource type by plural, singular, short name or kind, with or without its group.
 fn key_of(path: &str, registry: &Registry) -> Result<ObjectKey, Status> {
     let decoded = percent_decode_str(path).decode_utf8().map_err(|_| Status::no_such_path())?;
-    let mut segments = decoded.strip_prefix(ROOT).unwrap_or_default().splitn(3, '/');
+    let mut segments = decoded.splitn(3, '/');
     let (Some(resource), Some(namespace), Some(name)) = (segments.next(), segments.next(), segments.next()) else {
         return Err(Status::no_such_path());
     };

@@ -3,7 +3,20 @@
 use anyhow::{Context as _, Result, anyhow, bail};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+use crate::args::Explained;
 use crate::data::DataFolder;
+
+/// What is answered about one object at a path of Sampan's own.
+///
+/// # Errors
+/// When the object is not named as kind/name, and as [`get`].
+pub(crate) fn about(arguments: &Explained, path: &str) -> Result<String> {
+    let (kind, name) = arguments.object.split_once('/').with_context(|| {
+        format!("`{}` names no object: write it as kind/name, such as deploy/web", arguments.object)
+    })?;
+    let folder = DataFolder::open(&arguments.shown.folder.data)?;
+    get(&folder, &format!("{path}/{kind}/{}/{name}", arguments.namespace))
+}
 
 /// What is answered to GET, as text.
 ///

@@ -23,7 +23,9 @@ pub(crate) enum Command {
     /// Show what a directory of manifests would change, and change nothing
     Plan(Plan),
     /// Tell why an object is as it is, and what it waits for
-    Why(Why),
+    Why(Explained),
+    /// Show what was decided about an object, from the oldest decision that is kept
+    History(Explained),
     /// Draw an operator's states and transitions
     Graph(Graph),
     /// Print the administrator's kubeconfig
@@ -96,8 +98,9 @@ pub(crate) struct Plan {
     pub(crate) shown: Shown,
 }
 
+/// An object to be explained.
 #[derive(Debug, Args)]
-pub(crate) struct Why {
+pub(crate) struct Explained {
     /// The object, such as `deploy/web`
     #[arg(value_name = "KIND/NAME")]
     pub(crate) object: String,

@@ -43,6 +43,7 @@ fn run(command: Command) -> Result<()> {
         Command::Status(arguments) => commands::status::run(&arguments),
         Command::Plan(arguments) => commands::plan::run(&arguments),
         Command::Why(arguments) => commands::why::run(&arguments),
+        Command::History(arguments) => commands::history::run(&arguments),
         Command::Graph(arguments) => commands::graph::run(&arguments),
         Command::Kubeconfig(arguments) => commands::kubeconfig::run(&arguments),
         Command::Prune(arguments) => commands::prune::run(&arguments),

@@ -52,7 +52,7 @@ async fn route(
     if request.method() != Method::GET {
         return Err(Status::no_such_path());
     }
-    if path == "/metrics" || path.starts_with(why::ROOT) {
+    if path == "/metrics" || why::serves(path) {
         state.require_admin(&identity, path)?;
         if path == "/metrics" {
             return Ok(response::bytes(state.metrics_text(), "text/plain; version=0.0.4"));

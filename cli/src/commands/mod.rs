@@ -2,9 +2,11 @@
 
 pub(crate) mod down;
 pub(crate) mod graph;
+pub(crate) mod history;
 pub(crate) mod kubeconfig;
 pub(crate) mod plan;
 pub(crate) mod prune;
 pub(crate) mod status;
 pub(crate) mod version;
 pub(crate) mod why;
+mod words;

@@ -6,21 +6,17 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use sampan_core::store::Origin;
 use sampan_core::why::{Dependent, Explanation, Waiting};
-use sampan_machine::{CommandRecord, Decision, Unmet};
+use sampan_machine::Decision;
 
+use super::words::{self, commanded, moved};
 use crate::api;
-use crate::args::{Format, Why};
-use crate::data::DataFolder;
+use crate::args::{Explained, Format};
 
 /// Where the API server explains objects.
 const PATH: &str = "/sampan.dev/v1/why";
 
-pub(crate) fn run(arguments: &Why) -> Result<()> {
-    let (kind, name) = arguments.object.split_once('/').with_context(|| {
-        format!("`{}` names no object: write it as kind/name, such as deploy/web", arguments.object)
-    })?;
-    let folder = DataFolder::open(&arguments.shown.folder.data)?;
-    let answer = api::get(&folder, &format!("{PATH}/{kind}/{}/{name}", arguments.namespace))?;
+pub(crate) fn run(arguments: &Explained) -> Result<()> {
+    let answer = api::about(arguments, PATH)?;
     match arguments.shown.output {
         Format::Json => println!("{}", answer.trim_end()),
         Format::Text => {
@@ -55,22 +51,11 @@ fn text(explanation: &Explanation, now: Timestamp) -> String {
 
 fn write_decision(out: &mut String, decision: &Decision) {
     let time = decision.time.strftime("%H:%M:%S");
-    let moved = if decision.from == decision.to {
-        decision.to.clone()
-    } else {
-        format!("{} → {}", decision.from, decision.to)
-    };
     let guards = if decision.guards.is_empty() { String::new() } else { format!(": {}", decision.guards.join(", ")) };
-    let _ = writeln!(out, "  {time} {} {moved}{guards}", decision.operator);
+    let _ = writeln!(out, "  {time} {} {}{guards}", decision.operator, moved(decision));
     for command in decision.commands.iter().filter(|command| command.verb != "event") {
         let _ = writeln!(out, "           {}", commanded(command));
     }
-}
-
-fn commanded(command: &CommandRecord) -> String {
-    let at = command.revision.map(|revision| format!(" (revision {revision})")).unwrap_or_default();
-    let detail = if command.detail.is_empty() { String::new() } else { format!(": {}", command.detail) };
-    format!("{} {}{at}{detail}", command.verb, command.object)
 }
 
 fn write_dependent(out: &mut String, dependent: &Dependent, now: Timestamp) {
@@ -82,16 +67,15 @@ fn write_dependent(out: &mut String, dependent: &Dependent, now: Timestamp) {
 fn write_waiting(out: &mut String, waiting: &[Waiting], indent: &str, now: Timestamp) {
     for waiting in waiting {
         for unmet in &waiting.unmet {
-            let _ =
-                writeln!(out, "{indent}waiting for: {} ({}, {})", told(unmet, now), waiting.operator, waiting.state);
+            let _ = writeln!(
+                out,
+                "{indent}waiting for: {} ({}, {})",
+                words::unmet(unmet, now),
+                waiting.operator,
+                waiting.state
+            );
         }
     }
-}
-
-fn told(unmet: &Unmet, now: Timestamp) -> String {
-    let seconds = unmet.until.map(|until| until.duration_since(now).as_secs()).filter(|seconds| *seconds > 0);
-    let until = seconds.map(|seconds| format!(", in {seconds} s")).unwrap_or_default();
-    format!("{}: {}{until}", unmet.guard, unmet.detail)
 }
 
 /// Where a change comes from, in words.
@@ -110,6 +94,7 @@ fn origin(origin: &Origin) -> String {
 #[cfg(test)]
 mod tests {
     use sampan_core::why::Link;
+    use sampan_machine::Unmet;
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! `sampan why`, `status`, `graph`: the questions a user asks, answered from decisions.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use sampan_system_tests::cluster::SOON;
 use sampan_system_tests::manifest::web;
 use sampan_system_tests::{Cluster, Run, Setup, eventually};
@@ -61,6 +61,19 @@ fn why_of_what_is_not_there_fails_and_says_so() -> Result<()> {
 }
 
 #[test]
+fn history_tells_the_decisions_in_order_with_what_they_did() -> Result<()> {
+    let cluster = Setup::simulated(1).with_manifest("web.yaml", &web("sampan-demo:v1", 1)).start()?;
+    wait_for_rollout(&cluster, "sampan-demo:v1", 1)?;
+    let told = cluster.sampan(&["history", "deploy/web"])?.succeeded()?;
+    let first = told.stdout.find("first observation").context("the first decision is not told")?;
+    let created = told.stdout.find("create replicasets.apps/default/web-").context("what was created is not told")?;
+    ensure!(first < created, "{}", told.stdout);
+    let machine = cluster.sampan(&["history", "deploy/web", "-o", "json"])?.succeeded()?.json()?;
+    ensure!(machine.as_array().is_some_and(|decisions| decisions.len() > 1), "{machine}");
+    cluster.sampan(&["history", "deploy/nothing"])?.failed()?.complains("nothing").map(drop)
+}
+
+#[test]
 fn status_shows_files_nodes_and_workloads_and_is_readable_by_programs() -> Result<()> {
     let cluster = Setup::simulated(2).with_manifest("web.yaml", &web("sampan-demo:v1", 2)).start()?;
     wait_for_rollout(&cluster, "sampan-demo:v1", 2)?;
@@ -84,7 +97,7 @@ fn every_command_has_help_and_an_unknown_one_fails() -> Result<()> {
         let mut command = std::process::Command::new(sampan_system_tests::cluster::sampan_binary());
         sampan_system_tests::run(command.args(arguments), "")
     };
-    for command in ["up", "down", "status", "plan", "why", "graph", "kubeconfig", "version"] {
+    for command in ["up", "down", "status", "plan", "why", "history", "graph", "kubeconfig", "version"] {
         sampan(&[command, "--help"])?.succeeded()?.says("Usage:")?;
     }
     sampan(&["version"])?.succeeded()?.says(env!("CARGO_PKG_VERSION"))?;

@@ -95,6 +95,8 @@ pub enum FieldErrorKind {
     Required,
     /// The value breaks a rule.
     Invalid,
+    /// The value breaks a rule that is about where it stands, so that it is not worth showing.
+    InvalidOmitted,
     /// The value is none of those known.
     NotSupported,
     /// The value occurs twice where it must be unique.
@@ -118,7 +120,7 @@ impl FieldErrorKind {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Required => "FieldValueRequired",
-            Self::Invalid => "FieldValueInvalid",
+            Self::Invalid | Self::InvalidOmitted => "FieldValueInvalid",
             Self::NotSupported => "FieldValueNotSupported",
             Self::Duplicate => "FieldValueDuplicate",
             Self::Forbidden => "FieldValueForbidden",
@@ -133,7 +135,7 @@ impl FieldErrorKind {
     const fn words(self) -> &'static str {
         match self {
             Self::Required => "Required value",
-            Self::Invalid | Self::TypeInvalid => "Invalid value",
+            Self::Invalid | Self::InvalidOmitted | Self::TypeInvalid => "Invalid value",
             Self::NotSupported => "Unsupported value",
             Self::Duplicate => "Duplicate value",
             Self::Forbidden => "Forbidden",
@@ -145,7 +147,7 @@ impl FieldErrorKind {
     }
 
     const fn shows_value(self) -> bool {
-        !matches!(self, Self::Required | Self::Forbidden | Self::TooLong | Self::Internal)
+        !matches!(self, Self::Required | Self::InvalidOmitted | Self::Forbidden | Self::TooLong | Self::Internal)
     }
 }
 
@@ -171,6 +173,11 @@ impl FieldError {
     /// A value breaks a rule.
     pub fn invalid(path: FieldPath, value: impl Into<Value>, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(FieldErrorKind::Invalid, path, value.into(), detail)
+    }
+
+    /// A value breaks a rule; it is not shown.
+    pub fn invalid_omitted(path: FieldPath, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(FieldErrorKind::InvalidOmitted, path, Value::Null, detail)
     }
 
     /// A value is none of `supported`, which are shown in the order given.

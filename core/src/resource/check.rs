@@ -126,7 +126,7 @@ impl Faults {
     }
 
     /// A value is missing.
-    pub fn required(&mut self, field: &Field<'_>, why: &'static str) {
+    pub fn required(&mut self, field: &Field<'_>, why: impl Into<std::borrow::Cow<'static, str>>) {
         self.errors.push(FieldError::required(field.path.clone(), why));
     }
 
@@ -138,6 +138,18 @@ impl Faults {
     /// A value breaks a rule; it is not worth showing.
     pub fn invalid_hidden(&mut self, field: &Field<'_>, why: impl Into<std::borrow::Cow<'static, str>>) {
         self.errors.push(FieldError::invalid(field.path.clone(), "", why));
+    }
+
+    /// A value breaks a rule that is about where it stands; it is not shown at all.
+    pub fn invalid_omitted(&mut self, field: &Field<'_>, why: impl Into<std::borrow::Cow<'static, str>>) {
+        self.errors.push(FieldError::invalid_omitted(field.path.clone(), why));
+    }
+
+    /// A list that holds no more than so many items.
+    pub fn at_most(&mut self, list: &Field<'_>, most: usize) {
+        if list.count() > most {
+            self.errors.push(FieldError::too_many(list.path.clone(), list.count(), most));
+        }
     }
 
     /// A field must not be set here.
@@ -183,6 +195,13 @@ impl Faults {
         let Some(number) = field.number() else { return };
         let faults = rule(number).into_iter().map(|why| FieldError::invalid(field.path.clone(), number, why));
         self.errors.extend(faults);
+    }
+
+    /// A field that has changed and must not, in words of its own.
+    pub fn frozen(&mut self, field: &Field<'_>, old: &Field<'_>, why: impl Into<std::borrow::Cow<'static, str>>) {
+        if field.value != old.value {
+            self.forbidden(field, why);
+        }
     }
 
     /// A field that has changed and must not.

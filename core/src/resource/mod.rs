@@ -11,9 +11,13 @@
 //!
 //! Workloads share `pod::template` and [`workload`].
 
+pub mod address;
+mod apps;
+pub mod batch;
 pub mod check;
 mod config_map;
 mod definition;
+pub mod equal;
 mod event;
 pub mod fill;
 pub mod label_selector;
@@ -23,13 +27,20 @@ mod metadata;
 mod namespace;
 mod node;
 pub mod pod;
+mod pod_template;
 pub mod read;
 mod registry;
+mod replication_controller;
 mod secret;
+pub mod service;
 mod service_account;
+mod storage;
 pub mod table;
+pub mod volume;
 pub mod workload;
 
+pub use apps::{CONTROLLER_REVISIONS, DAEMON_SETS, STATEFUL_SETS};
+pub use batch::{CRON_JOBS, JOBS};
 pub use config_map::CONFIG_MAPS;
 pub use definition::{
     Cell, Column, CustomSchema, FieldGetter, ResourceDefinition, ScalePaths, SchemaSource, Scope, ServedVersion,
@@ -42,13 +53,18 @@ pub use metadata::validate_metadata;
 pub use namespace::NAMESPACES;
 pub use node::NODES;
 pub use pod::PODS;
+pub use pod_template::POD_TEMPLATES;
 pub use registry::{Registry, Served};
+pub use replication_controller::REPLICATION_CONTROLLERS;
 pub use secret::SECRETS;
+pub use service::SERVICES;
 pub use service_account::SERVICE_ACCOUNTS;
+pub use storage::STORAGE_CLASSES;
+pub use volume::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES};
 
 /// The kinds that have no operator of their own.
 pub fn builtin() -> Vec<ResourceDefinition> {
-    vec![
+    let mut definitions = vec![
         config_map::definition(),
         event::definition(),
         lease::definition(),
@@ -56,7 +72,15 @@ pub fn builtin() -> Vec<ResourceDefinition> {
         namespace::definition(),
         node::definition(),
         pod::definition(),
+        pod_template::definition(),
+        replication_controller::definition(),
         secret::definition(),
+        service::definition(),
         service_account::definition(),
-    ]
+    ];
+    definitions.extend(apps::definitions());
+    definitions.extend(batch::definitions());
+    definitions.extend(storage::definitions());
+    definitions.extend(volume::definitions());
+    definitions
 }

@@ -35,6 +35,16 @@ impl Column {
         Self { kind: Cow::Borrowed("integer"), ..Self::text(name, description) }
     }
 
+    /// A column of booleans that is always shown.
+    pub fn boolean(name: &'static str, description: &'static str) -> Self {
+        Self { kind: "boolean".into(), ..Self::text(name, description) }
+    }
+
+    /// The name, for kinds whose first cell is not the object's name alone.
+    pub fn name(description: &'static str) -> Self {
+        Self { format: "name".into(), ..Self::text("Name", description) }
+    }
+
     /// The time since an object was created.
     pub const fn age() -> Self {
         Self::text("Age", "Time since the object was created, in days, hours, minutes and seconds.")

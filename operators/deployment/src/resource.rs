@@ -2,13 +2,15 @@
 
 use sampan_core::Timestamp;
 use sampan_core::object::ResourceType;
-use sampan_core::object::selector::Selector;
 use sampan_core::resource::check::{Faults, Field};
 use sampan_core::resource::fill::{fill, object_at, present, set};
 use sampan_core::resource::pod::default::pod_template;
 use sampan_core::resource::read::{integer, text};
-use sampan_core::resource::table::{age, containers_and_images};
-use sampan_core::resource::workload::{validate_count_or_percent, validate_counts, validate_selector_and_template};
+use sampan_core::resource::table::age;
+use sampan_core::resource::workload::{
+    count_or_percent, validate_at_most_all, validate_collisions, validate_count_or_percent, validate_counts,
+    validate_selector_and_template, wide_cells, wide_columns,
+};
 use sampan_core::resource::{Cell, Column, ResourceDefinition, ScalePaths, ServedVersion, Strategy, WriteContext};
 use sampan_core::status::StatusCause;
 use serde_json::{Value, json};
@@ -93,39 +95,31 @@ impl Strategy for DeploymentStrategy {
         let status = Field::root(object).at("status");
         validate_counts(&status, &["updatedReplicas", "readyReplicas", "availableReplicas"], &mut faults);
         faults.nonnegative(&status.at("unavailableReplicas"));
-        let collisions = status.at("collisionCount");
-        faults.nonnegative(&collisions);
-        if collisions.number().unwrap_or_default() < integer(old, "/status/collisionCount") {
-            faults.invalid(&collisions, "cannot be decremented");
-        }
+        validate_collisions(&status, &Field::root(old).at("status"), &mut faults);
         faults.errors.causes()
     }
 
     fn columns(&self) -> Vec<Column> {
-        vec![
+        let mut columns = vec![
             Column::text("Ready", "Pods that are ready, of those desired."),
             Column::text("Up-to-date", "Pods of the current template."),
             Column::text("Available", "Pods that have been ready for long enough."),
             Column::age(),
-            Column::text("Containers", "The names of the template's containers.").wide(),
-            Column::text("Images", "The images of the template's containers.").wide(),
-            Column::text("Selector", "Which pods belong to it.").wide(),
-        ]
+        ];
+        columns.extend(wide_columns());
+        columns
     }
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Cell> {
         let count = |field: &str| integer(object, &format!("/status/{field}"));
-        let [containers, images] = containers_and_images(object, "/spec/template/spec/containers");
-        let selector = object.pointer("/spec/selector").and_then(Selector::from_value);
-        vec![
+        let mut cells = vec![
             format!("{}/{}", count("readyReplicas"), integer(object, "/spec/replicas")).into(),
             count("updatedReplicas").to_string().into(),
             count("availableReplicas").to_string().into(),
             age(object, now),
-            containers,
-            images,
-            selector.map(|it| it.to_string()).unwrap_or_default().into(),
-        ]
+        ];
+        cells.extend(wide_cells(object, "/spec/template", "/spec/selector"));
+        cells
     }
 }
 
@@ -144,16 +138,8 @@ fn validate_rolling(rolling: &Field<'_>, faults: &mut Faults) {
     let (unavailable, surge) = (rolling.at("maxUnavailable"), rolling.at("maxSurge"));
     validate_count_or_percent(&unavailable, faults);
     validate_count_or_percent(&surge, faults);
-    if share(&unavailable) == 0 && share(&surge) == 0 {
+    if count_or_percent(&unavailable) == 0 && count_or_percent(&surge) == 0 {
         faults.invalid(&unavailable, "may not be 0 when `maxSurge` is 0");
     }
-    if unavailable.text().ends_with('%') && share(&unavailable) > 100 {
-        faults.invalid(&unavailable, "must not be greater than 100%");
-    }
-}
-
-/// The number of pods or of per cent.
-fn share(field: &Field<'_>) -> i64 {
-    let percent = || field.text().strip_suffix('%').and_then(|digits| digits.parse().ok());
-    field.number().or_else(percent).unwrap_or_default()
+    validate_at_most_all(&unavailable, faults);
 }

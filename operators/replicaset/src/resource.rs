@@ -2,13 +2,13 @@
 
 use sampan_core::Timestamp;
 use sampan_core::object::ResourceType;
-use sampan_core::object::selector::Selector;
 use sampan_core::resource::check::{Faults, Field};
 use sampan_core::resource::fill::{fill, object_at, present, set};
 use sampan_core::resource::pod::default::pod_template;
 use sampan_core::resource::read::integer;
-use sampan_core::resource::table::{age, containers_and_images};
-use sampan_core::resource::workload::{validate_counts, validate_selector_and_template};
+use sampan_core::resource::workload::{
+    replica_cells, replica_columns, validate_counts, validate_selector_and_template,
+};
 use sampan_core::resource::{
     Cell, Column, FieldGetter, ResourceDefinition, ScalePaths, ServedVersion, Strategy, WriteContext,
 };
@@ -76,28 +76,10 @@ impl Strategy for ReplicaSetStrategy {
     }
 
     fn columns(&self) -> Vec<Column> {
-        vec![
-            Column::integer("Desired", "Pods that are wanted."),
-            Column::integer("Current", "Pods that there are."),
-            Column::integer("Ready", "Pods that are ready."),
-            Column::age(),
-            Column::text("Containers", "The names of the template's containers.").wide(),
-            Column::text("Images", "The images of the template's containers.").wide(),
-            Column::text("Selector", "Which pods belong to it.").wide(),
-        ]
+        replica_columns()
     }
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Cell> {
-        let [containers, images] = containers_and_images(object, "/spec/template/spec/containers");
-        let selector = object.pointer("/spec/selector").and_then(Selector::from_value);
-        vec![
-            integer(object, "/spec/replicas").into(),
-            integer(object, "/status/replicas").into(),
-            integer(object, "/status/readyReplicas").into(),
-            age(object, now),
-            containers,
-            images,
-            selector.map(|it| it.to_string()).unwrap_or_default().into(),
-        ]
+        replica_cells(object, now)
     }
 }

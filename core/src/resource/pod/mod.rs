@@ -134,6 +134,21 @@ pub fn validate_template(template: &Field<'_>, faults: &mut Faults) {
     validate::template(template, faults);
 }
 
+/// Checks a selection of nodes, as a volume has one that is not everywhere.
+pub fn validate_node_selector(selector: &Field<'_>, faults: &mut Faults) {
+    validate::node_selector(selector, faults);
+}
+
+/// Checks a list of tolerations.
+pub fn validate_tolerations(tolerations: &Field<'_>, faults: &mut Faults) {
+    validate::tolerations(tolerations, faults);
+}
+
+/// Checks a source of data, such as `hostPath`, that a volume of a pod and a persistent volume may both have.
+pub fn validate_volume_source(name: &str, source: &Field<'_>, faults: &mut Faults) {
+    validate::known_source(name, source, faults);
+}
+
 fn scheduling_gated() -> Value {
     json!({"type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
         "message": "Scheduling is blocked due to non-empty scheduling gates"})

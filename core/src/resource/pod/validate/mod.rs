@@ -2,7 +2,6 @@
 
 mod container;
 mod env;
-mod equal;
 mod mount;
 mod placement;
 mod probe;
@@ -21,8 +20,10 @@ use serde_json::Value;
 use crate::resource::check::{Faults, Field};
 use crate::resource::metadata::validate_labels_and_annotations;
 
+pub(super) use placement::{node_selector, tolerations};
 pub(super) use status::status_update;
 pub(super) use update::update;
+pub(super) use volume::known_source;
 
 /// Whose spec is being checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -26,17 +26,22 @@ pub(super) fn affinity(affinity: &Field<'_>, faults: &mut Faults) {
 fn node_affinity(affinity: &Field<'_>, faults: &mut Faults) {
     let required = affinity.at(REQUIRED);
     if required.is_set() {
-        let terms = required.at("nodeSelectorTerms");
-        if terms.count() == 0 {
-            faults.required(&terms, "must have at least one node selector term");
-        }
-        for term in terms.items() {
-            node_term(&term, ValueRule::Label, faults);
-        }
+        node_selector(&required, faults);
     }
     for preferred in affinity.at(PREFERRED).items() {
         weight(&preferred, faults);
         node_term(&preferred.at("preference"), ValueRule::Any, faults);
+    }
+}
+
+/// A selection of nodes: at least one term, of which one is to hold.
+pub(in crate::resource::pod) fn node_selector(selector: &Field<'_>, faults: &mut Faults) {
+    let terms = selector.at("nodeSelectorTerms");
+    if terms.count() == 0 {
+        faults.required(&terms, "must have at least one node selector term");
+    }
+    for term in terms.items() {
+        node_term(&term, ValueRule::Label, faults);
     }
 }
 
@@ -122,7 +127,7 @@ fn topology_key(holder: &Field<'_>, faults: &mut Faults) {
     names::label_key(key.text(), &key.path, &mut faults.errors);
 }
 
-pub(super) fn tolerations(tolerations: &Field<'_>, faults: &mut Faults) {
+pub(in crate::resource::pod) fn tolerations(tolerations: &Field<'_>, faults: &mut Faults) {
     for toleration in tolerations.items() {
         let [key, operator, value, effect] = ["key", "operator", "value", "effect"].map(|name| toleration.at(name));
         if !key.text().is_empty() {

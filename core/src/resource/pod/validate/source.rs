@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::env::{self, Whose};
 use crate::object::names;
 use crate::resource::check::{Faults, Field};
+use crate::resource::volume::claim::validate_claim_spec;
 
 /// A kind of source: its field, its texts that must be there, and what else is checked.
 #[derive(Clone, Copy)]
@@ -91,15 +92,7 @@ fn ephemeral(source: &Field<'_>, faults: &mut Faults) {
     if !template.is_set() {
         return faults.required(&template, "");
     }
-    let spec = template.at("spec");
-    if spec.at("accessModes").count() == 0 {
-        faults.required(&spec.at("accessModes"), "at least 1 access mode is required");
-    }
-    let storage = spec.at("resources").at("requests").at("storage");
-    if !storage.is_set() {
-        let requests = spec.path.child("resources").key("storage");
-        faults.errors.push(crate::object::FieldError::required(requests, ""));
-    }
+    validate_claim_spec(&template.at("spec"), faults);
 }
 
 fn mode(mode: &Field<'_>, faults: &mut Faults) {

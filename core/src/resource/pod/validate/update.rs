@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::equal::normal;
 use super::placement;
 use crate::object::{FieldError, FieldPath, names};
 use crate::resource::check::{Faults, Field};
+use crate::resource::equal::normal;
 use crate::resource::fill::{clear, items_mut, set};
 
 const CHANGEABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\

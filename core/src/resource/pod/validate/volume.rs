@@ -29,11 +29,22 @@ fn only_source(volume: &Field<'_>, faults: &mut Faults) {
     let Some(((source, first), others)) = found.split_first() else {
         return faults.required(volume, "must specify a volume type");
     };
-    for name in source.required {
-        faults.required_text(&first.at(name));
-    }
-    (source.check)(first, faults);
+    one_source(*source, first, faults);
     for (_, other) in others {
         faults.forbidden(other, "may not specify more than 1 volume type");
     }
+}
+
+/// A source of a known kind, wherever it stands.
+pub(in crate::resource::pod) fn known_source(name: &str, found: &Field<'_>, faults: &mut Faults) {
+    if let Some(source) = source::SOURCES.iter().find(|source| source.name == name) {
+        one_source(*source, found, faults);
+    }
+}
+
+fn one_source(source: source::Source, found: &Field<'_>, faults: &mut Faults) {
+    for name in source.required {
+        faults.required_text(&found.at(name));
+    }
+    (source.check)(found, faults);
 }

@@ -8,10 +8,15 @@ use crate::object::Quantity;
 const ZERO_IS_NOTHING: [&str; 9] =
     ["hostIPC", "hostNetwork", "hostPID", "hostPort", "initialDelaySeconds", "readOnly", "stdin", "stdinOnce", "tty"];
 /// Fields that hold quantities, or maps of them.
-const QUANTITIES: [&str; 5] = ["divisor", "limits", "overhead", "requests", "sizeLimit"];
+const QUANTITIES: [&str; 6] = ["capacity", "divisor", "limits", "overhead", "requests", "sizeLimit"];
+
+/// Whether two values say the same.
+pub fn same(one: &Value, other: &Value) -> bool {
+    normal(one) == normal(other)
+}
 
 /// The value in the one form that all values of the same meaning share.
-pub(super) fn normal(value: &Value) -> Value {
+pub fn normal(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
             let said = fields.iter().filter(|(name, field)| !says_nothing(name, field));

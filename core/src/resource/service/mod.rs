@@ -1,0 +1,112 @@
+//! Services: a name and an address for a set of pods.
+//!
+//! What is here is what a Service is: its defaults, rules and columns. Addresses and node ports are given out by the
+//! operator's crate, which takes this folder over; until then `clusterIP` stays empty unless it is `None` or the user's.
+
+mod addresses;
+mod columns;
+mod default;
+mod keep;
+mod validate;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::check::{Faults, Field};
+use super::fill::set;
+use super::read::text;
+use super::{Cell, Column, FieldGetter, ResourceDefinition, ServedVersion, Strategy, WriteContext};
+use crate::object::{ResourceType, names};
+use crate::status::StatusCause;
+
+/// The resource type.
+pub const SERVICES: ResourceType = ResourceType::new("", "services");
+
+/// The address of a Service without one.
+pub const HEADLESS: &str = "None";
+
+const SELECTABLE: &[(&str, FieldGetter)] = &[
+    ("spec.clusterIP", |service| text(service, "/spec/clusterIP").to_owned()),
+    ("spec.type", |service| text(service, "/spec/type").to_owned()),
+];
+
+struct ServiceStrategy;
+
+/// What a Service is.
+pub(super) fn definition() -> ResourceDefinition {
+    let version = ServedVersion::stored("", "v1", "io.k8s.api.core.v1.Service");
+    ResourceDefinition {
+        short_names: &["svc"],
+        categories: &["all"],
+        has_status: true,
+        selectable: SELECTABLE,
+        ..ResourceDefinition::plain(SERVICES, "Service", "service", version, ServiceStrategy)
+    }
+}
+
+impl Strategy for ServiceStrategy {
+    fn default(&self, object: &mut Value) {
+        default::service(object);
+    }
+
+    fn prepare_create(&self, object: &mut Value, _cx: &WriteContext<'_>) {
+        set(object, "status", json!({"loadBalancer": {}}));
+    }
+
+    fn prepare_update(&self, object: &mut Value, old: &Value, _cx: &WriteContext<'_>) {
+        keep::allocated(object, old);
+        keep::drop_what_the_type_does_not_have(object, old);
+        default::addresses(object);
+    }
+
+    fn validate(&self, object: &Value) -> Vec<StatusCause> {
+        let mut faults = Faults::default();
+        validate::service(&Field::root(object), &mut faults);
+        faults.errors.causes()
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value) -> Vec<StatusCause> {
+        let mut faults = Faults::default();
+        addresses::update(&Field::root(object).at("spec"), &Field::root(old).at("spec"), &mut faults);
+        validate::update(&Field::root(object).at("spec"), &Field::root(old).at("spec"), &mut faults);
+        faults.errors.causes()
+    }
+
+    fn validate_status(&self, object: &Value, _old: &Value) -> Vec<StatusCause> {
+        let mut faults = Faults::default();
+        validate::status(&Field::root(object), &mut faults);
+        faults.errors.causes()
+    }
+
+    fn name_faults(&self, name: &str) -> Vec<String> {
+        names::dns_1035_label(name)
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        columns::columns()
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Cell> {
+        columns::cells(object, now)
+    }
+}
+
+/// Whether it is reached from outside of the cluster.
+fn is_external(spec: &Field<'_>) -> bool {
+    let external = matches!(spec.at("type").text(), "LoadBalancer" | "NodePort");
+    external || (spec.at("type").text() == "ClusterIP" && spec.at("externalIPs").count() > 0)
+}
+
+fn is_headless(spec: &Field<'_>) -> bool {
+    let of_list = spec.at("clusterIPs").items().next().is_some_and(|ip| ip.text() == HEADLESS);
+    of_list || spec.at("clusterIP").text() == HEADLESS
+}
+
+fn is_load_balancer(spec: &Field<'_>) -> bool {
+    spec.at("type").text() == "LoadBalancer"
+}
+
+/// Whether a load balancer asks each node whether it has pods.
+fn is_health_checked(spec: &Field<'_>) -> bool {
+    is_load_balancer(spec) && spec.at("externalTrafficPolicy").text() == "Local"
+}

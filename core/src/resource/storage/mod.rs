@@ -1,0 +1,25 @@
+//! The kinds of `storage.k8s.io/v1`.
+
+mod storage_class;
+
+use super::ResourceDefinition;
+use super::check::{Faults, Field};
+use crate::object::{FieldError, names};
+
+pub use storage_class::STORAGE_CLASSES;
+
+/// The longest name of a driver of the container storage interface.
+const DRIVER_NAME_MAX_BYTES: usize = 63;
+
+/// The kinds of this group.
+pub(super) fn definitions() -> Vec<ResourceDefinition> {
+    vec![storage_class::definition()]
+}
+
+/// The name of a driver of the container storage interface: a domain, in any case.
+pub(super) fn validate_driver_name(name: &Field<'_>, faults: &mut Faults) {
+    if name.text().len() > DRIVER_NAME_MAX_BYTES {
+        faults.errors.push(FieldError::too_long(name.path.clone(), DRIVER_NAME_MAX_BYTES));
+    }
+    faults.required_rule(name, |name| names::dns_1123_subdomain(&name.to_lowercase()));
+}

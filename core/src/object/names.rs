@@ -91,6 +91,14 @@ pub fn wildcard_dns_1123_subdomain(value: &str) -> Vec<String> {
     broken
 }
 
+/// A path below a domain, as `acme.io/foo`.
+pub fn domain_prefixed_path(value: &str) -> Vec<String> {
+    match value.split_once('/') {
+        Some((domain, path)) if !domain.is_empty() && !path.is_empty() => dns_1123_subdomain(domain),
+        _ => vec!["must be a domain-prefixed path (such as \"acme.io/foo\")".to_owned()],
+    }
+}
+
 /// The rule for names that are a URL path segment only, as RBAC's: neither `.` nor `..`, no `/` and no `%`.
 pub fn path_segment(value: &str) -> Vec<String> {
     if value == "." || value == ".." {

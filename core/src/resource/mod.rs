@@ -59,7 +59,7 @@ pub use replication_controller::REPLICATION_CONTROLLERS;
 pub use secret::SECRETS;
 pub use service::SERVICES;
 pub use service_account::SERVICE_ACCOUNTS;
-pub use storage::STORAGE_CLASSES;
+pub use storage::{CSI_DRIVERS, CSI_NODES, STORAGE_CLASSES, VOLUME_ATTACHMENTS};
 pub use volume::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES};
 
 /// The kinds that have no operator of their own.

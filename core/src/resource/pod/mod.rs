@@ -139,6 +139,11 @@ pub fn validate_node_selector(selector: &Field<'_>, faults: &mut Faults) {
     validate::node_selector(selector, faults);
 }
 
+/// Checks amounts of resources a container may have.
+pub fn validate_amounts(amounts: &Field<'_>, faults: &mut Faults) {
+    validate::container_amounts(amounts, faults);
+}
+
 /// Checks a list of tolerations.
 pub fn validate_tolerations(tolerations: &Field<'_>, faults: &mut Faults) {
     validate::tolerations(tolerations, faults);

@@ -47,11 +47,11 @@ pub(super) fn drop_what_the_type_does_not_have(object: &mut Value, old: &Value) 
     }
     let (had, has) = (of(before, is_health_checked), of(spec, is_health_checked));
     drop_if(spec, had, has, &["healthCheckNodePort"]);
-    let (had, has) = (of(before, is_load_balancer), of(spec, is_load_balancer));
-    drop_if(spec, had, has, &["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
     let (had, has) = (of(before, is_external), of(spec, is_external));
     drop_if(spec, had, has, &["externalTrafficPolicy"]);
-    if !has && let Some(status) = present(object, "status") {
+    let (had, has) = (of(before, is_load_balancer), of(spec, is_load_balancer));
+    drop_if(spec, had, has, &["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
+    if had && !has && let Some(status) = present(object, "status") {
         set(status, "loadBalancer", serde_json::json!({}));
     }
 }

@@ -1,19 +1,25 @@
 //! The kinds of `storage.k8s.io/v1`.
 
+mod csi_driver;
+mod csi_node;
 mod storage_class;
+mod volume_attachment;
 
 use super::ResourceDefinition;
 use super::check::{Faults, Field};
 use crate::object::{FieldError, names};
 
+pub use csi_driver::CSI_DRIVERS;
+pub use csi_node::CSI_NODES;
 pub use storage_class::STORAGE_CLASSES;
+pub use volume_attachment::VOLUME_ATTACHMENTS;
 
 /// The longest name of a driver of the container storage interface.
 const DRIVER_NAME_MAX_BYTES: usize = 63;
 
 /// The kinds of this group.
-pub(super) fn definitions() -> Vec<ResourceDefinition> {
-    vec![storage_class::definition()]
+pub(super) fn definitions() -> [ResourceDefinition; 4] {
+    [csi_driver::definition(), csi_node::definition(), storage_class::definition(), volume_attachment::definition()]
 }
 
 /// The name of a driver of the container storage interface: a domain, in any case.

@@ -64,13 +64,7 @@ fn managed_by(manager: &Field<'_>, faults: &mut Faults) {
     if !manager.is_set() {
         return;
     }
-    match manager.text().split_once('/') {
-        _ if manager.text().is_empty() => faults.required(manager, ""),
-        Some((domain, path)) if !domain.is_empty() && !path.is_empty() => {
-            faults.rule(manager, |_| names::dns_1123_subdomain(domain));
-        }
-        _ => faults.invalid(manager, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
-    }
+    faults.required_rule(manager, names::domain_prefixed_path);
     if manager.text().len() > MANAGED_BY_MAX_BYTES {
         faults.errors.push(FieldError::too_long(manager.path.clone(), MANAGED_BY_MAX_BYTES));
     }

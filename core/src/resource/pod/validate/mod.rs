@@ -21,6 +21,7 @@ use crate::resource::check::{Faults, Field};
 use crate::resource::metadata::validate_labels_and_annotations;
 
 pub(super) use placement::{node_selector, tolerations};
+pub(super) use resources::container_amounts;
 pub(super) use status::status_update;
 pub(super) use update::update;
 pub(super) use volume::known_source;

@@ -15,10 +15,14 @@ pub(super) fn of_container(resources: &Field<'_>, spec: &Field<'_>, faults: &mut
 
 /// Extra amounts a pod costs.
 pub(super) fn overhead(overhead: &Field<'_>, faults: &mut Faults) {
-    for (name, amount) in overhead.entries() {
-        let at = Field { path: overhead.path.child("limits").key(name), ..amount };
-        container_resource_name(name, &at, faults);
-        quantity(name, &at, faults);
+    container_amounts(&Field { path: overhead.path.child("limits"), ..overhead.clone() }, faults);
+}
+
+/// Amounts of resources a container may have.
+pub(in crate::resource::pod) fn container_amounts(amounts: &Field<'_>, faults: &mut Faults) {
+    for (name, amount) in amounts.entries() {
+        container_resource_name(name, &amount, faults);
+        quantity(name, &amount, faults);
     }
 }
 

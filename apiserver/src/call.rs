@@ -20,8 +20,6 @@ use crate::state::State;
 const NODES: &str = "system:nodes";
 /// What a node's user name begins with.
 const NODE_PREFIX: &str = "system:node:";
-/// Subresources over which bytes flow for as long as the client likes.
-const STREAMS: [&str; 4] = ["attach", "exec", "log", "portforward"];
 
 /// One request for a resource.
 pub(crate) struct Call {
@@ -63,7 +61,8 @@ impl Call {
 
     /// Whether the answer lasts as long as the client likes.
     pub(crate) fn lasts(&self) -> bool {
-        self.watches() || STREAMS.contains(&self.subresource())
+        let subresource = self.path.served.definition.subresource(self.subresource());
+        self.watches() || subresource.is_some_and(|subresource| subresource.handler.streams())
     }
 
     /// What is asked, in the API's words; `None` for a method the API does not have.

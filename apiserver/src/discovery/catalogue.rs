@@ -5,11 +5,7 @@ use std::sync::Arc;
 
 use sampan_core::resource::{Registry, ResourceDefinition, Scope, ServedVersion};
 
-use super::subresource::{self, Subresource};
-
-const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
-/// Of what empties itself step by step nobody deletes many at once.
-const VERBS_ONE_BY_ONE: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
+use super::subresource::{Subresource, spelled};
 
 /// Everything that is served.
 pub(super) struct Catalogue {
@@ -40,7 +36,7 @@ pub(super) struct Resource {
     /// The version.
     pub(super) version: ServedVersion,
     /// What may be done.
-    pub(super) verbs: &'static [&'static str],
+    pub(super) verbs: Vec<&'static str>,
     /// What is served below an object.
     pub(super) subresources: Vec<Subresource>,
 }
@@ -74,10 +70,10 @@ impl Catalogue {
 
 impl Resource {
     fn new(definition: &Arc<ResourceDefinition>, version: &ServedVersion) -> Self {
-        let one_by_one = definition.subresources.contains(&"finalize");
+        let below = definition.all_subresources().into_iter();
         Self {
-            verbs: if one_by_one { VERBS_ONE_BY_ONE } else { VERBS },
-            subresources: subresource::of(definition, version),
+            verbs: spelled(definition.verbs),
+            subresources: below.map(|below| Subresource::of(&below, definition, version)).collect(),
             definition: definition.clone(),
             version: version.clone(),
         }

@@ -63,7 +63,7 @@ fn subendpoints(resource: &Resource) -> Vec<SubEndpoint<'_>> {
             group_version: GroupVersion { group: subresource.group, version: subresource.version },
             kind: subresource.kind,
             schema: &subresource.schema,
-            verbs: subresource.verbs,
+            verbs: &subresource.verbs,
         })
         .collect()
 }
@@ -75,7 +75,7 @@ fn endpoint<'a>(resource: &'a Resource, subresources: &'a [SubEndpoint<'a>]) -> 
         schema: resource.version.schema.name(),
         own_schema: resource.version.schema.own_text(),
         namespaced: resource.is_namespaced(),
-        verbs: resource.verbs,
+        verbs: &resource.verbs,
         subresources,
     }
 }

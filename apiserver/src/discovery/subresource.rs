@@ -1,8 +1,6 @@
-//! What is spoken at the subresources of Kubernetes.
+//! A subresource as discovery shows it.
 
-use std::borrow::Cow;
-
-use sampan_core::resource::{ResourceDefinition, SchemaSource, ServedVersion};
+use sampan_core::resource::{ResourceDefinition, ServedVersion, SpokenKind, SubresourceDefinition, Verb};
 
 /// A subresource as discovery shows it.
 pub(super) struct Subresource {
@@ -15,72 +13,33 @@ pub(super) struct Subresource {
     /// Its kind.
     pub(super) kind: &'static str,
     /// The name of its schema; empty where it has none.
-    pub(super) schema: Cow<'static, str>,
+    pub(super) schema: String,
     /// What may be done there.
-    pub(super) verbs: &'static [&'static str],
+    pub(super) verbs: Vec<&'static str>,
 }
 
 impl Subresource {
-    const fn core(
-        name: &'static str,
-        kind: &'static str,
-        schema: &'static str,
-        verbs: &'static [&'static str],
+    /// A subresource of a resource type in one of its versions.
+    pub(super) fn of(
+        subresource: &SubresourceDefinition,
+        definition: &ResourceDefinition,
+        version: &ServedVersion,
     ) -> Self {
-        Self { name, group: "", version: "v1", kind, schema: Cow::Borrowed(schema), verbs }
+        let (name, verbs) = (subresource.name, spelled(subresource.verbs));
+        match subresource.spoken {
+            Some(SpokenKind { group, version, kind, schema }) => {
+                Self { name, group, version, kind, schema: schema.unwrap_or_default().to_owned(), verbs }
+            }
+            None => {
+                let schema = version.schema.name().to_owned();
+                let ServedVersion { group, version, .. } = *version;
+                Self { name, group, version, kind: definition.kind, schema, verbs }
+            }
+        }
     }
 }
 
-const REPLACE: &[&str] = &["get", "patch", "update"];
-const STREAM: &[&str] = &["create", "get"];
-
-/// Those that speak of another kind than their parent's.
-const KNOWN: [Subresource; 6] = [
-    Subresource::core("attach", "PodAttachOptions", "", STREAM),
-    Subresource::core("exec", "PodExecOptions", "", STREAM),
-    Subresource::core("portforward", "PodPortForwardOptions", "", STREAM),
-    Subresource::core("binding", "Binding", "io.k8s.api.core.v1.Binding", &["create"]),
-    Subresource {
-        name: "eviction",
-        group: "policy",
-        version: "v1",
-        kind: "Eviction",
-        schema: Cow::Borrowed("io.k8s.api.policy.v1.Eviction"),
-        verbs: &["create"],
-    },
-    Subresource {
-        name: "scale",
-        group: "autoscaling",
-        version: "v1",
-        kind: "Scale",
-        schema: Cow::Borrowed("io.k8s.api.autoscaling.v1.Scale"),
-        verbs: REPLACE,
-    },
-];
-
-/// The subresources of a resource type in one of its versions, in order of their names.
-pub(super) fn of(definition: &ResourceDefinition, version: &ServedVersion) -> Vec<Subresource> {
-    let status = definition.has_status.then_some("status");
-    let scale = definition.scale.as_ref().map(|_| "scale");
-    let mut names: Vec<&'static str> = definition.subresources.iter().copied().chain(status).chain(scale).collect();
-    names.sort_unstable();
-    names.dedup();
-    names.into_iter().map(|name| named(name, definition, version)).collect()
-}
-
-fn named(name: &'static str, definition: &ResourceDefinition, version: &ServedVersion) -> Subresource {
-    if let Some(known) = KNOWN.into_iter().find(|known| known.name == name) {
-        return known;
-    }
-    let verbs: &[&str] = match name {
-        "log" => &["get"],
-        "finalize" => &["update"],
-        _ => REPLACE,
-    };
-    let schema = match &version.schema {
-        SchemaSource::Published(name) => Cow::Borrowed(*name),
-        SchemaSource::Custom(custom) => Cow::Owned(custom.name.clone()),
-    };
-    let ServedVersion { group, version, .. } = *version;
-    Subresource { name, group, version, kind: definition.kind, schema, verbs }
+/// Verbs as discovery spells them.
+pub(super) fn spelled(verbs: &[Verb]) -> Vec<&'static str> {
+    verbs.iter().map(|verb| verb.as_str()).collect()
 }

@@ -76,8 +76,5 @@ fn resolve_below(group: &str, version: &str, rest: &[&str], registry: &Registry)
 
 /// Whether `/namespaces/<name>/<word>` is a part of the namespace and not a resource type in it.
 fn is_own_part(group: &str, version: &str, word: &str, registry: &Registry) -> bool {
-    registry.served(group, version, "namespaces").is_some_and(|namespaces| {
-        let definition = &namespaces.definition;
-        (word == "status" && definition.has_status) || definition.subresources.contains(&word)
-    })
+    registry.served(group, version, "namespaces").is_some_and(|namespaces| namespaces.definition.has_subresource(word))
 }

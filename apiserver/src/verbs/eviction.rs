@@ -2,9 +2,9 @@
 
 use sampan_core::gateway::{Action, Mutation, Subresource, Verb};
 use sampan_core::status::Status;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::write::target;
+use super::write::{success, target};
 use crate::call::Call;
 use crate::request::{Content, Query, body_to_json, delete_options, read_body, write_options};
 use crate::response::{self, Response};
@@ -24,6 +24,5 @@ pub(super) async fn evict(call: Call) -> Result<Response, Status> {
     let mutation =
         Mutation { identity: (*call.identity).clone(), origin, target, action: Action::Delete(delete), options };
     call.state.cluster.mutate(mutation).await?;
-    let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"});
-    Ok(response::json(201, &done, call.query.flag("pretty")))
+    Ok(response::json(201, &success(), call.query.flag("pretty")))
 }

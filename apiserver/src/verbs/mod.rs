@@ -11,6 +11,7 @@ mod watch;
 mod write;
 
 use sampan_core::gateway::{Subresource, Verb};
+use sampan_core::resource::{SubresourceDefinition, SubresourceHandler};
 use sampan_core::status::Status;
 
 use crate::call::Call;
@@ -24,11 +25,13 @@ pub(crate) async fn serve(call: Call) -> Result<Response, Status> {
     let verb = call.verb().ok_or_else(Status::method_not_allowed)?;
     let definition = call.path.served.definition.clone();
     match call.subresource() {
-        "" => whole(call, verb).await,
+        "" if definition.verbs.contains(&verb) => whole(call, verb).await,
+        "" => Err(Status::method_not_allowed()),
         "status" if definition.has_status => part(call, verb, Subresource::Status).await,
         "scale" if definition.scale.is_some() => part(call, verb, Subresource::Scale).await,
-        other => match definition.subresources.iter().find(|name| **name == other) {
-            Some(name) => named(call, verb, name).await,
+        other => match definition.subresource(other) {
+            Some(subresource) if subresource.allows(verb) => named(call, verb, subresource).await,
+            Some(_) => Err(Status::method_not_allowed()),
             None => Err(Status::no_such_path()),
         },
     }
@@ -57,18 +60,14 @@ async fn part(call: Call, verb: Verb, subresource: Subresource) -> Result<Respon
     }
 }
 
-/// Subresources that are more than a part of the object.
-async fn named(call: Call, verb: Verb, name: &'static str) -> Result<Response, Status> {
-    match (name, verb) {
-        ("log", Verb::Get) => pod::log(call).await,
-        ("exec" | "attach", Verb::Get | Verb::Create) => pod::stream(call, name).await,
-        ("portforward", Verb::Get | Verb::Create) => pod::port_forward(call).await,
-        ("eviction", Verb::Create) => eviction::evict(call).await,
-        ("log" | "exec" | "attach" | "portforward" | "eviction", _) => Err(Status::method_not_allowed()),
-        (_, Verb::Get) => read::get(&call),
-        (_, Verb::Create) => write::create(call, Subresource::Named(name)).await,
-        (_, Verb::Update) => write::update(call, Subresource::Named(name)).await,
-        (_, Verb::Patch) => write::patch(call, Subresource::Named(name)).await,
-        _ => Err(Status::method_not_allowed()),
+/// Subresources of the resource type's own; the verb is one they declare.
+async fn named(call: Call, verb: Verb, subresource: &SubresourceDefinition) -> Result<Response, Status> {
+    match subresource.handler {
+        SubresourceHandler::Log => pod::log(call).await,
+        SubresourceHandler::Exec | SubresourceHandler::Attach => pod::stream(call, subresource.name).await,
+        SubresourceHandler::PortForward => pod::port_forward(call).await,
+        SubresourceHandler::Eviction => eviction::evict(call).await,
+        SubresourceHandler::Command => write::command(call, subresource.name).await,
+        SubresourceHandler::Fields => part(call, verb, Subresource::Named(subresource.name)).await,
     }
 }

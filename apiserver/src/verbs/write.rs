@@ -6,10 +6,11 @@ use sampan_core::gateway::{Action, Body, Mutation, Options, Outcome, PatchKind, 
 use sampan_core::resource::Scope;
 use sampan_core::status::{Status, StatusCause};
 use sampan_machine::Decision;
+use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::request::{Content, body_to_json, content_type, read_body, write_options};
-use crate::response::{Response, View};
+use crate::response::{self, Response, View};
 
 /// The most warnings an answer carries.
 const WARNINGS_MAX: usize = 32;
@@ -21,6 +22,22 @@ pub(super) async fn create(call: Call, subresource: Subresource) -> Result<Respo
     let content = Content::of_object(call.headers())?;
     let options = write_options(&call.query, call.headers(), "CreateOptions")?;
     write(call, Verb::Create, content, options, subresource, Action::Create).await
+}
+
+/// The answer to what is posted to a subresource and carried out on the object, such as a binding.
+pub(super) async fn command(call: Call, name: &'static str) -> Result<Response, Status> {
+    let pretty = call.query.flag("pretty");
+    let mut response = response::json(201, &success(), pretty);
+    let written = create(call, Subresource::Named(name)).await?;
+    for warning in written.headers().get_all(WARNING) {
+        response.headers_mut().append(WARNING, warning.clone());
+    }
+    Ok(response)
+}
+
+/// That what was asked is done, where there is no object to show.
+pub(super) fn success() -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
 }
 
 /// The answer to an update.
@@ -111,7 +128,6 @@ fn answer(view: &View, verb: Verb, outcome: Outcome, shows_scale: bool) -> Resul
         Outcome::Object { object, created, warnings, .. } => (object.bytes().clone(), created, warnings),
         Outcome::Preview { object, created, warnings } => (Bytes::from(object.to_string()), created, warnings),
     };
-    // A binding or the like is created, though its parent is changed.
     let code = if created || verb == Verb::Create { 201 } else { 200 };
     let mut response = match shows_scale {
         true => view.scale(code, &object)?,

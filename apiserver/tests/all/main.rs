@@ -11,5 +11,6 @@ mod hostile;
 mod nodes;
 mod objects;
 mod secure;
+mod subresources;
 mod watches;
 mod world;

@@ -220,7 +220,7 @@ async fn a_pod_is_evicted_and_bound_through_its_subresources() {
     client.create(PODS, pod("web", "")).await;
     let binding = json!({"metadata": {"name": "web"}, "target": {"kind": "Node", "name": "n1"}});
     let bound = client.post(&format!("{PODS}/web/binding"), binding.clone()).await;
-    assert_eq!(bound.code, 201, "{}", bound.text);
+    assert_eq!((bound.code, &bound.value()["status"]), (201, &json!("Success")), "{}", bound.text);
     assert_eq!(client.get(&format!("{PODS}/web")).await.value()["spec"]["nodeName"], "n1");
     assert_eq!(client.post(&format!("{PODS}/web/binding"), binding).await.code, 409);
     let eviction = json!({"metadata": {"name": "web"}, "deleteOptions": {"gracePeriodSeconds": 0}});

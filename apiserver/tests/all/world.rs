@@ -137,6 +137,10 @@ impl Client {
         self.ask(Method::POST, uri, &[], object.to_string().as_bytes()).await
     }
 
+    pub(crate) async fn put(&mut self, uri: &str, object: Value) -> Answer {
+        self.ask(Method::PUT, uri, &[], object.to_string().as_bytes()).await
+    }
+
     /// Creates an object; it must succeed.
     pub(crate) async fn create(&mut self, uri: &str, object: Value) -> Value {
         let answer = self.post(uri, object).await;

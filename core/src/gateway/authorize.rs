@@ -1,50 +1,9 @@
 //! Who may do what.
 
-use super::{Action, Identity, Mutation, PatchKind, Subresource};
+use super::{Identity, Mutation};
 use crate::object::ResourceType;
+use crate::resource::Verb;
 use crate::status::Status;
-
-/// The verbs of the Kubernetes API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    /// Read one.
-    Get,
-    /// Read many.
-    List,
-    /// Follow changes.
-    Watch,
-    /// Make a new one.
-    Create,
-    /// Replace.
-    Update,
-    /// Change some fields.
-    Patch,
-    /// Delete one.
-    Delete,
-    /// Delete many.
-    DeleteCollection,
-}
-
-impl Verb {
-    /// As RBAC and error messages spell it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::List => "list",
-            Self::Watch => "watch",
-            Self::Create => "create",
-            Self::Update => "update",
-            Self::Patch => "patch",
-            Self::Delete => "delete",
-            Self::DeleteCollection => "deletecollection",
-        }
-    }
-
-    /// Whether it only reads.
-    pub fn reads(self) -> bool {
-        matches!(self, Self::Get | Self::List | Self::Watch)
-    }
-}
 
 /// What is to be authorized.
 #[derive(Debug, Clone)]
@@ -66,25 +25,11 @@ pub struct Attributes<'a> {
 impl<'a> Attributes<'a> {
     /// What a mutation needs to be allowed.
     pub(super) fn of(mutation: &'a Mutation) -> Self {
-        let verb = match &mutation.action {
-            Action::Create(_) => Verb::Create,
-            Action::Update(_) => Verb::Update,
-            Action::Patch(PatchKind::Apply | PatchKind::Json | PatchKind::Merge | PatchKind::Strategic, _) => {
-                Verb::Patch
-            }
-            Action::Delete(_) => Verb::Delete,
-        };
-        let subresource = match &mutation.target.subresource {
-            Subresource::Whole => "",
-            Subresource::Status => "status",
-            Subresource::Scale => "scale",
-            Subresource::Named(name) => name,
-        };
         Self {
             identity: &mutation.identity,
-            verb,
+            verb: mutation.action.verb(),
             resource: mutation.target.resource(),
-            subresource,
+            subresource: mutation.target.subresource.as_str(),
             namespace: mutation.target.namespace.as_deref(),
             name: mutation.target.name.as_deref(),
         }

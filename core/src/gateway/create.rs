@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::metadata::text;
+use super::metadata::{name_mismatch, text};
 use super::preparation::Preparation;
 use super::{Body, Prepared, Subresource};
 use crate::resource::validate_metadata;
@@ -44,7 +44,12 @@ impl Preparation<'_> {
     /// A create at `…/<name>/<subresource>`, such as a pod's binding: a change of the parent.
     fn write_named(mut self, name: &'static str, body: &Body) -> Result<Prepared, Status> {
         let existing = self.existing()?;
-        let body = self.decode(body)?;
+        let body = self.decode_spoken(body)?;
+        let own = text(&body, "name");
+        if !own.is_empty() && own != &*existing.key().name {
+            return Err(name_mismatch(own, &existing.key().name));
+        }
+        self.check_basis(existing, &body)?;
         let old = existing.value();
         let mut object = old.clone();
         let strategy = self.definition.strategy.clone();

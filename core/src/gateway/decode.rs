@@ -3,31 +3,47 @@
 use serde_json::Value;
 
 use super::preparation::Preparation;
-use super::{Body, FieldValidation, Subresource};
+use super::{Body, FieldValidation};
 use crate::resource::{Served, ServedVersion};
 use crate::schema::{self, DecodeError, Decoded, Schema, Unexpected, strict_decoding_error};
 use crate::status::{Status, StatusCause, StatusDetails};
 
 /// `apps/v1`, or `v1` for the core group.
 pub(super) fn api_version(version: &ServedVersion) -> String {
-    match version.group {
-        "" => version.version.to_owned(),
-        group => format!("{group}/{}", version.version),
+    group_version(version.group, version.version)
+}
+
+fn group_version(group: &str, version: &str) -> String {
+    match group {
+        "" => version.to_owned(),
+        group => format!("{group}/{version}"),
     }
 }
 
 impl Preparation<'_> {
     /// The object of a request, checked against its schema, in the stored version.
     pub(super) fn decode(&mut self, body: &Body) -> Result<Value, Status> {
-        if matches!(self.mutation.target.subresource, Subresource::Named(_)) {
-            return plain(body);
-        }
-        let decoded = match body {
-            Body::Json(bytes) => schema::decode(&self.schema()?, bytes),
-            Body::Value(value) => schema::conform(&self.schema()?, value.clone()),
-        };
-        let object = self.accept(decoded)?;
+        let object = self.decode_as(&self.schema()?, body)?;
         self.to_stored(object)
+    }
+
+    /// The value of another kind that a request posts to a subresource, checked against that kind's schema.
+    pub(super) fn decode_spoken(&mut self, body: &Body) -> Result<Value, Status> {
+        let spoken = self.mutation.target.named().and_then(|named| named.spoken);
+        let spoken = spoken.ok_or_else(Status::method_not_allowed)?;
+        let name = spoken.schema.ok_or_else(Status::method_not_allowed)?;
+        let schema = Schema::named(name).ok_or_else(|| Status::internal(format!("no schema {name}")))?;
+        let value = self.decode_as(&schema, body)?;
+        check_type(&value, &group_version(spoken.group, spoken.version), spoken.kind)?;
+        Ok(value)
+    }
+
+    fn decode_as(&mut self, schema: &Schema, body: &Body) -> Result<Value, Status> {
+        let decoded = match body {
+            Body::Json(bytes) => schema::decode(schema, bytes),
+            Body::Value(value) => schema::conform(schema, value.clone()),
+        };
+        self.accept(decoded)
     }
 
     /// A value that a patch led to, checked against its schema, in the stored version.
@@ -64,7 +80,8 @@ impl Preparation<'_> {
 
     fn unreadable(&self, why: &str, causes: Vec<StatusCause>) -> Status {
         let Served { definition, version } = &self.mutation.target.served;
-        let (kind, version) = (definition.kind, version.version);
+        let spoken = self.mutation.target.named().and_then(|named| named.spoken);
+        let (kind, version) = spoken.map_or((definition.kind, version.version), |spoken| (spoken.kind, spoken.version));
         let status = Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"));
         match causes.is_empty() {
             true => status,
@@ -76,7 +93,7 @@ impl Preparation<'_> {
     pub(super) fn to_stored(&self, mut object: Value) -> Result<Value, Status> {
         let served = &self.mutation.target.served;
         let spoken = api_version(&served.version);
-        self.check_type(&object, &spoken)?;
+        check_type(&object, &spoken, served.definition.kind)?;
         if let Some(to_stored) = served.version.to_stored {
             to_stored(&mut object);
         }
@@ -99,23 +116,23 @@ impl Preparation<'_> {
         }
         object
     }
+}
 
-    fn check_type(&self, object: &Value, spoken: &str) -> Result<(), Status> {
-        let kind = self.mutation.target.served.definition.kind;
-        let says = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
-        if !object.is_object() {
-            return Err(Status::bad_request(format!("expected a {kind} object")));
-        }
-        match (says("apiVersion"), says("kind")) {
-            ("", "") => Ok(()),
-            (version, _) if !version.is_empty() && version != spoken => Err(Status::bad_request(format!(
-                "the API version in the data ({version}) does not match the expected API version ({spoken})"
-            ))),
-            (_, other) if !other.is_empty() && other != kind => Err(Status::bad_request(format!(
-                "the kind in the data ({other}) does not match the expected kind ({kind})"
-            ))),
-            _ => Ok(()),
-        }
+/// Refuses a value that says it is of another version or kind than is spoken where it was sent.
+fn check_type(object: &Value, spoken: &str, kind: &str) -> Result<(), Status> {
+    let says = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
+    if !object.is_object() {
+        return Err(Status::bad_request(format!("expected a {kind} object")));
+    }
+    match (says("apiVersion"), says("kind")) {
+        ("", "") => Ok(()),
+        (version, _) if !version.is_empty() && version != spoken => Err(Status::bad_request(format!(
+            "the API version in the data ({version}) does not match the expected API version ({spoken})"
+        ))),
+        (_, other) if !other.is_empty() && other != kind => Err(Status::bad_request(format!(
+            "the kind in the data ({other}) does not match the expected kind ({kind})"
+        ))),
+        _ => Ok(()),
     }
 }
 

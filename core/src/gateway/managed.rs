@@ -40,12 +40,7 @@ impl Preparation<'_> {
         write(&Manager {
             name: named.into_iter().find(|name| !name.is_empty()).unwrap_or("unknown"),
             api_version: &stored,
-            subresource: match subresource {
-                Subresource::Whole => "",
-                Subresource::Status => "status",
-                Subresource::Scale => "scale",
-                Subresource::Named(name) => name,
-            },
+            subresource: subresource.as_str(),
             reset_fields: if writes_status { &[] } else { &BESIDE_STATUS },
             now: self.now,
         })

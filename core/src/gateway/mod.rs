@@ -26,9 +26,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
+pub use crate::resource::Verb;
 pub use admission::{Admission, NamespaceLifecycle, ServiceAccountAdmission};
 pub use attempt::{Attempt, Next, Outcome};
-pub use authorize::{Attributes, Authorizer, SystemAuthorizer, Verb};
+pub use authorize::{Attributes, Authorizer, SystemAuthorizer};
 
 pub use cluster::Cluster;
 pub use mutation::{
@@ -87,6 +88,7 @@ impl Gateway {
         mutation: &Mutation,
     ) -> Result<Prepared, Status> {
         self.authorize(&Attributes::of(mutation))?;
+        mutation.require_declared()?;
         let preparation = Preparation::new(self, snapshot, now, entropy, mutation);
         match &mutation.action {
             Action::Create(body) => preparation.create(body),

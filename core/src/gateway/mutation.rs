@@ -6,7 +6,8 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::object::{Name, Object, ObjectKey, ResourceType, Revision, Uid};
-use crate::resource::Served;
+use crate::resource::{Served, SubresourceDefinition, SubresourceHandler, Verb};
+use crate::status::Status;
 use crate::store::{Origin, Write};
 
 /// Who asks, as authenticated.
@@ -167,7 +168,57 @@ pub enum Answer {
     Preview(Box<Value>),
 }
 
+impl Subresource {
+    /// As the path spells it; empty for the whole.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Whole => "",
+            Self::Status => "status",
+            Self::Scale => "scale",
+            Self::Named(name) => name,
+        }
+    }
+}
+
+impl Action {
+    /// As a verb of the API.
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::Create(_) => Verb::Create,
+            Self::Update(_) => Verb::Update,
+            Self::Patch(..) => Verb::Patch,
+            Self::Delete(_) => Verb::Delete,
+        }
+    }
+}
+
+impl Mutation {
+    /// Refuses what the resource type does not declare: whoever asks, nothing else is carried out.
+    pub(super) fn require_declared(&self) -> Result<(), Status> {
+        let (definition, verb) = (&self.target.served.definition, self.action.verb());
+        let is_declared = match self.target.subresource {
+            Subresource::Whole => definition.verbs.contains(&verb),
+            Subresource::Status => definition.has_status && matches!(verb, Verb::Update | Verb::Patch),
+            Subresource::Scale => definition.scale.is_some() && matches!(verb, Verb::Update | Verb::Patch),
+            Subresource::Named(_) => self.target.named().is_some_and(|named| match named.handler {
+                SubresourceHandler::Fields => matches!(verb, Verb::Update | Verb::Patch) && named.allows(verb),
+                SubresourceHandler::Command => verb == Verb::Create && named.allows(verb),
+                _ => false,
+            }),
+        };
+        if is_declared { Ok(()) } else { Err(Status::method_not_allowed()) }
+    }
+}
+
 impl Target {
+    /// The subresource of the resource type's own that is written, if it has it.
+    pub fn named(&self) -> Option<&SubresourceDefinition> {
+        match self.subresource {
+            Subresource::Named(name) => self.served.definition.subresource(name),
+            _ => None,
+        }
+    }
+
     /// The stored resource type.
     pub fn resource(&self) -> ResourceType {
         self.served.definition.resource

@@ -79,7 +79,7 @@ impl Preparation<'_> {
         })?;
         match (existing, live) {
             (Some(existing), Some(live)) => self.change(existing, live, merged),
-            _ if self.mutation.target.subresource == Subresource::Status => {
+            _ if self.mutation.target.subresource != Subresource::Whole => {
                 Err(Status::not_found(&self.mutation.target.resource_name(), name))
             }
             _ => self.create_decoded(merged),

@@ -40,7 +40,7 @@ impl Preparation<'_> {
     }
 
     /// A resource version or uid in the request is a precondition.
-    fn check_basis(&self, existing: &Arc<Object>, object: &Value) -> Result<(), Status> {
+    pub(super) fn check_basis(&self, existing: &Arc<Object>, object: &Value) -> Result<(), Status> {
         let conflict =
             |why: &str| Err(Status::conflict(&self.mutation.target.resource_name(), &existing.key().name, why));
         let version = text(object, "resourceVersion");
@@ -54,13 +54,23 @@ impl Preparation<'_> {
         Ok(())
     }
 
-    /// The status is written at its own subresource alone, all else at the object alone.
+    /// The status is written at its own subresource alone, all else at the object alone; a subresource of the type's own
+    /// writes what it is for and nothing else.
     fn merge_by_subresource(&self, mut object: Value, old: &Value) -> Result<Value, Status> {
         if self.mutation.target.subresource == Subresource::Status {
             let managed = metadata_mut(&mut object)?.remove("managedFields");
             let status = object.as_object_mut().and_then(|fields| fields.remove("status"));
             let mut merged = old.clone();
             set(&mut merged, "status", status);
+            if let Some(managed) = managed {
+                metadata_mut(&mut merged)?.insert("managedFields".to_owned(), managed);
+            }
+            return Ok(merged);
+        }
+        if let Subresource::Named(name) = self.mutation.target.subresource {
+            let mut merged = old.clone();
+            let managed = metadata_mut(&mut object)?.remove("managedFields");
+            self.definition.strategy.write_subresource(name, &object, &mut merged, &self.context())?;
             if let Some(managed) = managed {
                 metadata_mut(&mut merged)?.insert("managedFields".to_owned(), managed);
             }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::object::{Name, ObjectKey, ResourceType, Revision, Uid};
-use crate::resource::{Cell, Registry, ResourceDefinition, Scope, ServedVersion, Strategy};
+use crate::resource::{Cell, Registry, ResourceDefinition, Scope, ServedVersion, Strategy, Verb};
 use crate::status::{Status, StatusCause};
 
 struct Plain;
@@ -30,6 +30,7 @@ fn definition(plural: &'static str, kind: &'static str, scope: Scope) -> Resourc
         versions: vec![ServedVersion::stored("", "v1", "")],
         has_status: false,
         scale: None,
+        verbs: Verb::ALL,
         subresources: &[],
         selectable: &[],
         selectable_paths: Vec::new(),

@@ -12,7 +12,7 @@ use super::{Command, Declaration, Guarding, Refused, WriteVerb, Yield};
 use crate::entropy::Entropy;
 use crate::gateway::{Action, Body, FieldValidation, Gateway, Identity, Mutation, Options, Subresource, Target};
 use crate::object::{Name, ObjectKey, ResourceType};
-use crate::resource::Served;
+use crate::resource::{Served, SubresourceHandler};
 use crate::status::Status;
 use crate::store::{CHANGES_MAX, Guard, Origin, ReadKey, Snapshot, Write};
 
@@ -177,7 +177,10 @@ impl<'a> Sheet<'a> {
             }
             Command::Delete { key, options } => (self.target(key, whole)?, Action::Delete(options.clone())),
             Command::Subresource { key, name, body } => {
-                (self.target(key, Subresource::Named(name))?, Action::Create(Body::Value(body.clone())))
+                let target = self.target(key, Subresource::Named(name))?;
+                let body = Body::Value(body.clone());
+                let is_command = target.named().is_none_or(|named| named.handler == SubresourceHandler::Command);
+                (target, if is_command { Action::Create(body) } else { Action::Update(body) })
             }
             Command::Event { .. } => unreachable!("an Event is recorded, not added"),
         })

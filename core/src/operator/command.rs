@@ -43,7 +43,7 @@ pub enum Command {
         key: ObjectKey,
         /// The subresource.
         name: &'static str,
-        /// What is posted to it.
+        /// What is posted to it, or the whole object with the fields it is for.
         body: Value,
     },
     /// Tell users what happened. Repetitions are merged into one Event with a count.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::table;
+use super::{SubresourceDefinition, Verb, table};
 use crate::object::{Object, ResourceType, names};
 use crate::schema::Schema;
 use crate::status::{Status, StatusCause};
@@ -173,7 +173,8 @@ pub trait Strategy: Send + Sync {
         false
     }
 
-    /// Carries out a write of one of the resource type's own subresources, such as `binding`, on the parent object.
+    /// Carries out a write of one of the resource type's own subresources on the object: what is posted to a command such
+    /// as `binding`, or the fields that one such as `finalize` is for, taken from a whole object.
     ///
     /// # Errors
     /// When the body is at fault or the parent is not in a state for it.
@@ -234,8 +235,10 @@ pub struct ResourceDefinition {
     pub has_status: bool,
     /// Paths of replicas in spec and status, and of the label selector in status or spec, where there is a `scale` subresource.
     pub scale: Option<ScalePaths>,
-    /// Further subresources by name, served by the API (`log`, `exec`, `binding`, …).
-    pub subresources: &'static [&'static str],
+    /// What may be done with the whole object; all else is refused with 405. In the order discovery lists them in.
+    pub verbs: &'static [Verb],
+    /// Further subresources (`log`, `exec`, `binding`, …).
+    pub subresources: &'static [SubresourceDefinition],
     /// The fields selectors may name beyond `metadata.name` and `metadata.namespace`.
     pub selectable: &'static [(&'static str, FieldGetter)],
     /// Further fields selectors may name, which are where their path says: `spec.color`.
@@ -267,6 +270,7 @@ impl ResourceDefinition {
             versions: vec![version],
             has_status: false,
             scale: None,
+            verbs: Verb::ALL,
             subresources: &[],
             selectable: &[],
             selectable_paths: Vec::new(),

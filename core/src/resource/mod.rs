@@ -35,7 +35,9 @@ mod secret;
 pub mod service;
 mod service_account;
 mod storage;
+mod subresource;
 pub mod table;
+mod verb;
 pub mod volume;
 pub mod workload;
 
@@ -60,6 +62,8 @@ pub use secret::SECRETS;
 pub use service::SERVICES;
 pub use service_account::SERVICE_ACCOUNTS;
 pub use storage::{CSI_DRIVERS, CSI_NODES, STORAGE_CLASSES, VOLUME_ATTACHMENTS};
+pub use subresource::{SpokenKind, SubresourceDefinition, SubresourceHandler};
+pub use verb::Verb;
 pub use volume::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES};
 
 /// The kinds that have no operator of their own.

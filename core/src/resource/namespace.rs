@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use super::check::{Faults, Field};
 use super::fill::{object_at, set};
 use super::read::{items, size, text};
-use super::{Cell, Column, FieldGetter, ResourceDefinition, Scope, ServedVersion, Strategy, WriteContext, table};
+use super::{
+    Cell, Column, FieldGetter, ResourceDefinition, Scope, ServedVersion, Strategy, SubresourceDefinition, Verb,
+    WriteContext, table,
+};
 use crate::object::{ResourceType, names};
 use crate::status::{Status, StatusCause};
 
@@ -17,6 +20,11 @@ pub const NAMESPACES: ResourceType = ResourceType::new("", "namespaces");
 const FINALIZER: &str = "kubernetes";
 /// Every namespace carries its name as this label.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// Of what empties itself step by step nobody deletes many at once.
+const VERBS: &[Verb] = &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Patch, Verb::Update, Verb::Watch];
+
+const SUBRESOURCES: &[SubresourceDefinition] = &[SubresourceDefinition::fields("finalize", &[Verb::Update])];
 
 const SELECTABLE: &[(&str, FieldGetter)] = &[("status.phase", |namespace| text(namespace, "/status/phase").to_owned())];
 
@@ -29,7 +37,8 @@ pub(super) fn definition() -> ResourceDefinition {
         short_names: &["ns"],
         scope: Scope::Cluster,
         has_status: true,
-        subresources: &["finalize"],
+        verbs: VERBS,
+        subresources: SUBRESOURCES,
         selectable: SELECTABLE,
         ..ResourceDefinition::plain(NAMESPACES, "Namespace", "namespace", version, NamespaceStrategy)
     }

@@ -102,8 +102,9 @@ impl NamespaceOperator {
                 cx.delete_object(&object, options);
             }
             Intent::Finalize => {
-                let body = json!({"spec": {"finalizers": plan::other_finalizers(&view.namespace)}});
                 let key = cx.key().clone();
+                let finalizers = plan::other_finalizers(&view.namespace);
+                let body = json!({"metadata": {"name": key.name}, "spec": {"finalizers": finalizers}});
                 cx.command(Command::Subresource { key, name: "finalize", body });
             }
             Intent::WriteStatus => {

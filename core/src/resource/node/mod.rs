@@ -27,7 +27,6 @@ pub(super) fn definition() -> ResourceDefinition {
         short_names: &["no"],
         scope: Scope::Cluster,
         has_status: true,
-        subresources: &["proxy"],
         selectable: SELECTABLE,
         ..ResourceDefinition::plain(NODES, "Node", "node", version, NodeStrategy)
     }

@@ -49,7 +49,7 @@ pub(super) fn definition() -> ResourceDefinition {
         short_names: &["po"],
         categories: &["all"],
         has_status: true,
-        subresources: &["attach", "binding", "eviction", "exec", "log", "portforward"],
+        subresources: subresource::ALL,
         selectable: SELECTABLE,
         has_generation: true,
         ..ResourceDefinition::plain(PODS, "Pod", "pod", version, PodStrategy)

@@ -1,12 +1,41 @@
-//! Writes of a pod's own subresources.
+//! A pod's own subresources, and the writes to them.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::fill::{fill, object_at, set};
 use super::super::read::{size, text};
+use super::super::{SpokenKind, SubresourceDefinition, SubresourceHandler, Verb};
 use crate::object::{FieldError, FieldPath};
 use crate::status::Status;
+
+const STREAM: &[Verb] = &[Verb::Create, Verb::Get];
+
+/// All of them, beyond `status`.
+pub(super) const ALL: &[SubresourceDefinition] = &[
+    stream("attach", "PodAttachOptions", SubresourceHandler::Attach),
+    posted("binding", "", "Binding", "io.k8s.api.core.v1.Binding", SubresourceHandler::Command),
+    posted("eviction", "policy", "Eviction", "io.k8s.api.policy.v1.Eviction", SubresourceHandler::Eviction),
+    stream("exec", "PodExecOptions", SubresourceHandler::Exec),
+    SubresourceDefinition { name: "log", spoken: None, verbs: &[Verb::Get], handler: SubresourceHandler::Log },
+    stream("portforward", "PodPortForwardOptions", SubresourceHandler::PortForward),
+];
+
+const fn stream(name: &'static str, options: &'static str, handler: SubresourceHandler) -> SubresourceDefinition {
+    SubresourceDefinition { name, spoken: Some(SpokenKind::options(options)), verbs: STREAM, handler }
+}
+
+/// Where a value of another kind is posted.
+const fn posted(
+    name: &'static str,
+    group: &'static str,
+    kind: &'static str,
+    schema: &'static str,
+    handler: SubresourceHandler,
+) -> SubresourceDefinition {
+    let spoken = Some(SpokenKind { group, version: "v1", kind, schema: Some(schema) });
+    SubresourceDefinition { name, spoken, verbs: &[Verb::Create], handler }
+}
 
 /// Gives a pod its node, once: what a scheduler asks for.
 pub(super) fn bind(binding: &Value, pod: &mut Value, now: Timestamp) -> Result<(), Status> {

@@ -1,0 +1,45 @@
+//! The parts of an object with an endpoint of their own.
+
+use serde_json::json;
+
+use crate::world::{PODS, World, pod};
+
+const NAMESPACES: &str = "/api/v1/namespaces";
+const MERGE: &str = "merge-patch+json";
+
+#[tokio::test]
+async fn a_subresource_takes_what_it_declares_and_nothing_of_the_rest_of_the_object() {
+    let world = World::new().await;
+    let mut client = world.admin().await;
+    client.create(PODS, pod("web", "")).await;
+    let before = client.get(&format!("{PODS}/web")).await.value();
+    let mut other = before.clone();
+    other["spec"]["containers"][0]["image"] = json!("other");
+    other["spec"]["nodeName"] = json!("n1");
+    for part in ["binding", "eviction", "log", "exec"] {
+        let path = format!("{PODS}/web/{part}");
+        assert_eq!(client.put(&path, other.clone()).await.code, 405, "PUT {part}");
+        assert_eq!(client.patch(&path, MERGE, json!({"spec": {"nodeName": "n1"}})).await.code, 405, "PATCH {part}");
+    }
+    assert_eq!(client.get(&format!("{PODS}/web/binding")).await.code, 405);
+    assert_eq!(client.get(&format!("{PODS}/web")).await.value(), before);
+    let odd = json!({"metadata": {"name": "web"}, "target": {"kind": "Node", "name": ["n1"]}});
+    assert_eq!(client.post(&format!("{PODS}/web/binding"), odd).await.code, 400, "it has a schema of its own");
+    let renamed = json!({"metadata": {"name": "api"}, "target": {"kind": "Node", "name": "n1"}});
+    assert_eq!(client.post(&format!("{PODS}/web/binding"), renamed).await.code, 400);
+}
+
+#[tokio::test]
+async fn finalize_writes_a_namespaces_finalizers_alone() {
+    let world = World::new().await;
+    let mut client = world.admin().await;
+    let made = client.create(NAMESPACES, json!({"metadata": {"name": "shop", "labels": {"a": "b"}}})).await;
+    let finalize = format!("{NAMESPACES}/shop/finalize");
+    let body = json!({"metadata": {"name": "shop", "labels": {"a": "c"}}, "spec": {"finalizers": ["mine/one"]}});
+    let finalized = client.put(&finalize, body).await;
+    assert_eq!((finalized.code, &finalized.value()["spec"]), (200, &json!({"finalizers": ["mine/one"]})));
+    assert_eq!(finalized.value()["metadata"]["labels"], made["metadata"]["labels"]);
+    assert_eq!(client.patch(&finalize, MERGE, json!({"spec": {"finalizers": []}})).await.code, 405);
+    assert_eq!(client.get(&finalize).await.code, 405);
+    assert_eq!(client.delete(NAMESPACES).await.code, 405, "namespaces go one by one");
+}

@@ -19,6 +19,7 @@ pub fn refusal_status(refusal: &Refusal, key: &ObjectKey) -> Status {
         Refusal::NamespaceMissing(namespace) => Status::not_found("namespaces", namespace),
         Refusal::NamespaceTerminating(namespace) => namespace_terminating(&resource, &key.name, namespace),
         Refusal::TooManyChanges { .. } => Status::too_large(refusal.to_string()),
+        Refusal::Overloaded => Status::too_many_requests("too many writes wait already; try again"),
         Refusal::Unavailable(_) => Status::unavailable(refusal.to_string()),
     }
 }

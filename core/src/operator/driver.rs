@@ -338,7 +338,7 @@ impl Driver {
                 member.seat.keep(&slot.1);
                 self.settle(&slot, after, now);
             }
-            Err(Refusal::Unavailable(_) | Refusal::TooManyChanges { .. }) => {
+            Err(Refusal::Unavailable(_) | Refusal::Overloaded | Refusal::TooManyChanges { .. }) => {
                 self.retry_later(slot, taken, now);
             }
             Err(refusal @ (Refusal::NamespaceMissing(_) | Refusal::NamespaceTerminating(_))) => {

@@ -40,7 +40,7 @@ pub use reservation::{RESERVATION_MAX, ReservationId};
 pub use sequencer::{Answer, Sequencer, Settings, Ticket};
 pub use snapshot::{Origins, Snapshot};
 pub use thread::{Clock, Store};
-pub use watch::{Batch, Change as WatchChange, Compacted, Event, Watch, WatchError, WatchScope};
+pub use watch::{Batch, Change as WatchChange, Compacted, Event, Told, Watch, WatchError, WatchScope};
 pub use write::{
     CHANGES_MAX, Change, Commit, CommitCondition, Guard, Origin, Precondition, Put, ReadKey, Refusal, Write,
 };

@@ -110,6 +110,11 @@ impl Reader {
         }
     }
 
+    /// At most `limit` changes in scope after `cursor`; `None` where memory does not reach back so far. Never reads the disk.
+    pub(super) fn recent_events_after(&self, scope: &WatchScope, cursor: Revision, limit: usize) -> Option<Batch> {
+        self.0.feed.after(scope, cursor, limit)
+    }
+
     /// At most `limit` changes of all objects after `cursor`.
     ///
     /// # Errors

@@ -62,6 +62,11 @@ impl Reservations {
         self.held.retain(|reservation| reservation.id != id);
     }
 
+    /// Ends all of them.
+    pub(super) fn clear(&mut self) {
+        self.held.clear();
+    }
+
     /// Ends those whose time is over.
     pub(super) fn expire(&mut self, now: Timestamp) {
         self.held.retain(|reservation| reservation.holds(now));

@@ -139,6 +139,16 @@ impl<B: Backend> Sequencer<B> {
         self.reservations.release(reservation);
     }
 
+    /// Ends every reservation: nothing waits any longer.
+    pub fn release_all(&mut self) {
+        self.reservations.clear();
+    }
+
+    /// Whether requests wait to be decided.
+    pub fn has_queued(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     /// Whether a call of [`commit_group`](Self::commit_group) at `now` has something to do.
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.queue.iter().any(|queued| !queued.was_parked) || self.next_deadline().is_some_and(|due| due <= now)

@@ -1,7 +1,8 @@
 //! The thin shell around the sequencer: the one thread that writes, and the handle everybody else has.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,15 +20,40 @@ const SETTLE_AFTER: Duration = Duration::from_millis(5);
 /// The most requests taken over at once; what is queued beyond joins the next group.
 const TAKEN_MAX: usize = 4096;
 
+/// The most requests that wait to be taken over. HTTP lets in fewer; beyond it whoever can wait waits, and who cannot is
+/// sent away.
+const QUEUED_MAX: usize = 8192;
+
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Called with the answer, on the thread that writes: it must return at once.
-type Reply = Box<dyn FnOnce(Result<Commit, Refusal>) + Send>;
+/// Who waits for an answer. Everybody gets one: a reply that is dropped says that the store is closed.
+struct Reply(Option<Box<dyn FnOnce(Result<Commit, Refusal>) + Send>>);
+
+impl Reply {
+    /// `tell` is called with the answer, mostly on the thread that writes: it must return at once.
+    fn new(tell: impl FnOnce(Result<Commit, Refusal>) + Send + 'static) -> Self {
+        Self(Some(Box::new(tell)))
+    }
+
+    fn tell(mut self, answer: Result<Commit, Refusal>) {
+        if let Some(tell) = self.0.take() {
+            tell(answer);
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if let Some(tell) = self.0.take() {
+            tell(Err(closed()));
+        }
+    }
+}
 
 enum Request {
     Commit(Box<Write>, Option<ReservationId>, Reply),
-    Reserve(Vec<ReadKey>, Sender<Option<ReservationId>>),
+    Reserve(Vec<ReadKey>, SyncSender<Option<ReservationId>>),
     Release(ReservationId),
     Close,
 }
@@ -39,7 +65,7 @@ enum Request {
 #[derive(Clone)]
 pub struct Store {
     reader: Reader,
-    requests: Sender<Request>,
+    requests: SyncSender<Request>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -54,8 +80,8 @@ impl Store {
     pub fn open<B: Backend>(backend: B, settings: Settings, clock: Clock) -> Result<Self, OpenError> {
         let sequencer = Sequencer::open(backend, settings)?;
         let reader = sequencer.reader();
-        let (requests, queue) = channel();
-        let shell = Shell { sequencer, queue, clock, replies: Vec::new(), is_closing: false };
+        let (requests, queue) = sync_channel(QUEUED_MAX);
+        let shell = Shell { sequencer, queue, clock, replies: BTreeMap::new(), next: 0, is_closing: false };
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || shell.run());
         let thread = thread.expect("a process that starts can start a thread");
         Ok(Self { reader, requests, thread: Arc::new(Mutex::new(Some(thread))) })
@@ -69,10 +95,13 @@ impl Store {
     /// Commits a request. The future may be awaited on any runtime, or dropped: the request is on its way.
     ///
     /// # Errors
-    /// When the request is refused.
+    /// When the request is refused; [`Refusal::Overloaded`] where too many wait already.
     pub fn commit(&self, write: Write) -> impl Future<Output = Result<Commit, Refusal>> + Send + use<> {
         let (reply, answer) = oneshot::channel();
-        self.commit_then(write, None, Box::new(move |result| drop(reply.send(result))));
+        let request = Request::Commit(Box::new(write), None, Reply::new(move |result| drop(reply.send(result))));
+        if let Err(TrySendError::Full(Request::Commit(_, _, reply))) = self.requests.try_send(request) {
+            reply.tell(Err(Refusal::Overloaded));
+        }
         async move { answer.await.unwrap_or_else(|_| Err(closed())) }
     }
 
@@ -92,15 +121,16 @@ impl Store {
         self.wait_for(write, Some(reservation))
     }
 
-    /// Commits a request, and calls `reply` with the answer on the thread that writes: it must return at once.
+    /// Commits a request, and calls `reply` with the answer on the thread that writes: it must return at once. Waits while
+    /// too many wait already. Not for async code.
     pub fn commit_with(&self, write: Write, reply: impl FnOnce(Result<Commit, Refusal>) + Send + 'static) {
-        self.commit_then(write, None, Box::new(reply));
+        self.commit_then(write, None, Reply::new(reply));
     }
 
     /// Lets requests of others that touch these reads wait for at most [`RESERVATION_MAX`](super::RESERVATION_MAX).
     /// `None` where another holds one of them.
     pub fn reserve(&self, reads: Vec<ReadKey>) -> Option<ReservationId> {
-        let (reply, answer) = channel();
+        let (reply, answer) = sync_channel(1);
         self.requests.send(Request::Reserve(reads, reply)).ok()?;
         answer.recv().ok().flatten()
     }
@@ -122,16 +152,13 @@ impl Store {
 
     fn wait_for(&self, write: Write, reservation: Option<ReservationId>) -> Result<Commit, Refusal> {
         let (reply, answer) = channel();
-        self.commit_then(write, reservation, Box::new(move |result| drop(reply.send(result))));
+        self.commit_then(write, reservation, Reply::new(move |result| drop(reply.send(result))));
         answer.recv().unwrap_or_else(|_| Err(closed()))
     }
 
     fn commit_then(&self, write: Write, reservation: Option<ReservationId>, reply: Reply) {
-        if let Err(returned) = self.requests.send(Request::Commit(Box::new(write), reservation, reply))
-            && let Request::Commit(_, _, reply) = returned.0
-        {
-            reply(Err(closed()));
-        }
+        // A request that comes back is dropped, and so answered.
+        let _ = self.requests.send(Request::Commit(Box::new(write), reservation, reply));
     }
 }
 
@@ -152,9 +179,22 @@ struct Shell<B: Backend> {
     sequencer: Sequencer<B>,
     queue: Receiver<Request>,
     clock: Clock,
-    /// By ticket; slots are taken when answered and the list is emptied when all are.
-    replies: Vec<Option<Reply>>,
+    /// Who waits for what was submitted.
+    replies: BTreeMap<Ticket, Reply>,
+    next: u64,
     is_closing: bool,
+}
+
+/// Why the thread goes on.
+enum Due {
+    /// Somebody asks for something.
+    Asked(Request),
+    /// A group can be committed, or objects expire.
+    Group,
+    /// Nothing has come for a while.
+    Idle,
+    /// Nobody can ask for anything any more.
+    Abandoned,
 }
 
 impl<B: Backend> Shell<B> {
@@ -163,17 +203,21 @@ impl<B: Backend> Shell<B> {
             self.take_queued();
             self.commit();
         }
-        self.commit();
+        self.sequencer.release_all();
+        while self.sequencer.has_queued() {
+            self.commit_group((self.clock)());
+        }
         self.sequencer.close();
     }
 
     /// Waits for something to do, then takes over what is queued: that is the group.
     fn take_queued(&mut self) {
         match self.wait() {
-            Ok(request) => self.take(request),
-            Err(RecvTimeoutError::Timeout) if !self.sequencer.is_settled() => self.sequencer.settle(),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => self.is_closing = true,
+            Due::Asked(request) => self.take(request),
+            Due::Group => {}
+            // It costs a wait for the disk: while there is work, the next group notes what this one acknowledged.
+            Due::Idle => self.sequencer.settle(),
+            Due::Abandoned => self.is_closing = true,
         }
         for _ in 1..TAKEN_MAX {
             let Ok(request) = self.queue.try_recv() else { break };
@@ -181,24 +225,31 @@ impl<B: Backend> Shell<B> {
         }
     }
 
-    fn wait(&self) -> Result<Request, RecvTimeoutError> {
+    fn wait(&self) -> Due {
         let now = (self.clock)();
         if self.sequencer.is_due(now) {
-            return Err(RecvTimeoutError::Timeout);
+            return Due::Group;
         }
         let until_deadline = self.sequencer.next_deadline().map(|due| due.duration_since(now).unsigned_abs());
         let until_settled = (!self.sequencer.is_settled()).then_some(SETTLE_AFTER);
-        match until_deadline.into_iter().chain(until_settled).min() {
+        let asked = match until_deadline.into_iter().chain(until_settled).min() {
             Some(timeout) => self.queue.recv_timeout(timeout),
             None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match asked {
+            Ok(request) => Due::Asked(request),
+            Err(RecvTimeoutError::Disconnected) => Due::Abandoned,
+            Err(RecvTimeoutError::Timeout) if self.sequencer.is_due((self.clock)()) => Due::Group,
+            Err(RecvTimeoutError::Timeout) => Due::Idle,
         }
     }
 
     fn take(&mut self, request: Request) {
         match request {
             Request::Commit(write, reservation, reply) => {
-                let ticket = Ticket(self.replies.len() as u64);
-                self.replies.push(Some(reply));
+                let ticket = Ticket(self.next);
+                self.next += 1;
+                self.replies.insert(ticket, reply);
                 match reservation {
                     Some(reservation) => self.sequencer.submit_reserved(*write, ticket, reservation),
                     None => self.sequencer.submit(*write, ticket),
@@ -215,17 +266,16 @@ impl<B: Backend> Shell<B> {
 
     fn commit(&mut self) {
         let now = (self.clock)();
-        if !self.sequencer.is_due(now) {
-            return;
+        if self.sequencer.is_due(now) {
+            self.commit_group(now);
         }
+    }
+
+    fn commit_group(&mut self, now: Timestamp) {
         for (ticket, answer) in self.sequencer.commit_group(now) {
-            let reply = self.replies.get_mut(ticket.0 as usize).and_then(Option::take);
-            if let Some(reply) = reply {
-                reply(answer);
+            if let Some(reply) = self.replies.remove(&ticket) {
+                reply.tell(answer);
             }
-        }
-        if self.replies.iter().all(Option::is_none) {
-            self.replies.clear();
         }
     }
 }

@@ -103,8 +103,18 @@ pub struct Compacted {
     pub floor: Revision,
 }
 
+/// What a watch has to tell at once.
+#[derive(Debug)]
+pub enum Told {
+    /// These changes, at least one.
+    Events(Vec<Arc<Event>>),
+    /// Memory does not reach back to the cursor: [`Watch::poll`] reads the disk.
+    Behind,
+}
+
 /// Follows the changes in a scope. It holds a cursor and no buffer: a slow watcher is never waited for, it reads on from
 /// the log, until the log no longer reaches back to it.
+#[derive(Clone)]
 pub struct Watch {
     reader: Reader,
     scope: WatchScope,
@@ -136,19 +146,17 @@ impl Watch {
         }
     }
 
-    /// At most `limit` changes; waits until there is one. Changes of other resource types do not wake it.
-    ///
-    /// # Errors
-    /// When the log no longer reaches back to the cursor, or the disk fails.
-    ///
-    /// # Caveats
-    /// A watcher that lags behind what memory holds reads the disk on the thread that polls it, a thousand changes at most.
-    pub async fn next(&mut self, limit: usize) -> Result<Vec<Arc<Event>>, WatchError> {
+    /// At most `limit` changes; waits until there is one. Changes of other resource types do not wake it. It never reads the
+    /// disk: a watcher that lags behind what memory holds is told so, and polls where that may block.
+    pub async fn next(&mut self, limit: usize) -> Told {
         loop {
             let changed = self.reader.listen(self.scope.resource);
-            let events = self.poll(limit)?;
-            if !events.is_empty() {
-                return Ok(events);
+            let Some(batch) = self.reader.recent_events_after(&self.scope, self.cursor, limit) else {
+                return Told::Behind;
+            };
+            self.cursor = batch.through;
+            if !batch.events.is_empty() {
+                return Told::Events(batch.events);
             }
             changed.await;
         }

@@ -171,6 +171,9 @@ pub enum Refusal {
         /// How many there were.
         found: usize,
     },
+    /// Too many requests wait already. Nothing was done; later it may be.
+    #[error("too many writes wait already")]
+    Overloaded,
     /// The store takes no writes: the disk is full, or failed.
     #[error("the store takes no writes: {0}")]
     Unavailable(String),

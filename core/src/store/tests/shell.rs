@@ -1,11 +1,16 @@
 //! The thread around the sequencer.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::object::Revision;
+use crate::store::backend::{Archive, Group};
 use crate::store::fixture::*;
-use crate::store::{FjallBackend, Listener, MemoryBackend, MemoryDisk, ReadKey, Settings, Store};
+use crate::store::{
+    Backend, BackendError, FjallBackend, Listener, MemoryBackend, MemoryDisk, ReadKey, Settings, Store,
+};
 
 fn clock() -> crate::store::Clock {
     Arc::new(jiff::Timestamp::now)
@@ -106,4 +111,95 @@ fn a_reservation_over_the_handle_lets_others_wait_and_then_go_on() {
     assert!(first.revision.0 <= 2);
     assert!(other.join().unwrap().is_ok());
     store.close();
+}
+
+/// Notes what is asked of the disk, and lets a group wait at the gate where there is one.
+struct Noting {
+    inner: MemoryBackend,
+    asked: Arc<Mutex<Vec<&'static str>>>,
+    gate: Arc<Mutex<Option<Receiver<()>>>>,
+}
+
+impl Noting {
+    fn note(&self, what: &'static str) {
+        self.asked.lock().unwrap().push(what);
+    }
+}
+
+impl Backend for Noting {
+    fn acknowledged(&self) -> Revision {
+        self.inner.acknowledged()
+    }
+
+    fn append(&mut self, group: Group) -> Result<(), BackendError> {
+        self.note("append");
+        if let Some(gate) = self.gate.lock().unwrap().take() {
+            gate.recv().unwrap();
+        }
+        self.inner.append(group)
+    }
+
+    fn trim(&mut self, floor: Revision) {
+        self.inner.trim(floor);
+    }
+
+    fn settle(&mut self, acknowledged: Revision) -> Result<(), BackendError> {
+        self.note("settle");
+        self.inner.settle(acknowledged)
+    }
+
+    fn archive(&self) -> Arc<dyn Archive> {
+        self.inner.archive()
+    }
+
+    fn syncs(&self) -> u64 {
+        self.inner.syncs()
+    }
+}
+
+#[test]
+fn under_load_groups_follow_one_another_and_the_mark_is_settled_at_the_end_alone() {
+    const WRITES: usize = 24;
+    let (asked, gate): (Arc<Mutex<Vec<&'static str>>>, Arc<Mutex<Option<Receiver<()>>>>) = Default::default();
+    let backend = Noting { inner: MemoryBackend::default(), asked: asked.clone(), gate: gate.clone() };
+    let store = Store::open(backend, settings(), clock()).unwrap();
+    let (open, closed) = channel();
+    *gate.lock().unwrap() = Some(closed);
+    asked.lock().unwrap().clear();
+    let (tell, told) = channel();
+    let commit = |write| {
+        let tell = tell.clone();
+        store.commit_with(write, move |answer| tell.send(answer.is_ok()).unwrap());
+    };
+    commit(create(config_map("default/first", "x")));
+    let many = |index: usize| {
+        let changes = (0..500).flat_map(|part| create(config_map(&format!("default/{index}-{part}"), "x")).changes);
+        crate::store::Write { changes: changes.collect(), ..create(config_map("default/unused", "x")) }
+    };
+    (0..WRITES).for_each(|index| commit(many(index)));
+    open.send(()).unwrap();
+    store.close();
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [true; WRITES + 1]);
+    let asked = asked.lock().unwrap();
+    let groups = asked.iter().filter(|what| **what == "append").count();
+    assert!(groups >= 3, "more than one group's worth was queued: {asked:?}");
+    assert!(asked[..groups].iter().all(|what| *what == "append"), "{asked:?}");
+}
+
+#[test]
+fn whoever_asks_a_store_that_is_closing_is_answered() {
+    let store = Store::open(MemoryBackend::default(), settings(), clock()).unwrap();
+    let held = store.reserve(vec![ReadKey::Collection(CONFIG_MAPS, None)]).unwrap();
+    let (tell, told) = channel();
+    for index in 0..3 {
+        let tell = tell.clone();
+        store.commit_with(create(config_map(&format!("default/{index}"), "x")), move |answer| {
+            tell.send(answer.is_ok()).unwrap();
+        });
+    }
+    store.close();
+    store.release(held);
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [true; 3], "what waits for a reservation is committed");
+    store.commit_with(create(config_map("default/late", "x")), move |answer| tell.send(answer.is_ok()).unwrap());
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [false]);
 }

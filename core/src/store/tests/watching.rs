@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::object::Revision;
 use crate::store::fixture::*;
-use crate::store::{Event, MemoryDisk, WatchChange, WatchScope};
+use crate::store::{Event, MemoryDisk, Told, WatchChange, WatchScope};
 
 fn labelled(at: &str, app: &str) -> crate::object::Draft {
     draft(PODS, at, json!({"labels": {"app": app}}), json!({}), vec![("status.phase", app.to_owned())])
@@ -111,7 +111,7 @@ fn a_waiting_watcher_is_woken_by_its_own_resource_type_only() {
     assert!(next.as_mut().poll(&mut context).is_pending());
     must(&mut sequencer, create(node("here")));
     assert!(nodes.as_mut().poll(&mut context).is_ready());
-    let Poll::Ready(Ok(events)) = next.as_mut().poll(&mut context) else { panic!("not woken") };
+    let Poll::Ready(Told::Events(events)) = next.as_mut().poll(&mut context) else { panic!("not woken") };
     assert_eq!(told(&events), ["added nodes//here@2"]);
 }
 

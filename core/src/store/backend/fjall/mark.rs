@@ -24,17 +24,19 @@ pub(super) struct Mark {
     orders: Sender<(u64, Revision)>,
     done: Receiver<io::Result<()>>,
     under_way: Option<Revision>,
+    /// Where the next one goes: never over the newest.
+    next_slot: usize,
     syncs: u64,
 }
 
 impl Mark {
     /// Reads the mark, or makes one at revision 0, and starts the thread that writes it.
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
-        let written = match File::open(path) {
+        let (written, newest_slot) = match File::open(path) {
             Ok(file) => read(&file)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 create(path).map_err(|error| failed("create the high-water mark", &error))?;
-                Revision(0)
+                (Revision(0), 0)
             }
             Err(error) => return Err(failed("open the high-water mark", &error).into()),
         };
@@ -51,7 +53,8 @@ impl Mark {
             }
         });
         started.map_err(|error| failed("start a thread", &error))?;
-        Ok(Self { written, orders, done, under_way: None, syncs: 0 })
+        let next_slot = 1 - newest_slot;
+        Ok(Self { written, orders, done, under_way: None, next_slot, syncs: 0 })
     }
 
     /// The revision known to have been acknowledged.
@@ -69,8 +72,7 @@ impl Mark {
         if acknowledged <= self.written {
             return;
         }
-        let slot = usize::from(self.syncs % 2 == 1);
-        let offset = SLOT_OFFSETS.get(slot).copied().unwrap_or_default();
+        let offset = SLOT_OFFSETS.get(self.next_slot).copied().unwrap_or_default();
         if self.orders.send((offset, acknowledged)).is_ok() {
             self.under_way = Some(acknowledged);
         }
@@ -81,6 +83,7 @@ impl Mark {
         let Some(revision) = self.under_way.take() else { return Ok(()) };
         self.done.recv().map_err(io::Error::other)??;
         self.written = revision;
+        self.next_slot = 1 - self.next_slot;
         self.syncs += 1;
         Ok(())
     }
@@ -103,12 +106,13 @@ fn write(file: &File, offset: u64, revision: Revision) -> io::Result<()> {
     file.sync_data()
 }
 
-fn read(file: &File) -> Result<Revision, OpenError> {
-    let slots = SLOT_OFFSETS.iter().filter_map(|offset| {
+/// The newest mark, and the slot it is in.
+fn read(file: &File) -> Result<(Revision, usize), OpenError> {
+    let slots = SLOT_OFFSETS.iter().enumerate().filter_map(|(index, offset)| {
         let mut slot = [0; SLOT_BYTES];
         file.read_exact_at(&mut slot, *offset).ok()?;
         let (digits, sum) = slot.split_first_chunk::<8>()?;
-        (crc32fast::hash(digits).to_le_bytes() == *sum).then(|| Revision(u64::from_le_bytes(*digits)))
+        (crc32fast::hash(digits).to_le_bytes() == *sum).then(|| (Revision(u64::from_le_bytes(*digits)), index))
     });
     slots.max().ok_or(OpenError::Record {
         keyspace: "acknowledged",
@@ -138,6 +142,22 @@ mod tests {
     }
 
     #[test]
+    fn the_first_write_after_open_leaves_the_newest_mark_alone() {
+        for syncs in 1..=3 {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("mark");
+            for revision in 1..=syncs {
+                let mut mark = Mark::open(&path).unwrap();
+                mark.begin(Revision(revision));
+                mark.finish().unwrap();
+            }
+            let (newest, slot) = read(&File::open(&path).unwrap()).unwrap();
+            assert_eq!(newest, Revision(syncs));
+            assert_ne!(Mark::open(&path).unwrap().next_slot, slot, "after {syncs} syncs");
+        }
+    }
+
+    #[test]
     fn a_torn_mark_leaves_the_one_before_and_two_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("mark");
@@ -146,10 +166,11 @@ mod tests {
             mark.begin(Revision(revision));
             mark.finish().unwrap();
         }
+        drop(mark);
         let file = File::options().write(true).open(&path).unwrap();
-        file.write_all_at(&[0xff; 4], SLOT_OFFSETS[1]).unwrap();
-        assert_eq!(written(&path), Revision(10));
         file.write_all_at(&[0xff; 4], SLOT_OFFSETS[0]).unwrap();
+        assert_eq!(written(&path), Revision(10));
+        file.write_all_at(&[0xff; 4], SLOT_OFFSETS[1]).unwrap();
         assert!(matches!(Mark::open(&path), Err(OpenError::Record { .. })));
     }
 }

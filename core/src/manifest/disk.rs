@@ -84,7 +84,7 @@ impl Disk {
         for path in entries {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             let below = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
-            if path.is_dir() {
+            if is_folder(&path) {
                 if is_searched(name) && depth < DEPTH_MAX {
                     scan.directories.insert(below.as_str().into());
                     self.scan_subfolder(&path, &below, depth + 1, scan);
@@ -104,10 +104,7 @@ impl Disk {
         if error.kind() == ErrorKind::NotFound {
             return;
         }
-        let inside = format!("{below}/");
-        for known in self.seen.keys().filter(|known| known.starts_with(&inside)) {
-            scan.files.insert(known.clone(), Observation::Unreadable(error.to_string()));
-        }
+        scan.unreadable.insert(below.into(), error.to_string());
     }
 
     /// Reads a file; `None` where there is none.
@@ -139,9 +136,35 @@ impl Disk {
     }
 }
 
+/// What cannot be looked at counts as a folder: it may hold files, and must not pass for one without any.
+fn is_folder(path: &Path) -> bool {
+    match fs::metadata(path) {
+        Ok(metadata) => metadata.is_dir(),
+        Err(error) => error.kind() != ErrorKind::NotFound && !path.to_str().is_some_and(is_manifest),
+    }
+}
+
 fn read_at_most(path: &Path, limit: usize) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(limit as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_read_is_told_from_one_that_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().to_owned();
+        // A link to itself is there, and nobody can look into it, not even root.
+        std::os::unix::fs::symlink("apps", root.join("apps")).unwrap();
+        std::os::unix::fs::symlink("nowhere", root.join("gone")).unwrap();
+        let mut disk = Disk::new(root);
+        let scan = disk.scan().unwrap();
+        assert_eq!(scan.unreadable.keys().map(|folder| &**folder).collect::<Vec<_>>(), ["apps"]);
+        assert!(scan.directories.contains("apps") && !scan.directories.contains("gone"));
+    }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,9 +30,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How many changes are taken from the store at a time.
 const EVENTS_AT_ONCE: usize = 512;
 
+/// How much may have happened before the thread looks: beyond it events count as lost, and the directory is read through.
+const SIGNALS_MAX: usize = 1024;
+
 /// Keeps the cluster in step with a directory, on a thread of its own.
 pub struct Keeper {
-    signals: Sender<Signal>,
+    signals: SyncSender<Signal>,
     state: Arc<State>,
     thread: Option<JoinHandle<()>>,
 }
@@ -43,12 +46,17 @@ struct State {
     root_problem: Mutex<Option<String>>,
     /// Whether everything found at start was carried out once.
     is_settled: AtomicBool,
+    /// The store has moved on since the thread looked.
+    has_moved: AtomicBool,
+    /// There was no room for what happened.
+    has_overflown: AtomicBool,
 }
 
 enum Signal {
     Happened(Happening),
-    Committed,
-    Confirm(Sender<Vec<Name>>),
+    /// One of the flags of the state is set. One that finds no room is not missed: the thread looks at them anyway.
+    Flagged,
+    Confirm(SyncSender<Vec<Name>>),
     Stop,
 }
 
@@ -58,9 +66,9 @@ impl Keeper {
     /// # Panics
     /// When the system gives no thread.
     pub fn start(cluster: Cluster, root: PathBuf) -> Self {
-        let (signals, inbox) = channel();
+        let (signals, inbox) = sync_channel(SIGNALS_MAX);
         let state = Arc::new(State::default());
-        listen(&cluster, signals.clone());
+        listen(&cluster, signals.clone(), state.clone());
         let loop_state = state.clone();
         let (tell, thread_cluster) = (signals.clone(), cluster);
         let thread = std::thread::Builder::new().name("manifests".to_owned()).spawn(move || {
@@ -81,7 +89,7 @@ impl Keeper {
 
     /// Lets the deletions that wait for a confirmation happen. The files they came from.
     pub fn confirm_held(&self) -> Vec<Name> {
-        let (reply, answer) = channel();
+        let (reply, answer) = sync_channel(1);
         let asked = self.signals.send(Signal::Confirm(reply));
         asked.ok().and_then(|()| answer.recv().ok()).unwrap_or_default()
     }
@@ -97,11 +105,20 @@ impl Keeper {
 }
 
 /// Has the thread told of commits, at most once until it has looked.
-fn listen(cluster: &Cluster, signals: Sender<Signal>) {
-    let signals = Mutex::new(signals);
+fn listen(cluster: &Cluster, signals: SyncSender<Signal>, state: Arc<State>) {
     cluster.store().reader().on_commit(Arc::new(move |_| {
-        let _ = signals.lock().unwrap_or_else(PoisonError::into_inner).send(Signal::Committed);
+        if !state.has_moved.swap(true, Ordering::AcqRel) {
+            let _ = signals.try_send(Signal::Flagged);
+        }
     }));
+}
+
+/// Tells the thread what happened in the directory, or that there was too much of it.
+fn tell(signals: &SyncSender<Signal>, state: &State, happening: Happening) {
+    if signals.try_send(Signal::Happened(happening)).is_err() {
+        state.has_overflown.store(true, Ordering::Release);
+        let _ = signals.try_send(Signal::Flagged);
+    }
 }
 
 /// What the thread owns.
@@ -110,7 +127,7 @@ struct Shell {
     disk: Disk,
     directory: Directory,
     inbox: Receiver<Signal>,
-    tell: Sender<Signal>,
+    tell: SyncSender<Signal>,
     state: Arc<State>,
     watcher: Option<Watcher>,
     watched: Option<(u64, u64)>,
@@ -121,7 +138,13 @@ struct Shell {
 }
 
 impl Shell {
-    fn new(cluster: Cluster, root: PathBuf, inbox: Receiver<Signal>, tell: Sender<Signal>, state: Arc<State>) -> Self {
+    fn new(
+        cluster: Cluster,
+        root: PathBuf,
+        inbox: Receiver<Signal>,
+        tell: SyncSender<Signal>,
+        state: Arc<State>,
+    ) -> Self {
         let snapshot = cluster.snapshot();
         let reports = snapshot.list(MANIFEST_FILES, None, None).map(|object| object.value()).collect();
         let directory = Directory::new(reports, &cluster.registry());
@@ -162,8 +185,8 @@ impl Shell {
         if root == self.watched {
             return;
         }
-        let tell = self.tell.clone();
-        let started = root.map(|_| Watcher::start(self.disk.root(), move |it| drop(tell.send(Signal::Happened(it)))));
+        let (signals, state) = (self.tell.clone(), self.state.clone());
+        let started = root.map(|_| Watcher::start(self.disk.root(), move |it| tell(&signals, &state, it)));
         self.watcher = match started {
             Some(Ok(watcher)) => Some(watcher),
             Some(Err(error)) => {
@@ -262,12 +285,18 @@ impl Shell {
         while let Ok(signal) = self.inbox.try_recv() {
             self.take(signal);
         }
+        if self.state.has_overflown.swap(false, Ordering::AcqRel) {
+            self.directory.lost_track(self.cluster.now());
+        }
+        if self.state.has_moved.swap(false, Ordering::AcqRel) {
+            self.read_events();
+        }
     }
 
     fn take(&mut self, signal: Signal) {
         match signal {
             Signal::Happened(happening) => self.happened(happening),
-            Signal::Committed => self.read_events(),
+            Signal::Flagged => {}
             Signal::Confirm(reply) => {
                 // Whoever asked may be gone.
                 let _ = reply.send(self.directory.confirm_all());

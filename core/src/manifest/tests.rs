@@ -53,6 +53,7 @@ struct World {
     registry: Registry,
     now: Timestamp,
     files: BTreeMap<Name, Observation>,
+    unreadable: BTreeMap<Name, String>,
     objects: BTreeMap<ObjectKey, (Value, u64)>,
     reports: BTreeMap<Name, Value>,
     revision: u64,
@@ -68,6 +69,7 @@ impl World {
             registry,
             now: Timestamp::UNIX_EPOCH,
             files: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
             objects: BTreeMap::new(),
             reports: BTreeMap::new(),
             revision: 0,
@@ -113,7 +115,7 @@ impl World {
 
     fn scan(&mut self) {
         let directories = self.files.keys().filter_map(|path| Some(path.rsplit_once('/')?.0.into())).collect();
-        let scan = Scan { files: self.files.clone(), directories };
+        let scan = Scan { files: self.files.clone(), directories, unreadable: self.unreadable.clone() };
         self.directory.scanned(Ok(scan), &self.registry, self.now);
         self.run();
     }
@@ -465,4 +467,24 @@ fn a_confirmation_counts_for_what_is_held_and_for_nothing_later() {
     world.run();
     assert!(world.names().is_empty());
     assert!(world.directory.confirm_all().is_empty());
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_after_a_restart_keeps_its_objects() {
+    let mut world = World::with(&[("apps/a.yaml", &map("a")), ("b.yaml", &map("b"))]);
+    world.restart();
+    let hidden = world.files.remove("apps/a.yaml").unwrap();
+    world.unreadable.insert("apps".into(), "Permission denied".into());
+    world.scan();
+    world.wait();
+    assert_eq!(world.names(), ["a", "b"]);
+    let problem = world.reports["apps/a.yaml"].pointer("/status/problems/0/message").cloned().unwrap();
+    assert!(problem.as_str().unwrap().contains("Permission denied"), "{problem}");
+    world.unreadable.clear();
+    world.files.insert("apps/a.yaml".into(), hidden);
+    world.scan();
+    assert_eq!((world.names(), world.phase("apps/a.yaml")), (vec!["a", "b"], "Applied"));
+    world.delete(&["apps/a.yaml"]);
+    world.wait();
+    assert_eq!(world.names(), ["b"], "a file that is gone is told from one that cannot be read");
 }

@@ -41,6 +41,16 @@ pub struct Scan {
     pub files: BTreeMap<Name, Observation>,
     /// The directories below the root.
     pub directories: BTreeSet<Name>,
+    /// Those that cannot be read, and why: they speak for none of their files.
+    pub unreadable: BTreeMap<Name, String>,
+}
+
+impl Scan {
+    /// Why it cannot be told what became of a file; `None` where it can.
+    fn unreadable(&self, file: &str) -> Option<&String> {
+        let holds = |folder: &str| file.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        self.unreadable.iter().find(|(folder, _)| holds(folder)).map(|(_, reason)| reason)
+    }
 }
 
 /// The watched directory.
@@ -160,8 +170,15 @@ impl Directory {
         for (path, observation) in &scan.files {
             changed |= self.files.entry(path.clone()).or_default().observe(path, observation);
         }
+        // Also what only earlier lives have seen: what it held stays as it was.
+        for path in self.known_files() {
+            if let Some(reason) = scan.unreadable(&path) {
+                let observation = Observation::Unreadable(reason.clone());
+                changed |= self.files.entry(path.clone()).or_default().observe(&path, &observation);
+            }
+        }
         for (path, file) in &mut self.files {
-            if !scan.files.contains_key(path) && !file.gone {
+            if !scan.files.contains_key(path) && scan.unreadable(path).is_none() && !file.gone {
                 file.vanish();
                 changed = true;
             }

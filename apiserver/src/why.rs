@@ -1,6 +1,8 @@
 //! `/sampan.dev/v1/{why,history}/<resource.group>/<namespace>/<name>`: what `sampan why` and `sampan history` show. Of objects
 //! of the cluster the namespace is not looked at.
 
+use std::sync::Arc;
+
 use percent_encoding::percent_decode_str;
 use sampan_core::object::{ObjectKey, ResourceType};
 use sampan_core::resource::{Registry, Scope};
@@ -26,7 +28,13 @@ pub(crate) fn serves(path: &str) -> bool {
 ///
 /// # Errors
 /// `NotFound` where there is no such object and nothing is remembered of it.
-pub(crate) fn answer(state: &State, path: &str) -> Result<Response, Status> {
+pub(crate) async fn answer(state: Arc<State>, path: String) -> Result<Response, Status> {
+    // Decisions are read from the disk, where that holds up nobody else.
+    let told = tokio::task::spawn_blocking(move || tell(&state, &path)).await;
+    told.unwrap_or_else(|_| Err(Status::internal("failed to read decisions")))
+}
+
+fn tell(state: &State, path: &str) -> Result<Response, Status> {
     let told = match (path.strip_prefix(WHY), path.strip_prefix(HISTORY)) {
         (Some(object), _) => {
             let key = key_of(object, &state.registry())?;

@@ -57,7 +57,7 @@ async fn route(
         if path == "/metrics" {
             return Ok(response::bytes(state.metrics_text(), "text/plain; version=0.0.4"));
         }
-        return why::answer(state, path);
+        return why::answer(state.clone(), path.to_owned()).await;
     }
     discovery::answer(path, &query, request.headers(), &registry).unwrap_or_else(|| Err(Status::no_such_path()))
 }

@@ -36,7 +36,7 @@ pub(super) async fn delete(call: Call) -> Result<Response, Status> {
             name: Some(object.key().name.clone()),
             subresource: Subresource::Whole,
         },
-        action: Action::Delete(DeleteOptions { uid: Some(object.metadata().uid.clone()), ..delete.clone() }),
+        action: Action::DeleteAsOneOfMany(DeleteOptions { uid: Some(object.metadata().uid.clone()), ..delete.clone() }),
         options: Options { dry_run: write.dry_run, ..Options::default() },
     };
     let mutations: Vec<Mutation> = objects.iter().map(mutation).collect();

@@ -10,11 +10,11 @@ use crate::request::{Content, Query, body_to_json, delete_options, read_body, wr
 use crate::response::{self, Response};
 
 /// The answer to an eviction.
-pub(super) async fn evict(call: Call) -> Result<Response, Status> {
+pub(super) async fn evict(call: Call, name: &'static str) -> Result<Response, Status> {
     call.authorize(Verb::Create)?;
     let content = Content::of_object(call.headers())?;
     let options = write_options(&call.query, call.headers(), "CreateOptions")?;
-    let (target, origin) = (target(&call, Subresource::Whole)?, call.origin(Verb::Create));
+    let (target, origin) = (target(&call, Subresource::Named(name))?, call.origin(Verb::Create));
     let body = body_to_json(read_body(call.body).await?, content)?;
     let eviction: Value = serde_json::from_slice(&body)
         .map_err(|error| Status::bad_request(format!("failed to decode Eviction: {error}")))?;
@@ -22,7 +22,7 @@ pub(super) async fn evict(call: Call) -> Result<Response, Status> {
     let (delete, asked) = delete_options(&Query::default(), delete.as_bytes())?;
     let options = sampan_core::gateway::Options { dry_run: options.dry_run || asked.dry_run, ..options };
     let mutation =
-        Mutation { identity: (*call.identity).clone(), origin, target, action: Action::Delete(delete), options };
+        Mutation { identity: (*call.identity).clone(), origin, target, action: Action::Evict(delete), options };
     call.state.cluster.mutate(mutation).await?;
     Ok(response::json(201, &success(), call.query.flag("pretty")))
 }

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sampan_core::gateway::Verb;
-use sampan_core::object::{ObjectKey, Revision};
+use sampan_core::object::{Name, ObjectKey, ResourceType, Revision};
 use sampan_core::status::Status;
 use sampan_core::store::Snapshot;
 use serde::{Deserialize, Serialize};
@@ -15,11 +15,15 @@ use crate::request::{ListOptions, VersionMatch, accepts_gzip};
 use crate::response::{self, ListMetadata, Response};
 
 /// Where a list in pages goes on: opaque to clients.
+///
+/// It names the last object by namespace and name alone: the resource type is the path's.
 #[derive(Serialize, Deserialize)]
 struct Token {
     #[serde(rename = "rv")]
     revision: u64,
-    after: String,
+    #[serde(rename = "ns", default, skip_serializing_if = "Option::is_none")]
+    namespace: Option<Name>,
+    name: Name,
 }
 
 /// The answer to a list.
@@ -47,7 +51,7 @@ pub(super) fn list(call: &Call) -> Result<Response, Status> {
 fn start(call: &Call, options: &ListOptions) -> Result<(Snapshot, Option<ObjectKey>), Status> {
     let head = call.state.snapshot();
     if !options.continue_token.is_empty() {
-        let (revision, after) = read_token(&options.continue_token)?;
+        let (revision, after) = read_token(&options.continue_token, call.path.served.definition.resource)?;
         let pinned = if head.revision() == revision { Some(head) } else { call.state.pins.get(revision) };
         return pinned.map(|snapshot| (snapshot, Some(after))).ok_or_else(expired_token);
     }
@@ -64,14 +68,15 @@ fn start(call: &Call, options: &ListOptions) -> Result<(Snapshot, Option<ObjectK
 }
 
 fn token(revision: Revision, last: &ObjectKey) -> String {
-    let token = Token { revision: revision.0, after: last.to_string() };
+    let token = Token { revision: revision.0, namespace: last.namespace.clone(), name: last.name.clone() };
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).expect("writing JSON to memory cannot fail"))
 }
 
-fn read_token(text: &str) -> Result<(Revision, ObjectKey), Status> {
+fn read_token(text: &str, resource: ResourceType) -> Result<(Revision, ObjectKey), Status> {
     let read = || -> Option<(Revision, ObjectKey)> {
         let token: Token = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-        Some((Revision(token.revision), ObjectKey::parse(&token.after)?))
+        let Token { revision, namespace, name } = token;
+        (!name.is_empty()).then_some((Revision(revision), ObjectKey { resource, namespace, name }))
     };
     read().ok_or_else(|| Status::bad_request("continue key is not valid"))
 }
@@ -84,16 +89,27 @@ fn expired_token() -> Status {
 
 #[cfg(test)]
 mod tests {
-    use sampan_core::object::ResourceType;
-
     use super::*;
 
     #[test]
     fn a_token_reads_back_and_nonsense_is_refused() {
-        let key = ObjectKey::namespaced(ResourceType::new("apps", "deployments"), "default", "web");
-        assert_eq!(read_token(&token(Revision(7), &key)).unwrap(), (Revision(7), key));
-        for text in ["x", "", "e30"] {
-            assert_eq!(read_token(text).unwrap_err().code, 400, "{text}");
+        let deployments = ResourceType::new("apps", "deployments");
+        let keys = [
+            ObjectKey::namespaced(deployments, "default", "web"),
+            ObjectKey { namespace: None, ..ObjectKey::namespaced(deployments, "", "web") },
+        ];
+        for key in keys {
+            assert_eq!(read_token(&token(Revision(7), &key), deployments).unwrap(), (Revision(7), key));
         }
+        for text in ["x", "", "e30"] {
+            assert_eq!(read_token(text, deployments).unwrap_err().code, 400, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_cannot_name_another_resource_type() {
+        let forged = URL_SAFE_NO_PAD.encode(r#"{"rv":7,"after":"made.up/default/web","name":"web"}"#);
+        let pods = ResourceType::new("", "pods");
+        assert_eq!(read_token(&forged, pods).unwrap().1.resource, pods);
     }
 }

@@ -66,7 +66,7 @@ async fn named(call: Call, verb: Verb, subresource: &SubresourceDefinition) -> R
         SubresourceHandler::Log => pod::log(call).await,
         SubresourceHandler::Exec | SubresourceHandler::Attach => pod::stream(call, subresource.name).await,
         SubresourceHandler::PortForward => pod::port_forward(call).await,
-        SubresourceHandler::Eviction => eviction::evict(call).await,
+        SubresourceHandler::Eviction => eviction::evict(call, subresource.name).await,
         SubresourceHandler::Command => write::command(call, subresource.name).await,
         SubresourceHandler::Fields => part(call, verb, Subresource::Named(subresource.name)).await,
     }

@@ -10,7 +10,7 @@ use futures::stream;
 use sampan_core::gateway::Verb;
 use sampan_core::object::{Object, Revision};
 use sampan_core::status::Status;
-use sampan_core::store::{Event, Watch, WatchChange, WatchError};
+use sampan_core::store::{Event, Told, Watch, WatchChange, WatchError};
 use tokio::time::{Instant, sleep_until};
 
 use super::read::require_reached;
@@ -109,12 +109,10 @@ impl Watcher {
                 () = self.state.shutdown.cancelled() => return None,
             };
             let told = match told {
-                Some(told) => told,
+                Some(Told::Events(events)) => Ok(events),
+                Some(Told::Behind) => self.read_log().await,
                 None if Instant::now() >= self.ends_at => return None,
-                None => match self.watch.poll(EVENTS_MAX) {
-                    Ok(events) if events.is_empty() => return Some(self.bookmark()),
-                    told => told,
-                },
+                None => return Some(self.bookmark()),
             };
             match told {
                 Ok(events) => {
@@ -128,6 +126,18 @@ impl Watcher {
                 }
             }
         }
+    }
+
+    /// Changes that memory no longer holds: read from the disk, where that holds up nobody else.
+    async fn read_log(&mut self) -> Result<Vec<Arc<Event>>, WatchError> {
+        let mut watch = self.watch.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let told = watch.poll(EVENTS_MAX);
+            (watch, told)
+        });
+        let (watch, told) = read.await.expect("reading the log does not panic");
+        self.watch = watch;
+        told
     }
 
     fn next_initial(&mut self) -> Option<Bytes> {

@@ -114,13 +114,22 @@ pub(super) fn target(call: &Call, subresource: Subresource) -> Result<Target, St
     Ok(Target { served: path.served.clone(), namespace: path.namespace.clone(), name: path.name.clone(), subresource })
 }
 
-/// A node that reports what became of a pod says in a header how it came to that.
+/// A node that reports what became of a pod says in a header how it came to that. It speaks for itself and for the object
+/// it writes, and for nothing else.
 fn decision_of(call: &Call) -> Result<Option<Decision>, Status> {
-    let Some(header) = call.headers().get(DECISION).filter(|_| call.node().is_some()) else {
+    let (Some(header), Some(node)) = (call.headers().get(DECISION), call.node()) else {
         return Ok(None);
     };
-    let decision = serde_json::from_slice(header.as_bytes());
-    decision.map(Some).map_err(|error| Status::bad_request(format!("failed to read the header {DECISION}: {error}")))
+    let refused = |why: String| Status::bad_request(format!("failed to read the header {DECISION}: {why}"));
+    let decision: Decision = serde_json::from_slice(header.as_bytes()).map_err(|error| refused(error.to_string()))?;
+    let (operator, object) = (format!("node/{node}"), call.key()?.to_string());
+    if decision.operator != operator {
+        return Err(refused(format!("the operator is {:?}, expected {operator:?}", decision.operator)));
+    }
+    if decision.object != object {
+        return Err(refused(format!("the object is {:?}, expected {object:?}", decision.object)));
+    }
+    Ok(Some(decision))
 }
 
 fn answer(view: &View, verb: Verb, outcome: Outcome, shows_scale: bool) -> Result<Response, Status> {

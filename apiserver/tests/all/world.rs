@@ -12,7 +12,9 @@ use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use sampan_apiserver::{ApiServer, Caller, NodeConnector, NodeStream};
 use sampan_core::Timestamp;
-use sampan_core::gateway::{Cluster, Gateway, Identity, NamespaceLifecycle, ServiceAccountAdmission, SystemAuthorizer};
+use sampan_core::gateway::{
+    Authorizer, Cluster, Gateway, Identity, NamespaceLifecycle, ServiceAccountAdmission, SystemAuthorizer,
+};
 use sampan_core::resource::{Registry, builtin};
 use sampan_core::store::{MemoryDisk, Settings, Store, TimesToLive};
 use serde_json::{Value, json};
@@ -61,13 +63,21 @@ impl World {
     }
 
     pub(crate) async fn with_nodes(nodes: Arc<dyn NodeConnector>) -> Self {
+        Self::made(nodes, Box::new(SystemAuthorizer)).await
+    }
+
+    pub(crate) async fn authorizing(authorizer: Box<dyn Authorizer>) -> Self {
+        Self::made(Arc::new(NoNodes), authorizer).await
+    }
+
+    async fn made(nodes: Arc<dyn NodeConnector>, authorizer: Box<dyn Authorizer>) -> Self {
         let mut registry = Registry::default();
         for definition in builtin() {
             registry.register(definition);
         }
         let admissions: Vec<Box<dyn sampan_core::gateway::Admission>> =
             vec![Box::new(NamespaceLifecycle), Box::new(ServiceAccountAdmission)];
-        let gateway = Gateway::new(registry, Box::new(SystemAuthorizer), admissions);
+        let gateway = Gateway::new(registry, authorizer, admissions);
         let settings = Settings { cluster_uid: "test".into(), times_to_live: TimesToLive::default() };
         let store = Store::open(MemoryDisk::default().restart(), settings, Arc::new(Timestamp::now)).unwrap();
         let cluster = Cluster::new(Arc::new(gateway), store, Timestamp::now, 7);

@@ -94,7 +94,9 @@ impl Gateway {
             Action::Create(body) => preparation.create(body),
             Action::Update(body) => preparation.update(body),
             Action::Patch(kind, body) => preparation.patch(*kind, body),
-            Action::Delete(options) => preparation.delete(options),
+            Action::Delete(options) | Action::DeleteAsOneOfMany(options) | Action::Evict(options) => {
+                preparation.delete(options)
+            }
         }
     }
 }

@@ -71,6 +71,10 @@ pub enum Action {
     Patch(PatchKind, Body),
     /// Deletion.
     Delete(DeleteOptions),
+    /// Deletion as one of many that were asked for at once.
+    DeleteAsOneOfMany(DeleteOptions),
+    /// Deletion of a pod that asks first.
+    Evict(DeleteOptions),
 }
 
 /// An object or patch: as a client sent it, or as our own code built it.
@@ -188,6 +192,8 @@ impl Action {
             Self::Update(_) => Verb::Update,
             Self::Patch(..) => Verb::Patch,
             Self::Delete(_) => Verb::Delete,
+            Self::DeleteAsOneOfMany(_) => Verb::DeleteCollection,
+            Self::Evict(_) => Verb::Create,
         }
     }
 }
@@ -197,12 +203,13 @@ impl Mutation {
     pub(super) fn require_declared(&self) -> Result<(), Status> {
         let (definition, verb) = (&self.target.served.definition, self.action.verb());
         let is_declared = match self.target.subresource {
-            Subresource::Whole => definition.verbs.contains(&verb),
+            Subresource::Whole => definition.verbs.contains(&verb) && !matches!(self.action, Action::Evict(_)),
             Subresource::Status => definition.has_status && matches!(verb, Verb::Update | Verb::Patch),
             Subresource::Scale => definition.scale.is_some() && matches!(verb, Verb::Update | Verb::Patch),
             Subresource::Named(_) => self.target.named().is_some_and(|named| match named.handler {
                 SubresourceHandler::Fields => matches!(verb, Verb::Update | Verb::Patch) && named.allows(verb),
-                SubresourceHandler::Command => verb == Verb::Create && named.allows(verb),
+                SubresourceHandler::Command => matches!(self.action, Action::Create(_)) && named.allows(verb),
+                SubresourceHandler::Eviction => matches!(self.action, Action::Evict(_)),
                 _ => false,
             }),
         };

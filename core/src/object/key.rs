@@ -131,6 +131,10 @@ impl ObjectKey {
     }
 
     /// Reads what [`Display`](fmt::Display) writes: `pods/default/web`, `nodes//here`.
+    ///
+    /// # Caveats
+    /// The names of the resource type are kept for the life of the process: only for what this process or an earlier one
+    /// has written itself, never for what a client sent.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, '/');
         let (resource, namespace, name) = (parts.next()?, parts.next()?, parts.next()?);

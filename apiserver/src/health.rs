@@ -18,8 +18,8 @@ pub trait Part: Send + Sync {
     /// Its name, such as `operators`.
     fn name(&self) -> &'static str;
 
-    /// Whether it does its work.
-    fn is_well(&self) -> bool;
+    /// What keeps it from its work, for people; nothing where it does it.
+    fn problem(&self) -> Option<String>;
 
     /// Adds its figures, in the Prometheus exposition format.
     fn write_metrics(&self, out: &mut String);
@@ -52,12 +52,17 @@ impl Health {
 /// The answer to a health path; `None` where the path is none.
 pub(crate) fn answer(path: &str, query: &Query, state: &State) -> Option<Response> {
     match path {
-        "/healthz" | "/livez" => Some(checks(path, query, &[("ping", true)])),
+        "/healthz" | "/livez" => Some(checks(path, query, &[("ping", None)])),
         "/readyz" => {
-            let is_up = state.health.ready.load(Ordering::Acquire);
-            let serves = !state.shutdown.is_cancelled();
-            let mut found = vec![("ping", true), ("started", is_up), ("shutdown", serves)];
-            found.extend(state.health.parts().iter().map(|part| (part.name(), part.is_well())));
+            let problem = |is_there: bool, what: &str| is_there.then(|| what.to_owned());
+            let starts = !state.health.ready.load(Ordering::Acquire);
+            let ends = state.shutdown.is_cancelled();
+            let mut found = vec![
+                ("ping", None),
+                ("started", problem(starts, "the server has not come up yet")),
+                ("shutdown", problem(ends, "the server is ending")),
+            ];
+            found.extend(state.health.parts().iter().map(|part| (part.name(), part.problem())));
             Some(checks(path, query, &found))
         }
         "/version" => Some(response::json(200, &version(), true)),
@@ -82,17 +87,17 @@ fn go_architecture() -> &'static str {
     }
 }
 
-fn checks(path: &str, query: &Query, checks: &[(&str, bool)]) -> Response {
-    let failed = checks.iter().any(|(_, passed)| !passed);
+fn checks(path: &str, query: &Query, checks: &[(&str, Option<String>)]) -> Response {
+    let failed = checks.iter().any(|(_, problem)| problem.is_some());
     let path = path.trim_start_matches('/');
     if !failed && !query.flag("verbose") {
         return response::typed(200, Body::Full("ok".into()), TEXT);
     }
     let mut lines: String = checks
         .iter()
-        .map(|(name, passed)| match passed {
-            true => format!("[+]{name} ok\n"),
-            false => format!("[-]{name} failed\n"),
+        .map(|(name, problem)| match problem {
+            None => format!("[+]{name} ok\n"),
+            Some(problem) => format!("[-]{name} failed: {problem}\n"),
         })
         .collect();
     lines.push_str(&format!("{path} check {}\n", if failed { "failed" } else { "passed" }));

@@ -17,6 +17,7 @@
 //! * [`gateway`]: the one way in.
 //! * [`operator`]: the operator contract and what drives it.
 //! * [`manifest`]: the watched directory.
+//! * [`vital`]: threads a process cannot be without.
 //! * [`why`]: where an object comes from, and what it waits for.
 
 pub mod entropy;
@@ -28,6 +29,7 @@ pub mod resource;
 pub mod schema;
 pub mod status;
 pub mod store;
+pub mod vital;
 pub mod why;
 
 pub use jiff::Timestamp;

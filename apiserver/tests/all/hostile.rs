@@ -133,8 +133,8 @@ impl Part for Stuck {
         "operators"
     }
 
-    fn is_well(&self) -> bool {
-        false
+    fn problem(&self) -> Option<String> {
+        Some("garbagecollector panicked on pods/default/web".to_owned())
     }
 
     fn write_metrics(&self, out: &mut String) {
@@ -151,7 +151,7 @@ async fn a_part_that_is_not_well_makes_the_server_unready_and_shows_its_figures(
     world.server.show(Arc::new(Stuck));
     let unready = client.get("/readyz").await;
     assert_eq!(unready.code, 503);
-    assert!(unready.text.contains("[-]operators failed"), "{}", unready.text);
+    assert!(unready.text.contains("[-]operators failed: garbagecollector panicked"), "{}", unready.text);
     let metrics = client.get("/metrics").await.text;
     assert!(metrics.contains("sampan_operators_queued 7\n"), "{metrics}");
     assert!(

@@ -3,8 +3,8 @@
 //! Started from the ground up, and ended the other way round: store, gateway, operators, API server, nodes, manifests.
 
 mod bootstrap;
-mod driver;
 mod entropy;
+mod health;
 mod inside;
 mod nodes;
 mod overview;
@@ -21,7 +21,7 @@ use sampan_apiserver::tls::{Authority, Kubeconfig, server_config, write_kubeconf
 use sampan_core::entropy::Entropy as _;
 use sampan_core::gateway::{Cluster, Gateway, NamespaceLifecycle, ServiceAccountAdmission, SystemAuthorizer};
 use sampan_core::manifest::{self, Keeper};
-use sampan_core::operator::Driver;
+use sampan_core::operator::{Driver, Operators, Shown};
 use sampan_core::resource::Registry;
 use sampan_core::store::{FjallBackend, Settings, Store, TimesToLive};
 use serde_json::json;
@@ -33,8 +33,8 @@ use crate::args::Up;
 use crate::control::{self, Answer, Question};
 use crate::data::DataFolder;
 use crate::operators;
-use driver::{Operators, Shown, View};
 use entropy::SystemEntropy;
+use health::{OperatorsPart, StorePart};
 use inside::Kubelets;
 use rising::Console;
 
@@ -98,11 +98,12 @@ async fn serve(arguments: &Up, folder: &DataFolder, store: &Store, console: Cons
     let mut driver = Driver::new(gateway, Box::new(SystemEntropy));
     let authority = Authority::open(&folder.certificates(), Timestamp::now())?;
     operators::install(&mut driver, authority.certificate());
-    let operators = Operators::start(driver, store.clone())?;
+    let mut operators = Operators::start(driver, store.clone(), Arc::new(Timestamp::now));
 
     let kubelets = Kubelets::default();
     let server = ApiServer::new(cluster.clone(), Arc::new(kubelets.clone()), shutdown.clone());
-    server.show(Arc::new(Shown(operators.view())));
+    server.show(Arc::new(OperatorsPart(operators.shown())));
+    server.show(Arc::new(StorePart(store.clone())));
     let address = listen(arguments.listen, folder, &authority, &server).await?;
     let url = format!("https://{address}");
     server.set_ready(true);
@@ -113,7 +114,7 @@ async fn serve(arguments: &Up, folder: &DataFolder, store: &Store, console: Cons
     let keeper = Keeper::start(cluster.clone(), std::path::absolute(&arguments.manifests)?);
     let keeper = Arc::new(Mutex::new(Some(keeper)));
     tracing::info!("watching {}", arguments.manifests.display());
-    let asked = Asked { cluster, view: operators.view(), keeper: keeper.clone(), shutdown: shutdown.clone(), url };
+    let asked = Asked { cluster, shown: operators.shown(), keeper: keeper.clone(), shutdown: shutdown.clone(), url };
     let (shown, reader) = (asked.clone(), store.reader().clone());
     tokio::spawn(rising::show(console, reader, started, move || (shown.overview(), shown.is_settled())));
     control::serve(folder, move |question| asked.answer(question))?;
@@ -164,7 +165,7 @@ async fn listen(
 #[derive(Clone)]
 struct Asked {
     cluster: Cluster,
-    view: Arc<Mutex<View>>,
+    shown: Shown,
     keeper: Arc<Mutex<Option<Keeper>>>,
     shutdown: CancellationToken,
     url: String,
@@ -172,8 +173,7 @@ struct Asked {
 
 impl Asked {
     fn overview(&self) -> crate::overview::Overview {
-        let view = lock(&self.view).clone();
-        let mut overview = overview::look(&self.cluster.snapshot(), &self.url, view);
+        let mut overview = overview::look(&self.cluster.snapshot(), &self.url, &self.shown);
         overview.directory_problem = lock(&self.keeper).as_ref().and_then(Keeper::root_problem);
         overview
     }

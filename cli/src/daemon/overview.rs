@@ -1,18 +1,18 @@
 //! Looking over the cluster for `sampan status`.
 
 use sampan_core::object::{Object, ResourceType};
+use sampan_core::operator::Shown;
 use sampan_core::resource::{MANIFEST_FILES, NODES};
 use sampan_core::store::Snapshot;
 use serde_json::Value;
 
-use super::driver::View;
 use crate::overview::{FileState, NodeState, Overview, ProblemState, WorkloadState};
 
 const DEPLOYMENTS: ResourceType = ResourceType::new("apps", "deployments");
 const REPLICA_SETS: ResourceType = ResourceType::new("apps", "replicasets");
 
 /// How the cluster is.
-pub(super) fn look(snapshot: &Snapshot, server: &str, view: View) -> Overview {
+pub(super) fn look(snapshot: &Snapshot, server: &str, operators: &Shown) -> Overview {
     let values = |resource| snapshot.list(resource, None, None).map(|object: &std::sync::Arc<Object>| object.value());
     let mut files: Vec<FileState> = values(MANIFEST_FILES).map(|file| file_state(&file)).collect();
     files.sort_by(|one, other| one.path.cmp(&other.path));
@@ -23,8 +23,8 @@ pub(super) fn look(snapshot: &Snapshot, server: &str, view: View) -> Overview {
         directory_problem: None,
         files,
         workloads: [DEPLOYMENTS, REPLICA_SETS].into_iter().flat_map(|kind| workloads(snapshot, kind)).collect(),
-        disabled_operators: view.disabled,
-        oldest_unhandled: view.oldest_unhandled,
+        disabled_operators: operators.view().disabled,
+        oldest_unhandled: operators.stuck(),
     }
 }
 

@@ -52,6 +52,14 @@ impl std::fmt::Display for ChartError {
 impl std::error::Error for ChartError {}
 
 impl Chart {
+    /// A chart learnt at run time, to last as one written in the source does. Its names are [`lasting`](crate::lasting()).
+    ///
+    /// # Caveats
+    /// Each call keeps a chart for ever: call it once for each that is learnt.
+    pub fn learnt(name: &'static str, states: Vec<State>, edges: Vec<Edge>) -> &'static Chart {
+        Box::leak(Box::new(Chart { name, states: Vec::leak(states), edges: Vec::leak(edges) }))
+    }
+
     /// The declared edge that allows the move from `from` to `to` by `guard`, a superstate's included.
     pub fn edge(&self, from: &str, to: &str, guard: &str) -> Option<&'static Edge> {
         let fits = |declared: &str, seen: &str| declared == ANY || declared == seen;

@@ -5,24 +5,25 @@
 //!
 //! * A [`Chart`] is the table of states and edges declared beside a machine. Graphs, documentation and tests come from it.
 //! * A [`Trace`] records what one step did: the edges it crossed and the guards it found unmet.
+//! * [`lasting()`] is for charts that are learnt at run time.
 //! * A [`Decision`] is what is kept of a step that changed something: the material of `sampan why`.
 
 mod chart;
 mod decision;
+mod lasting;
 mod trace;
 
 pub use chart::{ANY, Chart, ChartError, Edge, State, UNOBSERVED};
 pub use decision::{CommandRecord, Decision, ReadRecord, WakeReason};
+pub use lasting::lasting;
 pub use trace::{Crossing, Trace, Unmet};
 
-/// A machine as the drivers see it: made fresh, copied for a step, asked for the name of its state.
+/// A machine as the drivers see it: copied for a step, asked for the name of its state.
 ///
 /// A fresh machine is in the state [`UNOBSERVED`]; its first step classifies what is observed. Nothing of a machine is
-/// ever stored: whatever must survive a restart lives in the object.
-pub trait Machine: Default + Clone + Send + 'static {
-    /// The states and edges declared beside the machine.
-    fn chart() -> &'static Chart;
-
+/// ever stored: whatever must survive a restart lives in the object. Its chart and fresh ones come from its operator, so
+/// that an operator may be learnt at run time.
+pub trait Machine: Clone + Send + 'static {
     /// The name of the state the machine is in, as declared in the [`Chart`].
     fn state(&self) -> &'static str;
 }

@@ -7,14 +7,15 @@ use jiff::Timestamp;
 use sampan_machine::CommandRecord;
 use serde_json::Value;
 
-use super::recorder::{EVENTS, Recorder, Recording};
+use super::flight::refused;
+use super::recorder::{EVENTS, Recorder, Recording, Said};
 use super::{Command, Declaration, Guarding, Refused, WriteVerb, Yield};
 use crate::entropy::Entropy;
 use crate::gateway::{Action, Body, FieldValidation, Gateway, Identity, Mutation, Options, Subresource, Target};
 use crate::object::{Name, ObjectKey, ResourceType};
 use crate::resource::{Served, SubresourceHandler};
 use crate::status::Status;
-use crate::store::{CHANGES_MAX, Guard, Origin, ReadKey, Snapshot, Write};
+use crate::store::{Guard, Origin, ReadKey, Snapshot, Write};
 
 /// What is looked at while commands are prepared.
 pub(super) struct Workbench<'a> {
@@ -23,6 +24,8 @@ pub(super) struct Workbench<'a> {
     pub(super) now: Timestamp,
     pub(super) declaration: &'a Declaration,
     pub(super) primary: &'a ObjectKey,
+    /// The most changes; what is beyond is left over.
+    pub(super) changes_max: usize,
 }
 
 /// A step's commands, ready to be committed.
@@ -30,6 +33,10 @@ pub(super) struct Assembly {
     pub(super) write: Write,
     /// One record for each change, in their order.
     pub(super) records: Vec<CommandRecord>,
+    /// The place of the command that each change comes from; Events come from none.
+    pub(super) sources: Vec<usize>,
+    /// What the Events cost, once they are committed.
+    pub(super) said: Said,
     /// Commands were left for the next step: more than fit, or a second one on an object.
     pub(super) left_over: bool,
 }
@@ -51,7 +58,7 @@ pub(super) enum AssemblyError {
 pub(super) fn assemble(
     bench: &Workbench<'_>,
     out: &Yield,
-    recorder: &mut Recorder,
+    recorder: &Recorder,
     entropy: &mut dyn Entropy,
 ) -> Result<Assembly, AssemblyError> {
     check_declared(bench.declaration, &out.commands)?;
@@ -63,7 +70,7 @@ pub(super) fn assemble(
         if yields_to_status(command, &out.commands) {
             sheet.assembly.left_over = true;
         } else {
-            sheet.add(command).map_err(|error| failed(error, &out.commands, index))?;
+            sheet.add(command, index).map_err(|error| failed(error, &out.commands, index))?;
         }
     }
     sheet.add_events(recorder, &out.commands);
@@ -97,6 +104,7 @@ fn guard(bench: &Workbench<'_>, out: &Yield) -> Option<Guard> {
     }
     let reads: Vec<ReadKey> = match bench.declaration.guarding {
         Guarding::EverythingRead => out.reads.iter().cloned().collect(),
+        Guarding::Membership { .. } => out.reads.iter().cloned().map(ReadKey::by_membership).collect(),
         Guarding::Decisive { .. } => out.decisive.iter().cloned().collect(),
     };
     Some(Guard { at: bench.snapshot.revision(), reads })
@@ -110,11 +118,11 @@ fn failed(error: SheetError, commands: &[Command], index: usize) -> AssemblyErro
     if status.code >= 500 || status.code == 429 {
         return AssemblyError::Transient(status);
     }
-    let permission = commands.get(index).and_then(Command::permission);
-    let Some((verb, resource)) = permission else { return AssemblyError::Transient(status) };
-    let same = |command: &&Command| command.permission() == Some((verb, resource));
-    let accepted_before = commands.iter().take(index).filter(same).count();
-    AssemblyError::Refused(Arc::new(Refused { accepted_before, resource, verb, status }))
+    let permissions: Vec<_> = commands.iter().map(Command::permission).collect();
+    match refused(&permissions, index, status.clone()) {
+        Some(refused) => AssemblyError::Refused(Arc::new(refused)),
+        None => AssemblyError::Transient(status),
+    }
 }
 
 enum SheetError {
@@ -143,20 +151,27 @@ impl<'a> Sheet<'a> {
         let manager = bench.declaration.manager();
         let write =
             Write { origin: origin.clone(), changes: Vec::new(), guard: None, conditions: Vec::new(), decision: None };
-        let assembly = Assembly { write, records: Vec::new(), left_over: false };
+        let assembly =
+            Assembly { write, records: Vec::new(), sources: Vec::new(), said: Said::default(), left_over: false };
         let identity = service_account(&manager);
         Self { bench, entropy, identity, manager, origin, touched: BTreeSet::new(), assembly }
     }
 
     /// Prepares a command and adds its change. One that would change nothing leaves no trace.
-    fn add(&mut self, command: &Command) -> Result<(), SheetError> {
-        if self.assembly.write.changes.len() >= CHANGES_MAX || command.key().is_some_and(|key| self.touched(&key)) {
+    fn add(&mut self, command: &Command, index: usize) -> Result<(), SheetError> {
+        if self.is_full() || command.key().is_some_and(|key| self.touched(&key)) {
             self.assembly.left_over = true;
             return Ok(());
         }
         let (verb, resource) = command.permission().expect("an Event is recorded, not added");
         let (target, action) = self.request(command, resource)?;
-        self.prepare(target, action, verb.name(), String::new())
+        self.prepare(target, action, verb.name(), String::new())?;
+        self.assembly.sources.resize(self.assembly.write.changes.len(), index);
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.assembly.write.changes.len() >= self.bench.changes_max
     }
 
     fn touched(&self, key: &ObjectKey) -> bool {
@@ -227,14 +242,15 @@ impl<'a> Sheet<'a> {
 
     /// Events take the room that is left: they never keep a command waiting, and one that is refused (its namespace is
     /// going) is lost without harm.
-    fn add_events(&mut self, recorder: &mut Recorder, commands: &[Command]) {
+    fn add_events(&mut self, recorder: &Recorder, commands: &[Command]) {
         if !commands.iter().any(|command| matches!(command, Command::Event { .. })) {
             return;
         }
         let (bench, registry) = (self.bench, self.bench.gateway.registry());
-        let recordings = recorder.record(commands, bench.snapshot, &registry, bench.now, self.entropy);
+        let (recordings, said) = recorder.record(commands, bench.snapshot, &registry, bench.now, self.entropy);
+        self.assembly.said = said;
         for recording in recordings {
-            if self.assembly.write.changes.len() < CHANGES_MAX {
+            if !self.is_full() {
                 let _ = self.add_event(recording);
             }
         }

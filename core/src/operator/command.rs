@@ -1,5 +1,7 @@
 //! What an operator wants done.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::WriteVerb;
@@ -53,7 +55,7 @@ pub enum Command {
         /// `Normal` or `Warning`.
         kind: EventKind,
         /// Such as `SuccessfulCreate`.
-        reason: &'static str,
+        reason: Cow<'static, str>,
         /// For people.
         message: String,
     },

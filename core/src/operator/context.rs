@@ -1,5 +1,6 @@
 //! What a step may look at, and where it puts its commands.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use jiff::Timestamp;
 use sampan_machine::Trace;
 use serde_json::Value;
 
-use super::{Command, Declaration, EventKind, Kind, Refused, Wake};
+use super::{Command, Declaration, EventKind, Guarding, Kind, Refused, Wake};
 use crate::entropy::Entropy;
 use crate::gateway::DeleteOptions;
 use crate::object::selector::{Operator as LabelOperator, Selector};
@@ -49,6 +50,12 @@ pub enum Fault {
     /// The operator read a resource type it does not watch, so that it would never hear of a change.
     #[error("the operator read {0}, which it does not declare to watch")]
     UndeclaredRead(ResourceType),
+    /// The operator read objects of every kind and does not watch them all.
+    #[error("the operator read objects of every kind, which it does not declare to watch")]
+    UndeclaredReads,
+    /// The operator read what its commits are not guarded by.
+    #[error("the operator read without guarding, and does not declare what its commits rest on instead")]
+    Unguarded,
     /// A stored object is none of the kind it should be.
     #[error("{object} does not decode: {reason}")]
     Undecodable {
@@ -87,7 +94,7 @@ impl<'a> Context<'a> {
 }
 
 /// Reading.
-impl Context<'_> {
+impl<'a> Context<'a> {
     /// Now.
     pub fn now(&self) -> Timestamp {
         self.now
@@ -153,7 +160,10 @@ impl Context<'_> {
     /// The objects of a kind that name the primary among their owners.
     pub fn owned<K: Kind>(&mut self) -> Vec<Arc<K>> {
         self.watched(K::RESOURCE);
-        let mut objects = self.dependents();
+        let Some(uid) = self.primary_object().map(|primary| primary.metadata().uid.clone()) else {
+            return Vec::new();
+        };
+        let mut objects = self.indexed(IndexKey::Owner(uid));
         objects.retain(|object| object.key().resource == K::RESOURCE);
         self.all_decoded(&objects)
     }
@@ -168,6 +178,9 @@ impl Context<'_> {
 
     /// The objects of every kind that name this uid among their owners, as they are stored.
     pub fn dependents_of(&mut self, uid: &Uid) -> Vec<Arc<Object>> {
+        if !self.declaration.reads_everything() {
+            self.fault(Fault::UndeclaredReads);
+        }
         self.indexed(IndexKey::Owner(uid.clone()))
     }
 
@@ -190,8 +203,12 @@ impl Context<'_> {
         self.all_decoded(&objects)
     }
 
-    /// Reads without guarding: for operators that declare what is decisive. The snapshot's other reads stay possible.
-    pub fn unguarded(&self) -> &Snapshot {
+    /// Reads without guarding: for operators that declare [`Guarding::Decisive`] and mark what is. For others the step is
+    /// void: its commit would rest on less than it read.
+    pub fn unguarded(&mut self) -> &'a Snapshot {
+        if !matches!(self.declaration.guarding, Guarding::Decisive { .. }) {
+            self.fault(Fault::Unguarded);
+        }
         self.snapshot
     }
 
@@ -302,9 +319,9 @@ impl Context<'_> {
     }
 
     /// Tells users about the primary.
-    pub fn event(&mut self, kind: EventKind, reason: &'static str, message: impl Into<String>) {
+    pub fn event(&mut self, kind: EventKind, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) {
         let regarding = self.key.clone();
-        self.command(Command::Event { regarding, kind, reason, message: message.into() });
+        self.command(Command::Event { regarding, kind, reason: reason.into(), message: message.into() });
     }
 
     /// Wakes the primary after a time even if nothing changes; the earliest of several counts.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use sampan_machine::{Machine, WakeReason};
+use sampan_machine::{Chart, Machine, WakeReason};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -69,6 +69,12 @@ where
 pub trait Operator: Send + Sync + 'static {
     /// The machine, one per primary object.
     type Machine: Machine;
+
+    /// The states and edges of its machines, declared beside them.
+    fn chart(&self) -> &'static Chart;
+
+    /// A machine that has observed nothing.
+    fn machine(&self) -> Self::Machine;
 
     /// What the operator watches, owns and writes. The runtime refuses what is not declared.
     fn declaration(&self) -> Declaration;

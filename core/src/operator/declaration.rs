@@ -1,10 +1,21 @@
 //! What an operator watches, owns and writes, declared as data.
 
+use std::sync::Arc;
+
 use super::Kind;
 use crate::object::{Object, ObjectKey, ResourceType};
 use crate::store::Snapshot;
 
+/// Whether an operator has work with an object, by what is known of it without decoding it.
+pub type Concern = Arc<dyn Fn(&Object) -> bool + Send + Sync>;
+
+/// The primaries that a change of the object wakes, by the snapshot after the change.
+pub type MapFunction = Arc<dyn Fn(&Object, &Snapshot) -> Vec<ObjectKey> + Send + Sync>;
+
 /// What an operator watches, owns and writes.
+///
+/// Its names last as long as the process; those of an operator learnt at run time pass through
+/// [`lasting`](sampan_machine::lasting()).
 #[derive(Clone)]
 pub struct Declaration {
     /// The operator's name, such as `replicaset`. Its field manager is `<name>-controller`.
@@ -13,7 +24,7 @@ pub struct Declaration {
     pub primary: Option<ResourceType>,
     /// Which primaries it has work with, by what is known of an object without decoding it; `None` for all. It is asked
     /// at start and for changes mapped by [`Mapping::Itself`], of the old value and the new.
-    pub concerns: Option<fn(&Object) -> bool>,
+    pub concerns: Option<Concern>,
     /// What wakes it.
     pub watches: Vec<Watch>,
     /// What it may write.
@@ -65,14 +76,19 @@ impl Declaration {
     }
 
     /// Concerned with some of the primaries only.
-    pub fn concerned_with(mut self, concerns: fn(&Object) -> bool) -> Self {
-        self.concerns = Some(concerns);
+    pub fn concerned_with(mut self, concerns: impl Fn(&Object) -> bool + Send + Sync + 'static) -> Self {
+        self.concerns = Some(Arc::new(concerns));
         self
     }
 
     /// Whether objects of the resource type may be read.
     pub fn reads(&self, resource: ResourceType) -> bool {
         self.watches.iter().any(|watch| watch.resource.is_none_or(|watched| watched == resource))
+    }
+
+    /// Whether objects of every resource type may be read.
+    pub fn reads_everything(&self) -> bool {
+        self.watches.iter().any(|watch| watch.resource.is_none())
     }
 
     /// Whether this may be done to objects of the resource type.
@@ -118,12 +134,19 @@ pub enum Mapping {
     ItsNamespace,
     /// A function of the object and the snapshot after the change. It runs under `catch_unwind`: a panic disables the
     /// operator, not the sequencer.
-    Function(fn(&Object, &Snapshot) -> Vec<ObjectKey>),
+    Function(MapFunction),
     /// Nobody: it may be read, and changes of it are heard through something else. The reason is for the reader.
     Nobody {
         /// Why nobody has to hear of it.
         because: &'static str,
     },
+}
+
+impl Mapping {
+    /// A [`Function`](Self::Function).
+    pub fn function(map: impl Fn(&Object, &Snapshot) -> Vec<ObjectKey> + Send + Sync + 'static) -> Self {
+        Self::Function(Arc::new(map))
+    }
 }
 
 /// A permission to write.
@@ -165,6 +188,15 @@ impl WriteVerb {
 pub enum Guarding {
     /// Everything the step read.
     EverythingRead,
+    /// Everything the step read, but of what it found by an index only which objects those are: not what each looks like.
+    ///
+    /// Right for steps that create and delete members. A change of a member's content that happens between snapshot and
+    /// commit is one that could as well have happened after the commit: the history is the same as if the step had come
+    /// first. A member that enters, leaves or begins to be deleted does refuse the commit.
+    Membership {
+        /// Why what members look like cannot make the decision wrong.
+        because: &'static str,
+    },
     /// Only the reads the step marked as decisive, with the reason that is enough.
     Decisive {
         /// Why nothing else can make the decision wrong.

@@ -4,71 +4,53 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sampan_machine::{Chart, Decision, UNOBSERVED, WakeReason};
+use sampan_machine::WakeReason;
 
-use super::assembly::{Assembly, AssemblyError, Workbench, assemble};
-use super::progress::{Disabled, Figures, Progress, StepCommit, StepReport, Ticket};
-use super::queue::{OperatorId, Pending, Queue, Slot};
+use super::Operator;
+use super::flight::Flight;
+use super::progress::{Disabled, Figures, Progress, StepReport, Ticket};
+use super::queue::{OperatorId, Queue};
 use super::record;
 use super::recorder::Recorder;
-use super::router::{Router, Surroundings};
-use super::seat::{Seat, StepPanic, Stepped, seat};
+use super::router::{Router, Surroundings, concerns};
+use super::seat::{Seat, seat};
 use super::standing::{Standing, Standings};
 use super::timers::Timers;
-use super::{Command, Operator, Refused, Wake, WriteVerb, backoff};
 use crate::entropy::{Entropy, SeededEntropy};
 use crate::gateway::Gateway;
-use crate::object::{ObjectKey, ResourceType, Revision};
-use crate::status::Status;
-use crate::store::{Commit, Event, ReadKey, Refusal, Snapshot, Write};
+use crate::object::ObjectKey;
+use crate::store::{Event, Snapshot};
 
-/// After so many conflicts in a row a step asks for what it reads to be held still.
+/// After so many conflicts in a row a step asks for what it rests on to be held still.
 pub(super) const CONFLICTS_BEFORE_RESERVING: u32 = 3;
-/// How often a step is run again with what was refused before it waits: each run may meet one more refusal.
-const REFUSALS_PER_STEP_MAX: usize = 3;
+/// The most commits under way. Each holds up to 500 prepared changes, some megabyte; and the more there are, the older is
+/// what the next step would rest on.
+pub const FLIGHTS_MAX: usize = 64;
 
-struct Member {
-    seat: Box<dyn Seat>,
-    recorder: Recorder,
-    figures: Figures,
-    disabled: bool,
+/// One of the operators driven.
+pub(super) struct Member {
+    pub(super) seat: Box<dyn Seat>,
+    pub(super) recorder: Recorder,
+    pub(super) figures: Figures,
+    pub(super) disabled: bool,
 }
 
-/// A step whose commit is under way.
-#[derive(Clone)]
-struct Flight {
-    slot: Slot,
-    taken: Pending,
-    reads: Vec<ReadKey>,
-    after: After,
-}
-
-/// What becomes true of a machine once its step is settled.
-#[derive(Clone)]
-struct After {
-    snapshot: Revision,
-    decision: Option<Decision>,
-    wake_at: Option<Timestamp>,
-    left_over: bool,
-    refused: bool,
-    gone: bool,
-    /// What the first of the commands would have created.
-    first_created: Option<ResourceType>,
-}
-
-/// Drives operators. It does no I/O and owns no thread: a shell tells it what changed and commits what it hands out.
+/// Drives operators. It does no I/O and owns no thread: a [`Loop`](super::Loop) tells it what changed and passes on what
+/// it hands out.
 pub struct Driver {
-    gateway: Arc<Gateway>,
-    entropy: SeededEntropy,
-    members: Vec<Member>,
-    router: Router,
-    queue: Queue,
-    timers: Timers,
-    standings: Standings,
-    flights: BTreeMap<Ticket, Flight>,
-    tickets: u64,
-    disabled: Vec<Disabled>,
-    last_step: Option<StepReport>,
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) entropy: SeededEntropy,
+    pub(super) members: BTreeMap<OperatorId, Member>,
+    pub(super) router: Router,
+    pub(super) queue: Queue,
+    pub(super) timers: Timers,
+    pub(super) standings: Standings,
+    pub(super) flights: BTreeMap<Ticket, Flight>,
+    pub(super) tickets: u64,
+    pub(super) disabled: Vec<Disabled>,
+    pub(super) last_step: Option<StepReport>,
+    /// How many operators have ever been added: an id is never given twice.
+    added: usize,
 }
 
 impl Clone for Driver {
@@ -77,7 +59,7 @@ impl Clone for Driver {
         Self {
             gateway: self.gateway.clone(),
             entropy: self.entropy.clone(),
-            members: self.members.iter().map(Member::fork).collect(),
+            members: self.members.iter().map(|(id, member)| (*id, member.fork())).collect(),
             router: self.router.clone(),
             queue: self.queue.clone(),
             timers: self.timers.clone(),
@@ -86,6 +68,7 @@ impl Clone for Driver {
             tickets: self.tickets,
             disabled: self.disabled.clone(),
             last_step: self.last_step.clone(),
+            added: self.added,
         }
     }
 }
@@ -95,6 +78,10 @@ impl Member {
         let Self { seat, recorder, figures, disabled } = self;
         Self { seat: seat.fork(), recorder: recorder.clone(), figures: *figures, disabled: *disabled }
     }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.seat.declaration().name
+    }
 }
 
 impl Driver {
@@ -103,7 +90,7 @@ impl Driver {
         Self {
             gateway,
             entropy: SeededEntropy::new(entropy.next_u64()),
-            members: Vec::new(),
+            members: BTreeMap::new(),
             router: Router::default(),
             queue: Queue::default(),
             timers: Timers::default(),
@@ -112,28 +99,92 @@ impl Driver {
             tickets: 0,
             disabled: Vec::new(),
             last_step: None,
+            added: 0,
         }
     }
 
     /// Adds an operator. Call [`start`](Self::start) once all are there.
     pub fn add<O: Operator>(&mut self, operator: O) {
+        self.admit(operator);
+    }
+
+    fn admit<O: Operator>(&mut self, operator: O) -> OperatorId {
         let seat = seat(operator);
         let declaration = seat.declaration();
         let source = declaration.event_source.map_or_else(|| declaration.manager(), str::to_owned);
-        self.router.add(OperatorId(self.members.len()), declaration.clone());
+        let id = OperatorId(self.added);
+        self.added += 1;
+        self.router.add(id, declaration.clone());
         let recorder = Recorder::new(source);
-        self.members.push(Member { seat, recorder, figures: Figures::default(), disabled: false });
+        self.members.insert(id, Member { seat, recorder, figures: Figures::default(), disabled: false });
+        id
+    }
+
+    /// Adds an operator while others run, in the place of one of the same name, and wakes its primaries.
+    pub fn install<O: Operator>(&mut self, operator: O, snapshot: &Snapshot, now: Timestamp) {
+        let id = self.admit(operator);
+        let name = self.members.get(&id).map(Member::name).unwrap_or_default();
+        let before = self.members.iter().find(|(other, member)| **other != id && member.name() == name);
+        if let Some(before) = before.map(|(before, _)| *before) {
+            self.dismiss(before);
+        }
+        self.start_member(id, snapshot, now);
+    }
+
+    /// Takes an operator away: nothing of it is stepped any more, and commits under way are settled for nobody. `false`
+    /// where there is none of that name.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let found = self.id_of(name);
+        found.into_iter().for_each(|id| self.dismiss(id));
+        found.is_some()
+    }
+
+    fn dismiss(&mut self, id: OperatorId) {
+        self.quiet(id);
+        if let Some(member) = self.members.remove(&id) {
+            self.disabled.retain(|disabled| disabled.operator != member.name());
+        }
+    }
+
+    /// Lets an operator's timers, wake-ups and memories go.
+    fn quiet(&mut self, id: OperatorId) {
+        self.queue.clear(id);
+        self.timers.clear(id);
+        self.standings.clear(id);
+        self.router.remove(id);
+    }
+
+    /// The operator, unless it is gone or disabled.
+    pub(super) fn acting(&mut self, id: OperatorId) -> Option<&mut Member> {
+        self.members.get_mut(&id).filter(|member| !member.disabled)
+    }
+
+    fn id_of(&self, name: &str) -> Option<OperatorId> {
+        self.members.iter().find(|(_, member)| member.name() == name).map(|(id, _)| *id)
     }
 
     /// Wakes every primary: what happened while nobody looked is unknown. Changes after `snapshot` are to be observed.
     pub fn start(&mut self, snapshot: &Snapshot, now: Timestamp) {
-        for (index, member) in self.members.iter().enumerate() {
-            let declaration = member.seat.declaration();
-            let resources = declaration.primary.map_or_else(|| snapshot.resources().collect(), |only| vec![only]);
-            for object in resources.into_iter().flat_map(|resource| snapshot.list(resource, None, None)) {
-                if declaration.concerns.is_none_or(|concerns| concerns(object)) {
-                    let slot = (OperatorId(index), object.key().clone());
-                    self.queue.wake(slot, WakeReason { cause: record::START.into(), revision: 0 }, now);
+        let all: Vec<OperatorId> = self.members.keys().copied().collect();
+        for id in all {
+            self.start_member(id, snapshot, now);
+        }
+    }
+
+    fn start_member(&mut self, id: OperatorId, snapshot: &Snapshot, now: Timestamp) {
+        let Some(member) = self.members.get(&id).filter(|member| !member.disabled) else { return };
+        let declaration = member.seat.declaration();
+        let resources = declaration.primary.map_or_else(|| snapshot.resources().collect(), |only| vec![only]);
+        for object in resources.into_iter().flat_map(|resource| snapshot.list(resource, None, None)) {
+            match concerns(declaration, object) {
+                Ok(false) => {}
+                Ok(true) => {
+                    let reason = WakeReason { cause: record::START.into(), revision: 0 };
+                    self.queue.wake((id, object.key().clone()), reason, now);
+                }
+                Err(panic) => {
+                    self.disable(id, &object.key().clone(), panic.0);
+                    return;
                 }
             }
         }
@@ -162,17 +213,20 @@ impl Driver {
 
     /// Wakes one primary of an operator as a timer would: for tests and for people.
     pub fn wake(&mut self, operator: &str, key: &ObjectKey, now: Timestamp) {
-        let found = self.members.iter().position(|member| member.seat.declaration().name == operator);
-        if let Some(index) = found {
+        if let Some(id) = self.id_of(operator).filter(|id| self.acting(*id).is_some()) {
             let reason = WakeReason { cause: record::RETRY.into(), revision: 0 };
-            self.queue.wake((OperatorId(index), key.clone()), reason, now);
+            self.queue.wake((id, key.clone()), reason, now);
         }
     }
 
-    /// Runs at most one step on `snapshot`, which holds all changes observed and all commits settled.
+    /// Runs at most one step on `snapshot`, which holds all changes observed and all commits settled. With
+    /// [`FLIGHTS_MAX`] commits under way there is nothing to do before one of them is settled.
     pub fn poll(&mut self, snapshot: &Snapshot, now: Timestamp) -> Progress {
         while let Some((slot, cause)) = self.timers.take_due(now) {
             self.queue.wake(slot, WakeReason { cause: cause.into(), revision: 0 }, now);
+        }
+        if self.flights.len() >= FLIGHTS_MAX {
+            return Progress::Idle;
         }
         let Some((slot, taken)) = self.queue.take() else {
             return Progress::Idle;
@@ -193,303 +247,13 @@ impl Driver {
         self.step(slot, taken, snapshot, now)
     }
 
-    fn step(&mut self, slot: Slot, mut taken: Pending, snapshot: &Snapshot, now: Timestamp) -> Progress {
-        let mut refused = taken.refusal.is_some();
-        for attempt in 0..=REFUSALS_PER_STEP_MAX {
-            let wake = Wake { key: slot.1.clone(), reasons: taken.reasons.clone(), refusal: taken.refusal.take() };
-            let Some(member) = self.members.get_mut(slot.0.0) else { return Progress::Idle };
-            member.figures.steps += 1;
-            let stepped = match member.seat.step(&wake, snapshot, now, &mut self.entropy) {
-                Ok(stepped) => stepped,
-                Err(StepPanic(reason)) => {
-                    self.disable(slot.0, &slot.1, reason);
-                    return Progress::Stepped;
-                }
-            };
-            self.last_step = Some(StepReport {
-                operator: member.seat.declaration().name,
-                key: slot.1.clone(),
-                crossings: stepped.out.trace.crossings().to_vec(),
-                fault: stepped.out.fault.as_ref().map(ToString::to_string),
-            });
-            if let Some(fault) = stepped.out.fault.clone() {
-                return self.hold(slot, &taken, &fault, snapshot, now);
-            }
-            let bench = Workbench {
-                gateway: &self.gateway,
-                snapshot,
-                now,
-                declaration: member.seat.declaration(),
-                primary: &slot.1,
-            };
-            match assemble(&bench, &stepped.out, &mut member.recorder, &mut self.entropy) {
-                Ok(assembly) => return self.launch(slot, taken, stepped, assembly, refused, snapshot, now),
-                // A name drawn at random may be taken: the next draw is another.
-                Err(AssemblyError::Refused(refusal)) if attempt == 0 && refusal.status.reason == "AlreadyExists" => {}
-                Err(AssemblyError::Refused(refusal)) => {
-                    member.figures.refusals += 1;
-                    taken.refusal = Some(refusal);
-                    refused = true;
-                }
-                Err(AssemblyError::Transient(status)) => {
-                    tracing::warn!(object = %slot.1, %status, "a step waits");
-                    return self.retry_later(slot, taken, now);
-                }
-                Err(error @ (AssemblyError::Undeclared { .. } | AssemblyError::Unserved(_))) => {
-                    self.last_step.iter_mut().for_each(|step| step.fault = Some(error.to_string()));
-                    return self.hold(slot, &taken, &error, snapshot, now);
-                }
-            }
-        }
-        self.retry_later(slot, taken, now)
-    }
-
-    /// The step is void and stays so until something changes: the decision says why.
-    fn hold(
-        &mut self,
-        slot: Slot,
-        taken: &Pending,
-        fault: &dyn std::fmt::Display,
-        snapshot: &Snapshot,
-        now: Timestamp,
-    ) -> Progress {
-        let Some(member) = self.members.get_mut(slot.0.0) else { return Progress::Idle };
-        member.seat.discard(&slot.1);
-        let state = member.seat.state(&slot.1);
-        let operator = member.seat.declaration().name;
-        tracing::error!(operator, object = %slot.1, %fault, "a step is void");
-        let decision = record::void(operator, &slot.1, taken, state, &fault.to_string(), snapshot.revision(), now);
-        let after = After {
-            snapshot: snapshot.revision(),
-            decision: Some(decision.clone()),
-            wake_at: None,
-            left_over: false,
-            refused: false,
-            gone: false,
-            first_created: None,
-        };
-        if self.standings.verdict(&slot).repeats(&decision) {
-            self.settle(&slot, after, now);
-            return Progress::Stepped;
-        }
-        let write = record::alone(decision);
-        self.fly(slot, taken.clone(), Vec::new(), after, write)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "everything a step came to")]
-    fn launch(
-        &mut self,
-        slot: Slot,
-        taken: Pending,
-        stepped: Stepped,
-        assembly: Assembly,
-        refused: bool,
-        snapshot: &Snapshot,
-        now: Timestamp,
-    ) -> Progress {
-        let Some(member) = self.members.get(slot.0.0) else { return Progress::Idle };
-        let gone = snapshot.get(&slot.1).is_none();
-        let Assembly { mut write, records, left_over } = assembly;
-        let operator = member.seat.declaration().name;
-        let decision = record::decision(operator, &slot.1, &taken, &stepped, records, snapshot.revision(), now);
-        let wake_at = stepped.out.wake_after.and_then(|delay| now.checked_add(delay).ok());
-        let after = After {
-            snapshot: snapshot.revision(),
-            decision: Some(decision.clone()),
-            wake_at,
-            left_over,
-            refused,
-            gone,
-            first_created: first_created(&stepped.out.commands),
-        };
-        if write.changes.is_empty() {
-            let resting = stepped.from == UNOBSERVED && record::only_started(&taken);
-            if gone || resting || self.standings.verdict(&slot).repeats(&decision) {
-                if let Some(member) = self.members.get_mut(slot.0.0) {
-                    member.seat.keep(&slot.1);
-                }
-                self.settle(&slot, after, now);
-                return Progress::Stepped;
-            }
-            write.guard = None;
-        }
-        write.decision = Some(decision);
-        let reads = stepped.out.reads.into_iter().collect();
-        self.fly(slot, taken, reads, after, write)
-    }
-
-    fn fly(&mut self, slot: Slot, taken: Pending, reads: Vec<ReadKey>, after: After, write: Write) -> Progress {
-        let operator = self.members.get(slot.0.0).map_or("", |member| member.seat.declaration().name);
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        let key = slot.1.clone();
-        self.flights.insert(ticket, Flight { slot, taken, reads, after });
-        Progress::Commit(Box::new(StepCommit { ticket, operator, key, write }))
-    }
-
-    /// Hears what became of a commit.
-    pub fn settled(&mut self, ticket: Ticket, outcome: Result<&Commit, &Refusal>, now: Timestamp) {
-        let Some(flight) = self.flights.remove(&ticket) else { return };
-        let Flight { slot, taken, reads, after } = flight;
-        let Some(member) = self.members.get_mut(slot.0.0) else { return };
-        match outcome {
-            Ok(_) => {
-                member.figures.commits += 1;
-                member.seat.keep(&slot.1);
-                self.settle(&slot, after, now);
-            }
-            Err(Refusal::Unavailable(_) | Refusal::Overloaded | Refusal::TooManyChanges { .. }) => {
-                self.retry_later(slot, taken, now);
-            }
-            Err(refusal @ (Refusal::NamespaceMissing(_) | Refusal::NamespaceTerminating(_))) => {
-                member.seat.discard(&slot.1);
-                let refused = Refused {
-                    accepted_before: 0,
-                    resource: after.first_created.unwrap_or(slot.1.resource),
-                    verb: WriteVerb::Create,
-                    status: Status::forbidden(refusal.to_string()),
-                };
-                self.queue.put_back(slot, Pending { insists: true, refusal: Some(Arc::new(refused)), ..taken });
-            }
-            Err(Refusal::Exists(_) | Refusal::Missing(_) | Refusal::Changed { .. } | Refusal::Guard { .. }) => {
-                member.figures.conflicts += 1;
-                member.seat.discard(&slot.1);
-                self.standings.conflicted(&slot, reads);
-                self.queue.put_back(slot, Pending { insists: true, ..taken });
-            }
-        }
-    }
-
-    /// The step is done: its machine is live.
-    fn settle(&mut self, slot: &Slot, after: After, now: Timestamp) {
-        if after.gone {
-            self.standings.forget(slot);
-            self.timers.cancel(slot);
-            if let Some(member) = self.members.get_mut(slot.0.0) {
-                member.seat.forget(&slot.1);
-            }
-            self.queue.free(slot);
-            return;
-        }
-        let tries = self.standings.settled(slot, after.snapshot, after.decision, after.refused);
-        let retry_at = after.refused.then(|| now.checked_add(backoff::delay(tries, &mut self.entropy)).ok()).flatten();
-        match after.wake_at.into_iter().chain(retry_at).min() {
-            Some(at) => {
-                let cause = if Some(at) == retry_at { record::RETRY } else { record::TIMER };
-                self.timers.set(slot.clone(), at, cause);
-            }
-            None => self.timers.cancel(slot),
-        }
-        self.queue.free(slot);
-        if after.left_over {
-            self.queue.wake(slot.clone(), WakeReason { cause: record::CONTINUED.into(), revision: 0 }, now);
-        }
-        self.evict();
-    }
-
-    fn retry_later(&mut self, slot: Slot, taken: Pending, now: Timestamp) -> Progress {
-        if let Some(member) = self.members.get_mut(slot.0.0) {
-            member.seat.discard(&slot.1);
-        }
-        let tries = self.standings.failed(&slot);
-        let delay = backoff::delay(tries, &mut self.entropy);
-        // The wake-up is kept by its timer: a transient failure loses nothing but its reasons.
-        drop(taken);
-        self.queue.free(&slot);
-        let at = now.checked_add(delay).unwrap_or(now);
-        self.timers.set(slot, at, record::RETRY);
-        Progress::Stepped
-    }
-
-    /// Drops machines that rest, where there are more than are kept. They are derived: a later step classifies anew.
-    fn evict(&mut self) {
-        while let Some(slot) = self.standings.over_full() {
-            let rests = !self.queue.is_occupied(&slot) && self.timers.of(&slot).is_none();
-            self.standings.forget(&slot);
-            if let (true, Some(member)) = (rests, self.members.get_mut(slot.0.0)) {
-                member.seat.forget(&slot.1);
-            }
-        }
-    }
-
-    fn disable(&mut self, operator: OperatorId, object: &ObjectKey, reason: String) {
-        let Some(member) = self.members.get_mut(operator.0) else { return };
-        if std::mem::replace(&mut member.disabled, true) {
-            return;
-        }
-        let operator_name = member.seat.declaration().name;
-        tracing::error!(operator = operator_name, %object, reason, "the operator panicked and is disabled");
-        self.queue.clear(operator);
-        self.router.remove(operator);
-        self.disabled.push(Disabled { operator: operator_name, object: object.clone(), reason });
-    }
-}
-
-fn first_created(commands: &[Command]) -> Option<ResourceType> {
-    commands
-        .iter()
-        .filter_map(Command::permission)
-        .find_map(|(verb, resource)| (verb == WriteVerb::Create).then_some(resource))
-}
-
-/// What the driver shows.
-impl Driver {
-    /// When to call [`poll`](Self::poll) although nothing changes.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.timers.next()
-    }
-
-    /// Whether a step could run now.
-    pub fn is_ready(&self) -> bool {
-        self.queue.is_ready()
-    }
-
-    /// Whether no key waits and no commit is under way. Timers may still run.
-    pub fn is_at_rest(&self) -> bool {
-        self.queue.len() == 0 && self.flights.is_empty()
-    }
-
-    /// The wake-up nobody has handled for longest: operator, key and since when.
-    pub fn oldest_unhandled(&self) -> Option<(&'static str, ObjectKey, Timestamp)> {
-        let (slot, since) = self.queue.oldest()?;
-        let member = self.members.get(slot.0.0)?;
-        Some((member.seat.declaration().name, slot.1.clone(), since))
-    }
-
-    /// How many keys wait for a step.
-    pub fn queued(&self) -> usize {
-        self.queue.len()
-    }
-
-    /// The keys that wait for a step, with their operators.
-    pub fn waiting(&self) -> impl Iterator<Item = (&'static str, &ObjectKey)> {
-        let name = |operator: OperatorId| self.members.get(operator.0).map_or("", |it| it.seat.declaration().name);
-        self.queue.waiting().map(move |(operator, key)| (name(*operator), key))
-    }
-
-    /// What the last step did.
-    pub fn last_step(&self) -> Option<&StepReport> {
-        self.last_step.as_ref()
-    }
-
-    /// The operators that panicked.
-    pub fn disabled(&self) -> &[Disabled] {
-        &self.disabled
-    }
-
-    /// What each operator has done.
-    pub fn figures(&self) -> impl Iterator<Item = (&'static str, Figures)> {
-        self.members.iter().map(|member| (member.seat.declaration().name, member.figures))
-    }
-
-    /// The operators' charts.
-    pub fn charts(&self) -> impl Iterator<Item = &'static Chart> {
-        self.members.iter().map(|member| member.seat.chart())
-    }
-
-    /// The state of an operator's machine for a key.
-    pub fn state(&self, operator: &str, key: &ObjectKey) -> Option<&'static str> {
-        let member = self.members.iter().find(|member| member.seat.declaration().name == operator)?;
-        Some(member.seat.state(key))
+    /// An operator panicked: it is not stepped any more, and what it had to do is dropped.
+    pub(super) fn disable(&mut self, operator: OperatorId, object: &ObjectKey, reason: String) {
+        let Some(member) = self.acting(operator) else { return };
+        member.disabled = true;
+        let name = member.name();
+        tracing::error!(operator = name, %object, reason, "the operator panicked and is disabled");
+        self.quiet(operator);
+        self.disabled.push(Disabled { operator: name, object: object.clone(), reason });
     }
 }

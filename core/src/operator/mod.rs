@@ -3,7 +3,8 @@
 //! An operator is a state machine per object and one function, [`Operator::step`]: it reads one consistent snapshot and
 //! issues commands, which commit together or not at all, and only if nothing that was read has changed.
 //!
-//! Nothing here does I/O or owns a thread: [`Driver`] is advanced by calls, and a thin shell, [`Operators`], calls it.
+//! Nothing here does I/O or owns a thread: [`Driver`] is advanced by calls. [`Loop`] makes them, over a [`Host`]: the thin
+//! shell [`Operators`] in the daemon, the conformance kit and simulations in their worlds.
 
 mod assembly;
 mod backoff;
@@ -12,20 +13,32 @@ mod context;
 mod contract;
 mod declaration;
 mod driver;
+mod flight;
+mod main_loop;
 mod progress;
 mod queue;
 mod record;
 mod recorder;
 mod router;
 mod seat;
+mod settling;
+mod showing;
 mod standing;
+mod stepping;
 mod thread;
 mod timers;
+mod view;
 
 pub use command::{Command, EventKind};
 pub use context::{Context, Fault, Yield};
 pub use contract::{Kind, Operator, Refused, Wake};
-pub use declaration::{Declaration, Guarding, Mapping, Watch, WriteVerb, Writes};
-pub use driver::Driver;
+pub use declaration::{Concern, Declaration, Guarding, MapFunction, Mapping, Watch, WriteVerb, Writes};
+pub use driver::{Driver, FLIGHTS_MAX};
+pub use main_loop::{Host, Loop, Turn};
 pub use progress::{Disabled, Figures, Progress, StepCommit, StepReport, Ticket};
 pub use thread::Operators;
+pub use view::{Shown, View};
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
+mod tests;

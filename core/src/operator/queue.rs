@@ -101,10 +101,11 @@ impl Queue {
         }
     }
 
-    /// Drops everything an operator has to do: it is disabled.
+    /// Drops everything an operator has to do: it is disabled or gone.
     pub(super) fn clear(&mut self, operator: OperatorId) {
         self.ready.retain(|(owner, _)| *owner != operator);
         self.pending.retain(|(owner, _), _| *owner != operator);
+        self.busy.retain(|(owner, _)| *owner != operator);
     }
 
     /// The key that has waited longest for a step, and since when.

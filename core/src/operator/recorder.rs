@@ -1,5 +1,6 @@
 //! Events: what happened, for people. Repetitions are merged, floods are cut.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::{Timestamp, Unit};
@@ -26,7 +27,7 @@ struct Series {
     regarding: ObjectKey,
     uid: String,
     kind: EventKind,
-    reason: &'static str,
+    reason: Cow<'static, str>,
     message: String,
 }
 
@@ -46,6 +47,13 @@ pub(super) enum Recording {
     Again(ObjectKey, Value),
 }
 
+/// What a step's Events are called and cost. It counts once they are committed: a step that is refused has said nothing.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Said {
+    named: BTreeMap<Series, ObjectKey>,
+    budgets: BTreeMap<ObjectKey, Budget>,
+}
+
 /// One operator's Events.
 #[derive(Debug, Clone)]
 pub(super) struct Recorder {
@@ -61,23 +69,35 @@ impl Recorder {
 
     /// What to write for the Events among a step's commands: fewer than were said, where they repeat or flood.
     pub(super) fn record(
-        &mut self,
+        &self,
         commands: &[Command],
         snapshot: &Snapshot,
         registry: &Registry,
         now: Timestamp,
         entropy: &mut dyn Entropy,
-    ) -> Vec<Recording> {
-        let said = counted(commands, snapshot);
+    ) -> (Vec<Recording>, Said) {
         let mut recordings = Vec::new();
-        for (series, times) in said {
+        let mut said = Said::default();
+        for (series, times) in counted(commands, snapshot) {
             if let Some(recording) = self.again(&series, times, snapshot, now) {
                 recordings.push(recording);
-            } else if self.may_say(&series.regarding, now) {
-                recordings.extend(self.first(series, times, snapshot, registry, now, entropy));
+            } else if self.may_say(&series.regarding, now, &mut said) {
+                recordings.extend(self.first(series, times, snapshot, registry, now, entropy, &mut said));
             }
         }
-        recordings
+        (recordings, said)
+    }
+
+    /// Takes what was said into account: it is committed.
+    pub(super) fn keep(&mut self, said: Said) {
+        if self.named.len() + said.named.len() > REMEMBERED_MAX {
+            self.named.clear();
+        }
+        if self.budgets.len() + said.budgets.len() > REMEMBERED_MAX {
+            self.budgets.clear();
+        }
+        self.named.extend(said.named);
+        self.budgets.extend(said.budgets);
     }
 
     fn again(&self, series: &Series, times: i64, snapshot: &Snapshot, now: Timestamp) -> Option<Recording> {
@@ -90,14 +110,16 @@ impl Recorder {
         Some(Recording::Again(key.clone(), event))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "where it is said, and where that is noted")]
     fn first(
-        &mut self,
+        &self,
         series: Series,
         times: i64,
         snapshot: &Snapshot,
         registry: &Registry,
         now: Timestamp,
         entropy: &mut dyn Entropy,
+        said: &mut Said,
     ) -> Option<Recording> {
         let regarding = snapshot.get(&series.regarding)?;
         let involved = reference(regarding, registry)?;
@@ -112,18 +134,13 @@ impl Recorder {
             "source": {"component": self.source},
             "reportingComponent": self.source, "reportingInstance": "",
         });
-        if self.named.len() >= REMEMBERED_MAX {
-            self.named.clear();
-        }
-        self.named.insert(series, ObjectKey::namespaced(EVENTS, &namespace, &name));
+        said.named.insert(series, ObjectKey::namespaced(EVENTS, &namespace, &name));
         Some(Recording::New(event))
     }
 
-    fn may_say(&mut self, regarding: &ObjectKey, now: Timestamp) -> bool {
-        if self.budgets.len() >= REMEMBERED_MAX && !self.budgets.contains_key(regarding) {
-            self.budgets.clear();
-        }
-        let budget = self.budgets.entry(regarding.clone()).or_insert(Budget { left: BURST, at: now });
+    fn may_say(&self, regarding: &ObjectKey, now: Timestamp, said: &mut Said) -> bool {
+        let known = self.budgets.get(regarding).copied().unwrap_or(Budget { left: BURST, at: now });
+        let budget = said.budgets.entry(regarding.clone()).or_insert(known);
         let passed = now.duration_since(budget.at).as_secs_f64().max(0.0);
         budget.left = (budget.left + passed * REFILL_PER_SECOND).min(BURST);
         budget.at = now;
@@ -142,7 +159,8 @@ fn counted(commands: &[Command], snapshot: &Snapshot) -> Vec<(Series, i64)> {
         let Command::Event { regarding, kind, reason, message } = command else { continue };
         let Some(object) = snapshot.get(regarding) else { continue };
         let uid = object.metadata().uid.as_str().to_owned();
-        let series = Series { regarding: regarding.clone(), uid, kind: *kind, reason, message: message.clone() };
+        let series =
+            Series { regarding: regarding.clone(), uid, kind: *kind, reason: reason.clone(), message: message.clone() };
         match said.iter_mut().find(|(earlier, _)| *earlier == series) {
             Some((_, times)) => *times += 1,
             None => said.push((series, 1)),

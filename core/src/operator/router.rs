@@ -1,6 +1,5 @@
 //! From changes to the keys they wake.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use crate::object::selector::Selector;
 use crate::object::{Object, ObjectKey, OwnerReference, ResourceType, Revision};
 use crate::resource::{Registry, Scope};
 use crate::store::{Event, IndexKey, Snapshot, WatchChange};
+use crate::vital::panic_text;
 
 const NAMESPACES: ResourceType = ResourceType::new("", "namespaces");
 
@@ -87,7 +87,7 @@ fn map(
         let resource = object.key().resource;
         for watch in declaration.watches.iter().filter(|watch| watch.resource.is_none_or(|it| it == resource)) {
             match &watch.wakes {
-                Mapping::Itself => keys.extend(itself(declaration, object)),
+                Mapping::Itself => keys.extend(itself(declaration, object)?),
                 Mapping::Owner => keys.extend(owners(declaration, object, around)),
                 Mapping::SelectedBy(pointer) => {
                     keys.extend(selected_by(declaration, object, pointer, around, selectors));
@@ -104,19 +104,18 @@ fn map(
     Ok(keys)
 }
 
-fn guarded(function: impl FnOnce() -> Vec<ObjectKey>) -> Result<Vec<ObjectKey>, MappingPanic> {
+fn guarded<T>(function: impl FnOnce() -> T) -> Result<T, MappingPanic> {
     catch_unwind(AssertUnwindSafe(function)).map_err(|payload| MappingPanic(panic_text(&*payload)))
 }
 
-/// What a panic said.
-pub(super) fn panic_text(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+/// Whether an operator has work with an object, by what is known of it without decoding it.
+pub(super) fn concerns(declaration: &Declaration, object: &Object) -> Result<bool, MappingPanic> {
+    declaration.concerns.as_ref().map_or(Ok(true), |concerns| guarded(|| concerns(object)))
 }
 
-fn itself(declaration: &Declaration, object: &Object) -> Option<ObjectKey> {
-    let concerned = declaration.concerns.is_none_or(|concerns| concerns(object));
-    (concerned && declaration.is_primary(object.key().resource)).then(|| object.key().clone())
+fn itself(declaration: &Declaration, object: &Object) -> Result<Option<ObjectKey>, MappingPanic> {
+    let is_primary = declaration.is_primary(object.key().resource);
+    Ok((is_primary && concerns(declaration, object)?).then(|| object.key().clone()))
 }
 
 fn owners(declaration: &Declaration, object: &Object, around: &Surroundings<'_>) -> Vec<ObjectKey> {

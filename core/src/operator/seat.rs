@@ -7,11 +7,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sampan_machine::{Chart, Machine, UNOBSERVED};
 
-use super::router::panic_text;
 use super::{Context, Declaration, Operator, Wake, Yield};
 use crate::entropy::Entropy;
 use crate::object::ObjectKey;
 use crate::store::Snapshot;
+use crate::vital::panic_text;
 
 /// What a step did.
 pub(super) struct Stepped {
@@ -65,7 +65,7 @@ impl<O: Operator> Seat for Machines<O> {
     }
 
     fn chart(&self) -> &'static Chart {
-        O::Machine::chart()
+        self.operator.chart()
     }
 
     fn step(
@@ -75,7 +75,7 @@ impl<O: Operator> Seat for Machines<O> {
         now: Timestamp,
         entropy: &mut dyn Entropy,
     ) -> Result<Stepped, StepPanic> {
-        let mut machine = self.live.get(&wake.key).cloned().unwrap_or_default();
+        let mut machine = self.live.get(&wake.key).cloned().unwrap_or_else(|| self.operator.machine());
         let from = machine.state();
         // The machine is a copy and the context is dropped, so nothing half-changed outlives a panic.
         let stepped = catch_unwind(AssertUnwindSafe(|| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sampan_machine::Decision;
 
-use super::queue::Slot;
+use super::queue::{OperatorId, Slot};
 use crate::object::Revision;
 use crate::store::ReadKey;
 
@@ -47,6 +47,11 @@ impl Standing {
     pub(super) fn reads_to_reserve(&self) -> Option<&[ReadKey]> {
         (self.conflicts >= super::driver::CONFLICTS_BEFORE_RESERVING && !self.contested.is_empty())
             .then_some(self.contested.as_slice())
+    }
+
+    /// Whether what the next step rests on is held still for it.
+    pub(super) fn is_reserved(&self) -> bool {
+        self.conflicts >= super::driver::CONFLICTS_BEFORE_RESERVING && self.contested.is_empty()
     }
 }
 
@@ -91,7 +96,7 @@ impl Standings {
         standing.refusals
     }
 
-    /// A step's commit met a change of what it had read.
+    /// A step's commit met a change of what it rests on.
     pub(super) fn conflicted(&mut self, slot: &Slot, reads: Vec<ReadKey>) {
         let standing = self.touch(slot);
         standing.conflicts += 1;
@@ -114,6 +119,12 @@ impl Standings {
         if let Some(standing) = self.by_slot.remove(slot) {
             self.by_age.remove(&standing.touched);
         }
+    }
+
+    /// Forgets all of an operator's keys: it is disabled or gone.
+    pub(super) fn clear(&mut self, operator: OperatorId) {
+        self.by_slot.retain(|(owner, _), _| *owner != operator);
+        self.by_age.retain(|_, (owner, _)| *owner != operator);
     }
 
     /// The key stepped longest ago, where there are more than are kept.

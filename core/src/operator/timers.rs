@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::queue::Slot;
+use super::queue::{OperatorId, Slot};
 
 /// One timer for each key at most, in order of time.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +26,12 @@ impl Timers {
         if let Some((at, _)) = self.by_slot.remove(slot) {
             self.by_time.remove(&(at, slot.clone()));
         }
+    }
+
+    /// Takes all of an operator's timers away: it is disabled or gone.
+    pub(super) fn clear(&mut self, operator: OperatorId) {
+        self.by_time.retain(|(_, (owner, _))| *owner != operator);
+        self.by_slot.retain(|(owner, _), _| *owner != operator);
     }
 
     /// A key whose time has come, and what the timer was for.
@@ -53,7 +59,6 @@ impl Timers {
 
 #[cfg(test)]
 mod tests {
-    use super::super::queue::OperatorId;
     use super::*;
     use crate::object::{ObjectKey, ResourceType};
 

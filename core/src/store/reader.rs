@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use event_listener::EventListener;
@@ -29,6 +29,8 @@ pub(super) struct Shared {
     pub(super) cluster_uid: Name,
     pub(super) floor: AtomicU64,
     pub(super) counts: Counts,
+    /// What has halted the store, once something has.
+    pub(super) halted: OnceLock<String>,
 }
 
 /// What has happened since the store was opened.
@@ -69,6 +71,11 @@ impl Reader {
     /// The identity of the cluster, given when its store was created.
     pub fn cluster_uid(&self) -> &Name {
         &self.0.cluster_uid
+    }
+
+    /// Why the store takes no more writes, if it does not: the disk is full, or failed.
+    pub fn halted(&self) -> Option<&str> {
+        self.0.halted.get().map(String::as_str)
     }
 
     /// What the store has done.

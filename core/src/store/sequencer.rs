@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -18,10 +18,9 @@ use super::reader::{Counts, Shared};
 use super::recovery::{KnownOrigins, OpenError, floor_row, own_origin, recover};
 use super::reservation::{ReservationId, Reservations};
 use super::snapshot::Head;
-use super::touched::{Touched, touched_by};
+use super::touched::{After, Touched, touched_by};
 use super::{
     Change, Commit, Event, Origin, Origins, Precondition, Put, ReadKey, Reader, Refusal, Snapshot, WatchChange, Write,
-    index,
 };
 use crate::object::{Draft, Object, ObjectKey, Revision};
 
@@ -63,7 +62,6 @@ pub struct Sequencer<B: Backend> {
     shelf: Shelf,
     expiry: Expiry,
     origins: KnownOrigins,
-    halted: Option<String>,
     is_settled: bool,
 }
 
@@ -90,6 +88,7 @@ impl<B: Backend> Sequencer<B> {
             cluster_uid: recovered.cluster_uid,
             floor: AtomicU64::new(recovered.floor.0),
             counts: Counts::default(),
+            halted: OnceLock::new(),
         };
         backend.trim(recovered.floor);
         Ok(Self {
@@ -103,7 +102,6 @@ impl<B: Backend> Sequencer<B> {
             shelf: recovered.shelf,
             expiry,
             origins: KnownOrigins::default(),
-            halted: None,
             is_settled: false,
         })
     }
@@ -157,7 +155,7 @@ impl<B: Backend> Sequencer<B> {
     /// When [`commit_group`](Self::commit_group) has something to do though nothing is submitted: objects expire, or
     /// requests have waited long enough.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let expiry = self.expiry.next().filter(|_| self.halted.is_none());
+        let expiry = self.expiry.next().filter(|_| !self.is_halted());
         let parked = match (self.queue.is_empty(), self.reservations.is_empty()) {
             (true, _) => None,
             (false, true) => Some(Timestamp::MIN),
@@ -168,7 +166,7 @@ impl<B: Backend> Sequencer<B> {
 
     /// Decides what is queued, makes it durable, publishes it, and returns the answers.
     pub fn commit_group(&mut self, now: Timestamp) -> Vec<Answer> {
-        if self.halted.is_some() {
+        if self.is_halted() {
             return self.refuse_all(Vec::new());
         }
         self.reservations.expire(now);
@@ -183,16 +181,20 @@ impl<B: Backend> Sequencer<B> {
             Ok(()) => self.count(answers),
             Err(reason) => {
                 self.head = self.snapshot().head().clone();
-                self.halted = Some(reason);
+                let _ = self.shared.halted.set(reason);
                 self.refuse_all(answers)
             }
         }
     }
 
+    fn is_halted(&self) -> bool {
+        self.shared.halted.get().is_some()
+    }
+
     /// Notes, while nothing is under way, that everything so far was acknowledged. Called when no request came for
     /// some milliseconds.
     pub fn settle(&mut self) {
-        if std::mem::replace(&mut self.is_settled, true) || self.halted.is_some() {
+        if std::mem::replace(&mut self.is_settled, true) || self.is_halted() {
             return;
         }
         if let Err(error) = self.backend.settle(self.head.revision) {
@@ -289,7 +291,8 @@ impl<B: Backend> Sequencer<B> {
         let origins = self.origins.share(Origins { created, changed: origin.clone() });
         group.put(&object, &origins, now);
         let before = self.head.insert(object.clone(), origins);
-        let touched = touched_by(object.key(), before.as_deref(), index::object_digests(&object));
+        let after = After::of(object.key(), object.metadata(), object.fields());
+        let touched = touched_by(object.key(), before.as_deref(), &after);
         self.touched.mark(revision, &touched);
         self.expiry.changed(object.key(), revision, now);
         let change = match before {
@@ -308,7 +311,7 @@ impl<B: Backend> Sequencer<B> {
         group: &mut Building,
     ) -> Arc<Object> {
         let before = self.head.remove(key).expect("only an object found by the check is removed");
-        self.touched.mark(revision, &touched_by(key, Some(&before), std::iter::empty()));
+        self.touched.mark(revision, &touched_by(key, Some(&before), &After::gone()));
         group.remove(key);
         let change = WatchChange::Removed(Arc::new(before.restamped(revision)));
         group.log(Event { revision, key: key.clone(), change, origin: origin.clone() });
@@ -352,7 +355,7 @@ impl<B: Backend> Sequencer<B> {
 
     /// Answers everything queued, and what was decided on a group that failed, with what has halted the store.
     fn refuse_all(&mut self, decided: Vec<Answer>) -> Vec<Answer> {
-        let reason = self.halted.clone().unwrap_or_default();
+        let reason = self.shared.halted.get().cloned().unwrap_or_default();
         let tickets = decided.into_iter().map(|(ticket, _)| ticket);
         let all: Vec<Ticket> = tickets.chain(self.queue.drain(..).map(|queued| queued.ticket)).collect();
         let refused = all.into_iter().map(|ticket| (ticket, Err(Refusal::Unavailable(reason.clone()))));
@@ -390,11 +393,11 @@ fn touched_by_write(write: &Write, head: &Head) -> Vec<u64> {
     let mut touched = Vec::new();
     for change in &write.changes {
         let old = head.get(&change.key).map(|object| &**object);
-        let new: Vec<u64> = match &change.put {
-            Put::Object(draft) => index::digests(&change.key, draft.metadata(), draft.fields()).collect(),
-            Put::Nothing => Vec::new(),
+        let new = match &change.put {
+            Put::Object(draft) => After::of(&change.key, draft.metadata(), draft.fields()),
+            Put::Nothing => After::gone(),
         };
-        touched.extend(touched_by(&change.key, old, new.into_iter()));
+        touched.extend(touched_by(&change.key, old, &new));
     }
     touched
 }

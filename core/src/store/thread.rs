@@ -13,9 +13,13 @@ use jiff::Timestamp;
 use super::backend::Backend;
 use super::reservation::ReservationId;
 use super::{Commit, OpenError, ReadKey, Reader, Refusal, Sequencer, Settings, Ticket, Write};
+use crate::vital::{Pulse, vital};
 
 /// How long nothing must come before the store counts as idle and notes that everything was acknowledged.
 const SETTLE_AFTER: Duration = Duration::from_millis(5);
+
+/// A write that takes this long does not come back soon: a healthy disk is a thousand times faster.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
 
 /// The most requests taken over at once; what is queued beyond joins the next group.
 const TAKEN_MAX: usize = 4096;
@@ -67,10 +71,12 @@ pub struct Store {
     reader: Reader,
     requests: SyncSender<Request>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    pulse: Arc<Pulse>,
+    clock: Clock,
 }
 
 impl Store {
-    /// Opens a store, and starts the thread that writes to it.
+    /// Opens a store, and starts the thread that writes to it. Should that panic, the process ends.
     ///
     /// # Errors
     /// When the store cannot be read or is not whole.
@@ -81,10 +87,14 @@ impl Store {
         let sequencer = Sequencer::open(backend, settings)?;
         let reader = sequencer.reader();
         let (requests, queue) = sync_channel(QUEUED_MAX);
-        let shell = Shell { sequencer, queue, clock, replies: BTreeMap::new(), next: 0, is_closing: false };
-        let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || shell.run());
+        let pulse = Arc::<Pulse>::default();
+        let (beat, told) = (pulse.clone(), clock.clone());
+        let replies = BTreeMap::new();
+        let shell = Shell { sequencer, queue, clock: told, pulse: beat, replies, next: 0, is_closing: false };
+        let thread = std::thread::Builder::new().name("store".to_owned());
+        let thread = thread.spawn(move || vital("store", || shell.run()));
         let thread = thread.expect("a process that starts can start a thread");
-        Ok(Self { reader, requests, thread: Arc::new(Mutex::new(Some(thread))) })
+        Ok(Self { reader, requests, thread: Arc::new(Mutex::new(Some(thread))), pulse, clock })
     }
 
     /// What can be read, without the right to write.
@@ -121,10 +131,24 @@ impl Store {
         self.wait_for(write, Some(reservation))
     }
 
-    /// Commits a request, and calls `reply` with the answer on the thread that writes: it must return at once. Waits while
-    /// too many wait already. Not for async code.
-    pub fn commit_with(&self, write: Write, reply: impl FnOnce(Result<Commit, Refusal>) + Send + 'static) {
-        self.commit_then(write, None, Reply::new(reply));
+    /// Commits a request, the one a reservation was made for if there is one, and calls `reply` with the answer on the
+    /// thread that writes: it must return at once. Waits while too many wait already. Not for async code.
+    pub fn commit_with(
+        &self,
+        write: Write,
+        reservation: Option<ReservationId>,
+        reply: impl FnOnce(Result<Commit, Refusal>) + Send + 'static,
+    ) {
+        self.commit_then(write, reservation, Reply::new(reply));
+    }
+
+    /// What keeps the store from taking writes: the disk, for good, or a write that hangs for some seconds now.
+    pub fn problem(&self) -> Option<String> {
+        if let Some(reason) = self.reader.halted() {
+            return Some(format!("the store takes no writes: {reason}"));
+        }
+        let busy_for = self.pulse.busy_for((self.clock)());
+        (busy_for > STUCK_AFTER).then(|| format!("a write has been under way for {} s", busy_for.as_secs()))
     }
 
     /// Lets requests of others that touch these reads wait for at most [`RESERVATION_MAX`](super::RESERVATION_MAX).
@@ -145,9 +169,7 @@ impl Store {
     pub fn close(&self) {
         let _ = self.requests.send(Request::Close);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread that writes to the store has panicked");
-        }
+        thread.into_iter().for_each(|thread| drop(thread.join()));
     }
 
     fn wait_for(&self, write: Write, reservation: Option<ReservationId>) -> Result<Commit, Refusal> {
@@ -179,6 +201,7 @@ struct Shell<B: Backend> {
     sequencer: Sequencer<B>,
     queue: Receiver<Request>,
     clock: Clock,
+    pulse: Arc<Pulse>,
     /// Who waits for what was submitted.
     replies: BTreeMap<Ticket, Reply>,
     next: u64,
@@ -208,11 +231,15 @@ impl<B: Backend> Shell<B> {
             self.commit_group((self.clock)());
         }
         self.sequencer.close();
+        self.pulse.rest();
     }
 
     /// Waits for something to do, then takes over what is queued: that is the group.
     fn take_queued(&mut self) {
-        match self.wait() {
+        self.pulse.rest();
+        let due = self.wait();
+        self.pulse.beat((self.clock)());
+        match due {
             Due::Asked(request) => self.take(request),
             Due::Group => {}
             // It costs a wait for the disk: while there is work, the next group notes what this one acknowledged.

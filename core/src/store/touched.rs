@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::index::{self, digest};
 use super::{Guard, ReadKey};
-use crate::object::{Name, Object, ObjectKey, ResourceType, Revision};
+use crate::object::{Metadata, Name, Object, ObjectKey, ResourceType, Revision};
 
 /// How many reads one generation remembers: about 2 MB. A guard older than both generations is refused, which costs
 /// its step one more round; at full write load they reach back some seconds.
@@ -66,17 +66,50 @@ pub(super) fn read_digest(read: &ReadKey) -> u64 {
         ReadKey::Object(key) => object_digest(key),
         ReadKey::Collection(resource, namespace) => collection_digest(*resource, namespace.as_ref()),
         ReadKey::Index(key) => key.digest(),
+        ReadKey::Members(key) => members_digest(key.digest()),
+    }
+}
+
+/// An object after a change, as far as reads go.
+pub(super) struct After {
+    /// The index keys it is found under.
+    pub(super) found_under: Vec<u64>,
+    /// Whether it is being deleted.
+    pub(super) is_terminating: bool,
+}
+
+impl After {
+    /// An object that is there.
+    pub(super) fn of(key: &ObjectKey, metadata: &Metadata, fields: &[(&'static str, String)]) -> Self {
+        let found_under = index::digests(key, metadata, fields).collect();
+        Self { found_under, is_terminating: metadata.is_terminating() }
+    }
+
+    /// An object that is gone.
+    pub(super) fn gone() -> Self {
+        Self { found_under: Vec::new(), is_terminating: true }
     }
 }
 
 /// The digests of every read that a change of the object touches: both where it was found and where it is.
-pub(super) fn touched_by(key: &ObjectKey, old: Option<&Object>, new: impl Iterator<Item = u64>) -> Vec<u64> {
+pub(super) fn touched_by(key: &ObjectKey, old: Option<&Object>, new: &After) -> Vec<u64> {
     let mut touched = vec![object_digest(key), collection_digest(key.resource, None)];
     if key.namespace.is_some() {
         touched.push(collection_digest(key.resource, key.namespace.as_ref()));
     }
-    touched.extend(old.into_iter().flat_map(index::object_digests).chain(new));
+    let old_under: Vec<u64> = old.into_iter().flat_map(index::object_digests).collect();
+    let was_terminating = old.is_none_or(|old| old.metadata().is_terminating());
+    let turned = was_terminating != new.is_terminating;
+    let left = old_under.iter().filter(|digest| turned || !new.found_under.contains(digest));
+    let entered = new.found_under.iter().filter(|digest| turned || !old_under.contains(digest));
+    touched.extend(left.chain(entered).map(|digest| members_digest(*digest)));
+    touched.extend(old_under.iter().chain(&new.found_under));
     touched
+}
+
+/// Stands for who is under an index key, as the key's own digest stands for all that is known of them.
+fn members_digest(index: u64) -> u64 {
+    digest(&(5_u8, index))
 }
 
 fn object_digest(key: &ObjectKey) -> u64 {
@@ -89,6 +122,10 @@ fn collection_digest(resource: ResourceType, namespace: Option<&Name>) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    use super::super::IndexKey;
+    use super::super::fixture::{PODS, draft};
     use super::*;
 
     fn read(name: &str) -> ReadKey {
@@ -97,6 +134,43 @@ mod tests {
 
     fn guard(at: u64, name: &str) -> Guard {
         Guard { at: Revision(at), reads: vec![read(name)] }
+    }
+
+    fn pod(name: &str, label: &str, phase: &str, deleted: bool) -> Object {
+        let mut metadata = json!({"labels": {"app": label}});
+        if deleted {
+            metadata["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        }
+        let fields = vec![("status.phase", phase.to_owned())];
+        draft(PODS, &format!("default/{name}"), metadata, json!({"status": {"phase": phase}}), fields).at(Revision(1))
+    }
+
+    #[test]
+    fn members_are_touched_by_who_enters_leaves_or_begins_to_go_and_by_nothing_else() {
+        let label = |value: &str| IndexKey::Label {
+            resource: PODS,
+            namespace: Some("default".into()),
+            label: "app".into(),
+            value: value.into(),
+        };
+        let touches = |old: Option<&Object>, new: Option<&Object>, read: &ReadKey| {
+            let after = new.map_or_else(After::gone, |new| After::of(new.key(), new.metadata(), new.fields()));
+            let key = old.or(new).unwrap().key();
+            touched_by(key, old, &after).contains(&read_digest(read))
+        };
+        let (content, members) = (ReadKey::Index(label("web")), ReadKey::Members(label("web")));
+        let starting = || pod("a", "web", "Pending", false);
+        let cases = [
+            ("created", None, Some(starting()), true),
+            ("running", Some(starting()), Some(pod("a", "web", "Running", false)), false),
+            ("let go", Some(starting()), Some(pod("a", "web", "Pending", true)), true),
+            ("relabelled", Some(starting()), Some(pod("a", "other", "Pending", false)), true),
+            ("removed", Some(starting()), None, true),
+        ];
+        for (what, old, new, expected) in cases {
+            assert_eq!(touches(old.as_ref(), new.as_ref(), &members), expected, "members, {what}");
+            assert!(touches(old.as_ref(), new.as_ref(), &content), "content, {what}");
+        }
     }
 
     #[test]

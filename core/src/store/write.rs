@@ -75,6 +75,19 @@ pub enum ReadKey {
     Collection(ResourceType, Option<Name>),
     /// All objects under an index key.
     Index(IndexKey),
+    /// Which objects are under an index key and not being deleted, whatever else they look like: it changes when one
+    /// enters, leaves or begins to be deleted.
+    Members(IndexKey),
+}
+
+impl ReadKey {
+    /// The same by membership alone, where that can be told apart.
+    pub fn by_membership(self) -> Self {
+        match self {
+            Self::Index(key) => Self::Members(key),
+            other => other,
+        }
+    }
 }
 
 /// What must hold of the cluster when a request is committed.

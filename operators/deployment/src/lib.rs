@@ -36,6 +36,14 @@ pub struct DeploymentOperator;
 impl Operator for DeploymentOperator {
     type Machine = DeploymentMachine;
 
+    fn chart(&self) -> &'static Chart {
+        DeploymentMachine::chart()
+    }
+
+    fn machine(&self) -> DeploymentMachine {
+        DeploymentMachine::default()
+    }
+
     fn declaration(&self) -> Declaration {
         Declaration::of::<Deployment>("deployment")
             .watching::<ReplicaSet>(Mapping::Owner)

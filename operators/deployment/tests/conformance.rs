@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 
 use sampan_core::operator::{Command, Context, Declaration, Operator, Wake};
 use sampan_deployment::{DeploymentMachine, DeploymentOperator};
-use sampan_machine::Machine as _;
 use serde_json::json;
 
 use walk::walk;
@@ -41,6 +40,14 @@ struct Mutant(fn(&mut Vec<Command>));
 
 impl Operator for Mutant {
     type Machine = DeploymentMachine;
+
+    fn chart(&self) -> &'static sampan_machine::Chart {
+        DeploymentMachine::chart()
+    }
+
+    fn machine(&self) -> DeploymentMachine {
+        DeploymentMachine::default()
+    }
 
     fn declaration(&self) -> Declaration {
         DeploymentOperator.declaration()

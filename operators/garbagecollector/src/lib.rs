@@ -17,6 +17,7 @@ use sampan_core::gateway::DeleteOptions;
 use sampan_core::object::{Object, ObjectKey};
 use sampan_core::operator::{Command, Context, Declaration, Guarding, Mapping, Operator, Wake, WriteVerb};
 use sampan_core::store::{ReadKey, Snapshot};
+use sampan_machine::Chart;
 
 pub use machine::GarbageCollectorMachine;
 use machine::{Intent, Scene};
@@ -29,13 +30,21 @@ pub struct GarbageCollector;
 impl Operator for GarbageCollector {
     type Machine = GarbageCollectorMachine;
 
+    fn chart(&self) -> &'static Chart {
+        GarbageCollectorMachine::chart()
+    }
+
+    fn machine(&self) -> GarbageCollectorMachine {
+        GarbageCollectorMachine::default()
+    }
+
     fn declaration(&self) -> Declaration {
         let mut declaration = Declaration::of_everything("garbagecollector")
             .concerned_with(may_concern)
             .writing_everything(WriteVerb::Update)
             .writing_everything(WriteVerb::Delete);
         for watch in &mut declaration.watches {
-            watch.wakes = Mapping::Function(concerned);
+            watch.wakes = Mapping::function(concerned);
         }
         declaration.guarding = Guarding::Decisive {
             because: "an owner that is gone never comes back with the same uid, and every write names its object's revision",

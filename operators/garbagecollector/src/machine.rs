@@ -103,16 +103,17 @@ impl Default for GarbageCollectorMachine {
 }
 
 impl Machine for GarbageCollectorMachine {
-    fn chart() -> &'static Chart {
-        &CHART
-    }
-
     fn state(&self) -> &'static str {
         name(self.0.state())
     }
 }
 
 impl GarbageCollectorMachine {
+    /// Its states and edges.
+    pub fn chart() -> &'static Chart {
+        &CHART
+    }
+
     /// Looks at the scene and leaves its intents in it.
     pub(crate) fn observe(&mut self, scene: &mut Scene) {
         self.0.handle_with_context(&Observed, scene);

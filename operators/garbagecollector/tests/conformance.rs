@@ -7,7 +7,6 @@ use sampan_core::Timestamp;
 use sampan_core::object::{ObjectKey, ResourceType};
 use sampan_core::store::Snapshot;
 use sampan_garbagecollector::{GarbageCollector, GarbageCollectorMachine};
-use sampan_machine::Machine as _;
 use serde_json::{Value, json};
 
 const CONFIG_MAPS: ResourceType = ResourceType::new("", "configmaps");

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
 
 use sampan_garbagecollector::GarbageCollectorMachine;
-use sampan_machine::Machine as _;
 
 #[test]
 fn the_chart_is_well_formed() {

@@ -13,6 +13,7 @@ use sampan_core::gateway::{DeleteOptions, Propagation};
 use sampan_core::object::{Object, ObjectKey};
 use sampan_core::operator::{Command, Context, Declaration, Guarding, Kind, Mapping, Operator, Wake, Watch, WriteVerb};
 use sampan_core::store::{ReadKey, Snapshot};
+use sampan_machine::Chart;
 use serde_json::json;
 
 pub use machine::NamespaceMachine;
@@ -35,6 +36,14 @@ impl NamespaceOperator {
 impl Operator for NamespaceOperator {
     type Machine = NamespaceMachine;
 
+    fn chart(&self) -> &'static Chart {
+        NamespaceMachine::chart()
+    }
+
+    fn machine(&self) -> NamespaceMachine {
+        NamespaceMachine::default()
+    }
+
     fn declaration(&self) -> Declaration {
         let mut declaration = Declaration::of::<Namespace>("namespace")
             .writing::<Namespace>(WriteVerb::Update)
@@ -43,7 +52,7 @@ impl Operator for NamespaceOperator {
             .writing::<ConfigMap>(WriteVerb::Create)
             .writing::<ConfigMap>(WriteVerb::Update)
             .writing_everything(WriteVerb::Delete);
-        declaration.watches.push(Watch { resource: None, wakes: Mapping::Function(namespace_concerned) });
+        declaration.watches.push(Watch { resource: None, wakes: Mapping::function(namespace_concerned) });
         declaration.guarding = Guarding::Decisive {
             because: "nothing is created in a namespace that is being deleted, and a deletion names its object's uid",
         };

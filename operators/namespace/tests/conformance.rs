@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use sampan_conformance::{Deed, Edit, Report, World, explore};
 use sampan_core::object::{ObjectKey, ResourceType};
 use sampan_core::store::Snapshot;
-use sampan_machine::Machine as _;
 use sampan_namespace::{NamespaceMachine, NamespaceOperator};
 use serde_json::{Value, json};
 

@@ -15,7 +15,8 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use sampan_core::gateway::DeleteOptions;
 use sampan_core::object::selector::Selector;
-use sampan_core::operator::{Context, Declaration, EventKind, Mapping, Operator, Wake, WriteVerb};
+use sampan_core::operator::{Context, Declaration, EventKind, Guarding, Mapping, Operator, Wake, WriteVerb};
+use sampan_machine::Chart;
 use sampan_podset::{controller_reference, pod_from_template};
 
 pub use machine::ReplicaSetMachine;
@@ -29,14 +30,27 @@ pub struct ReplicaSetOperator;
 impl Operator for ReplicaSetOperator {
     type Machine = ReplicaSetMachine;
 
+    fn chart(&self) -> &'static Chart {
+        ReplicaSetMachine::chart()
+    }
+
+    fn machine(&self) -> ReplicaSetMachine {
+        ReplicaSetMachine::default()
+    }
+
     fn declaration(&self) -> Declaration {
-        Declaration::of::<ReplicaSet>("replicaset")
+        let mut declaration = Declaration::of::<ReplicaSet>("replicaset")
             .watching::<Pod>(Mapping::Owner)
             .watching::<Pod>(Mapping::SelectedBy("/spec/selector"))
             .writing::<Pod>(WriteVerb::Create)
             .writing::<Pod>(WriteVerb::Update)
             .writing::<Pod>(WriteVerb::Delete)
-            .writing::<ReplicaSet>(WriteVerb::UpdateStatus)
+            .writing::<ReplicaSet>(WriteVerb::UpdateStatus);
+        declaration.guarding = Guarding::Membership {
+            because: "how many pods are created or deleted follows from which there are; a pod that turns ready or fails in \
+                      that moment could as well have done so after, and what is adopted or let go names its revision",
+        };
+        declaration
     }
 
     fn step(&self, machine: &mut ReplicaSetMachine, _wake: &Wake, cx: &mut Context<'_>) {

@@ -8,7 +8,6 @@ mod worlds;
 use sampan_conformance::{Report, explore};
 use sampan_core::object::ResourceType;
 use sampan_core::operator::{Command, Context, Declaration, Operator, Wake};
-use sampan_machine::Machine as _;
 use sampan_replicaset::{ReplicaSetMachine, ReplicaSetOperator};
 
 #[test]
@@ -33,6 +32,14 @@ struct Mutant(fn(&mut Vec<Command>));
 
 impl Operator for Mutant {
     type Machine = ReplicaSetMachine;
+
+    fn chart(&self) -> &'static sampan_machine::Chart {
+        ReplicaSetMachine::chart()
+    }
+
+    fn machine(&self) -> ReplicaSetMachine {
+        ReplicaSetMachine::default()
+    }
 
     fn declaration(&self) -> Declaration {
         ReplicaSetOperator.declaration()

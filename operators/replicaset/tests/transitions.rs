@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
 
-use sampan_machine::Machine as _;
 use sampan_replicaset::ReplicaSetMachine;
 
 #[test]

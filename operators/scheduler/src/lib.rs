@@ -23,6 +23,7 @@ use sampan_core::operator::{
 };
 use sampan_core::resource::{NODES, PODS};
 use sampan_core::store::{IndexKey, ReadKey, Snapshot};
+use sampan_machine::Chart;
 use serde_json::json;
 
 pub use machine::SchedulerMachine;
@@ -43,13 +44,21 @@ pub struct Scheduler;
 impl Operator for Scheduler {
     type Machine = SchedulerMachine;
 
+    fn chart(&self) -> &'static Chart {
+        SchedulerMachine::chart()
+    }
+
+    fn machine(&self) -> SchedulerMachine {
+        SchedulerMachine::default()
+    }
+
     fn declaration(&self) -> Declaration {
         let mut declaration = Declaration::of::<Pod>("scheduler")
             .concerned_with(is_own)
-            .watching::<Node>(Mapping::Function(pending))
+            .watching::<Node>(Mapping::function(pending))
             .writing::<Pod>(WriteVerb::Update)
             .writing::<Pod>(WriteVerb::UpdateStatus);
-        declaration.watches.push(Watch { resource: Some(PODS), wakes: Mapping::Function(freed) });
+        declaration.watches.push(Watch { resource: Some(PODS), wakes: Mapping::function(freed) });
         declaration.event_source = Some(NAME);
         declaration.guarding = Guarding::Decisive {
             because: "a placement is right when the chosen node and the pods on it are as they were weighed; other nodes \

@@ -125,16 +125,17 @@ impl Default for SchedulerMachine {
 }
 
 impl Machine for SchedulerMachine {
-    fn chart() -> &'static Chart {
-        &CHART
-    }
-
     fn state(&self) -> &'static str {
         name(self.0.state())
     }
 }
 
 impl SchedulerMachine {
+    /// Its states and edges.
+    pub fn chart() -> &'static Chart {
+        &CHART
+    }
+
     /// Looks at the scene and leaves its intents in it.
     pub(crate) fn observe(&mut self, scene: &mut Scene) {
         self.0.handle_with_context(&Observed, scene);

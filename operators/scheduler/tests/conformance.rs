@@ -6,7 +6,6 @@ mod worlds;
 
 use sampan_conformance::{Report, explore};
 use sampan_core::operator::{Command, Context, Declaration, Guarding, Operator, Wake};
-use sampan_machine::Machine as _;
 use sampan_scheduler::{Scheduler, SchedulerMachine};
 
 #[test]
@@ -31,6 +30,14 @@ const HONEST: Mutant = Mutant { declare: |_| (), command: |_| () };
 
 impl Operator for Mutant {
     type Machine = SchedulerMachine;
+
+    fn chart(&self) -> &'static sampan_machine::Chart {
+        SchedulerMachine::chart()
+    }
+
+    fn machine(&self) -> SchedulerMachine {
+        SchedulerMachine::default()
+    }
 
     fn declaration(&self) -> Declaration {
         let mut declaration = Scheduler.declaration();

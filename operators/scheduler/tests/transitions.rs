@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
-use sampan_machine::Machine as _;
 use sampan_scheduler::SchedulerMachine;
 
 #[test]

@@ -10,10 +10,10 @@ use sampan_core::gateway::{
     SystemAuthorizer, Target,
 };
 use sampan_core::object::ObjectKey;
-use sampan_core::operator::{Driver, Progress, StepCommit};
+use sampan_core::operator::{Driver, Host, Loop, StepCommit, Turn};
 use sampan_core::resource::{Registry, Served, builtin};
 use sampan_core::store::{
-    MemoryBackend, MemoryDisk, Origin, ReadKey, ReservationId, Sequencer, Settings, Snapshot, Ticket, Write,
+    MemoryBackend, MemoryDisk, Origin, ReadKey, Reader, ReservationId, Sequencer, Settings, Snapshot, Ticket, Write,
 };
 use serde_json::{Value, json};
 
@@ -23,6 +23,9 @@ use crate::world::{Edit, World};
 pub const EPOCH: Timestamp = Timestamp::constant(1_767_225_600, 0);
 /// Every world goes the same way from the same seed.
 const SEED: u64 = 1;
+
+/// The ticket of writes that are not steps'.
+const OTHERS: Ticket = Ticket(1);
 
 /// A transition a machine took: the machine's name, the states and the guard.
 pub(crate) type Crossed = (&'static str, &'static str, &'static str, &'static str);
@@ -46,13 +49,11 @@ pub struct Cluster<'w> {
     gateway: Arc<Gateway>,
     disk: MemoryDisk,
     sequencer: Sequencer<MemoryBackend>,
-    /// The operators' driver, to be looked at.
-    pub driver: Driver,
+    /// The loop that ships, with its driver to be looked at.
+    pub driver: Loop,
     /// The virtual time.
     pub now: Timestamp,
     entropy: SeededEntropy,
-    /// The last revision the driver heard of.
-    heard: u64,
     /// How often each actor has acted.
     pub(crate) acted: Vec<usize>,
     /// Every transition taken since the last look.
@@ -74,7 +75,7 @@ impl<'w> Cluster<'w> {
         let gateway = Arc::new(Gateway::new(registry, Box::new(SystemAuthorizer), admissions));
         let disk = MemoryDisk::default();
         let sequencer = open(&disk);
-        let driver = Driver::new(gateway.clone(), Box::new(SeededEntropy::new(SEED)));
+        let driver = Loop::new(Driver::new(gateway.clone(), Box::new(SeededEntropy::new(SEED))));
         let mut cluster = Self {
             world,
             gateway,
@@ -83,7 +84,6 @@ impl<'w> Cluster<'w> {
             driver,
             now: EPOCH,
             entropy: SeededEntropy::new(SEED),
-            heard: 0,
             acted: vec![0; world.actors.len()],
             crossed: BTreeSet::new(),
             fault: None,
@@ -108,7 +108,6 @@ impl<'w> Cluster<'w> {
             driver: self.driver.clone(),
             now: self.now,
             entropy: self.entropy.clone(),
-            heard: self.heard,
             acted: self.acted.clone(),
             crossed: BTreeSet::new(),
             fault: self.fault.clone(),
@@ -127,54 +126,41 @@ impl<'w> Cluster<'w> {
     /// The process ends and another begins: drivers keep nothing.
     pub fn restart(&mut self) {
         let seed = self.entropy.next_u64();
-        self.driver = Driver::new(self.gateway.clone(), Box::new(SeededEntropy::new(seed)));
-        (self.world.operators)(&mut self.driver);
-        let snapshot = self.snapshot();
-        self.heard = snapshot.revision().0;
-        self.driver.start(&snapshot, self.now);
+        let mut driver = Driver::new(self.gateway.clone(), Box::new(SeededEntropy::new(seed)));
+        (self.world.operators)(&mut driver);
+        self.driver = Loop::new(driver);
+        self.hear();
     }
 
     /// One step of one key, and its commit.
     pub fn step(&mut self) -> Moved {
-        match self.poll() {
-            Progress::Idle => Moved::AtRest,
-            Progress::Stepped => Moved::Stepped,
-            Progress::Commit(commit) => self.commit(*commit, None),
-            Progress::Reserve(reads) => self.step_reserved(&reads),
+        match self.turn() {
+            (Turn::Idle, _) => Moved::AtRest,
+            (_, launched) => self.commit(launched).unwrap_or(Moved::Stepped),
         }
     }
 
-    /// One step, while somebody else writes between its snapshot and its commit.
+    /// One step, while somebody else writes between its snapshot and its commit. What is held still for the step is
+    /// written after it.
     ///
     /// # Errors
     /// When the other's write is refused.
     pub fn step_while(&mut self, edit: &Edit) -> Result<Moved, String> {
-        match self.poll() {
-            Progress::Commit(commit) => {
-                self.edit(edit)?;
-                Ok(self.commit(*commit, None))
-            }
-            Progress::Reserve(reads) => self.step_reserved_while(&reads, edit),
-            Progress::Idle | Progress::Stepped => self.edit(edit).map(|()| Moved::Stepped),
+        let (_, launched) = self.turn();
+        if launched.iter().any(|(_, reservation)| reservation.is_some()) {
+            return self.commit_before(edit, launched);
         }
+        self.edit(edit)?;
+        Ok(self.commit(launched).unwrap_or(Moved::Stepped))
     }
 
-    /// One step on what is held still: the other's write waits until the step is committed.
-    fn step_reserved_while(&mut self, reads: &[ReadKey], edit: &Edit) -> Result<Moved, String> {
-        let reservation = self.sequencer.reserve(reads, self.now);
-        let (Progress::Commit(commit), Some(reservation)) = (self.poll(), reservation) else {
-            return Err("a step that asked for a reservation had nothing to commit".to_owned());
-        };
+    /// What is held still for the step is written after it, though it was asked for before.
+    fn commit_before(&mut self, edit: &Edit, launched: Vec<Launched>) -> Result<Moved, String> {
         let write = self.prepare(edit)?;
-        self.sequencer.submit(write, Ticket(1));
-        self.sequencer.submit_reserved(commit.write, Ticket(0), reservation);
-        let mut moved = Moved::Refused;
-        let answers = [self.sequencer.commit_group(self.now), self.sequencer.commit_group(self.now)].concat();
-        for (_, outcome) in answers.iter().filter(|(ticket, _)| *ticket == Ticket(0)) {
-            self.driver.settled(commit.ticket, outcome.as_ref(), self.now);
-            if outcome.is_ok() {
-                moved = Moved::Committed;
-            }
+        self.sequencer.submit(write, OTHERS);
+        let moved = self.commit(launched).unwrap_or(Moved::Stepped);
+        while self.sequencer.is_due(self.now) {
+            self.answer()?;
         }
         self.hear();
         Ok(moved)
@@ -182,8 +168,9 @@ impl<'w> Cluster<'w> {
 
     /// One step whose commit is durable, but the process ends before it hears of that.
     pub fn step_and_crash(&mut self) {
-        if let Progress::Commit(commit) = self.poll() {
-            self.sequencer.submit(commit.write, Ticket(0));
+        let (_, launched) = self.turn();
+        for (commit, _) in launched {
+            self.sequencer.submit(commit.write, OTHERS);
             let _ = self.sequencer.commit_group(self.now);
         }
         self.restart();
@@ -222,9 +209,11 @@ impl<'w> Cluster<'w> {
         Ok(prepared.map_err(|status| status.message)?.write)
     }
 
-    fn poll(&mut self) -> Progress {
-        let snapshot = self.snapshot();
-        let progress = self.driver.poll(&snapshot, self.now);
+    /// One turn of the loop, and the commits it began.
+    fn turn(&mut self) -> (Turn, Vec<Launched>) {
+        let mut dock = Dock { sequencer: &mut self.sequencer, now: self.now, launched: Vec::new() };
+        let turn = self.driver.turn(&mut dock);
+        let launched = dock.launched;
         if let Some(report) = self.driver.last_step() {
             let crossings = report.crossings.iter();
             self.crossed.extend(crossings.map(|it| (report.operator, it.from, it.to, it.guard)));
@@ -235,55 +224,42 @@ impl<'w> Cluster<'w> {
         if let Some(disabled) = self.driver.disabled().first() {
             self.fault = Some(format!("{} on {} panicked: {}", disabled.operator, disabled.object, disabled.reason));
         }
-        progress
+        (turn, launched)
     }
 
-    fn step_reserved(&mut self, reads: &[ReadKey]) -> Moved {
-        let reservation = self.sequencer.reserve(reads, self.now);
-        match (self.poll(), reservation) {
-            (Progress::Commit(commit), reservation) => self.commit(*commit, reservation),
-            (_, Some(reservation)) => {
-                self.sequencer.release(reservation);
-                Moved::Stepped
+    /// Commits what a turn began, behind what is queued already. Nothing where nothing was begun.
+    fn commit(&mut self, launched: Vec<Launched>) -> Option<Moved> {
+        let mut moved = None;
+        for (commit, reservation) in launched {
+            let ticket = Ticket(0);
+            match reservation {
+                Some(reservation) => self.sequencer.submit_reserved(commit.write, ticket, reservation),
+                None => self.sequencer.submit(commit.write, ticket),
             }
-            (_, None) => Moved::Stepped,
-        }
-    }
-
-    fn commit(&mut self, commit: StepCommit, reservation: Option<ReservationId>) -> Moved {
-        let ticket = Ticket(0);
-        match reservation {
-            Some(reservation) => self.sequencer.submit_reserved(commit.write, ticket, reservation),
-            None => self.sequencer.submit(commit.write, ticket),
-        }
-        let answers = self.sequencer.commit_group(self.now);
-        let mut moved = Moved::Refused;
-        for (_, outcome) in &answers {
+            let outcome = self.sequencer.commit_group(self.now).into_iter().find(|(answered, _)| *answered == ticket);
+            let Some((_, outcome)) = outcome else { continue };
             self.driver.settled(commit.ticket, outcome.as_ref(), self.now);
-            if outcome.is_ok() {
-                moved = Moved::Committed;
-            }
+            moved = Some(if outcome.is_ok() { Moved::Committed } else { Moved::Refused });
         }
         self.hear();
         moved
     }
 
     fn submit(&mut self, write: Write) -> Result<(), String> {
-        self.sequencer.submit(write, Ticket(1));
-        let answers = self.sequencer.commit_group(self.now);
+        self.sequencer.submit(write, OTHERS);
+        let answered = self.answer();
         self.hear();
+        answered
+    }
+
+    fn answer(&mut self) -> Result<(), String> {
+        let answers = self.sequencer.commit_group(self.now);
         answers.into_iter().try_for_each(|(_, outcome)| outcome.map(drop).map_err(|refusal| refusal.to_string()))
     }
 
     fn hear(&mut self) {
-        let snapshot = self.snapshot();
-        let heard = sampan_core::object::Revision(self.heard);
-        let batch = self.sequencer.reader().all_events_after(heard, usize::MAX);
-        self.heard = snapshot.revision().0;
-        match batch {
-            Ok(batch) => self.driver.observe(&batch.events, &snapshot, self.now),
-            Err(_) => self.driver.start(&snapshot, self.now),
-        }
+        let dock = Dock { sequencer: &mut self.sequencer, now: self.now, launched: Vec::new() };
+        self.driver.hear(&dock);
     }
 
     fn mutation(&self, edit: &Edit) -> Result<Mutation, String> {
@@ -333,6 +309,38 @@ impl<'w> Cluster<'w> {
         let definition = registry.definition(key.resource).ok_or(format!("{} is not served", key.resource))?;
         let version = definition.versions.first().ok_or("a definition has no version")?.clone();
         Ok(Served { definition: definition.clone(), version })
+    }
+}
+
+/// A commit the loop began, and what is held still for it.
+type Launched = (StepCommit, Option<ReservationId>);
+
+/// What the loop stands on: the sequencer, and a place where commits wait until the world lets them go.
+struct Dock<'c> {
+    sequencer: &'c mut Sequencer<MemoryBackend>,
+    now: Timestamp,
+    launched: Vec<Launched>,
+}
+
+impl Host for Dock<'_> {
+    fn reader(&self) -> Reader {
+        self.sequencer.reader()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    fn commit(&mut self, commit: StepCommit, reservation: Option<ReservationId>) {
+        self.launched.push((commit, reservation));
+    }
+
+    fn reserve(&mut self, reads: Vec<ReadKey>) -> Option<ReservationId> {
+        self.sequencer.reserve(&reads, self.now)
+    }
+
+    fn release(&mut self, reservation: ReservationId) {
+        self.sequencer.release(reservation);
     }
 }
 

@@ -51,7 +51,10 @@ pub(super) fn drop_what_the_type_does_not_have(object: &mut Value, old: &Value) 
     drop_if(spec, had, has, &["externalTrafficPolicy"]);
     let (had, has) = (of(before, is_load_balancer), of(spec, is_load_balancer));
     drop_if(spec, had, has, &["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
-    if had && !has && let Some(status) = present(object, "status") {
+    if had
+        && !has
+        && let Some(status) = present(object, "status")
+    {
         set(status, "loadBalancer", serde_json::json!({}));
     }
 }

@@ -9,7 +9,7 @@ use crate::object::Revision;
 use crate::store::backend::{Archive, Group};
 use crate::store::fixture::*;
 use crate::store::{
-    Backend, BackendError, FjallBackend, Listener, MemoryBackend, MemoryDisk, ReadKey, Settings, Store,
+    Backend, BackendError, Crash, FjallBackend, Listener, MemoryBackend, MemoryDisk, ReadKey, Settings, Store,
 };
 
 fn clock() -> crate::store::Clock {
@@ -169,7 +169,7 @@ fn under_load_groups_follow_one_another_and_the_mark_is_settled_at_the_end_alone
     let (tell, told) = channel();
     let commit = |write| {
         let tell = tell.clone();
-        store.commit_with(write, move |answer| tell.send(answer.is_ok()).unwrap());
+        store.commit_with(write, None, move |answer| tell.send(answer.is_ok()).unwrap());
     };
     commit(create(config_map("default/first", "x")));
     let many = |index: usize| {
@@ -193,13 +193,27 @@ fn whoever_asks_a_store_that_is_closing_is_answered() {
     let (tell, told) = channel();
     for index in 0..3 {
         let tell = tell.clone();
-        store.commit_with(create(config_map(&format!("default/{index}"), "x")), move |answer| {
+        store.commit_with(create(config_map(&format!("default/{index}"), "x")), None, move |answer| {
             tell.send(answer.is_ok()).unwrap();
         });
     }
     store.close();
     store.release(held);
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [true; 3], "what waits for a reservation is committed");
-    store.commit_with(create(config_map("default/late", "x")), move |answer| tell.send(answer.is_ok()).unwrap());
+    store.commit_with(create(config_map("default/late", "x")), None, move |answer| tell.send(answer.is_ok()).unwrap());
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [false]);
+}
+
+#[test]
+fn a_store_whose_disk_fails_says_why_it_takes_no_writes() {
+    let disk = MemoryDisk::default();
+    let store = Store::open(disk.restart(), settings(), clock()).unwrap();
+    store.commit_blocking(create(config_map("default/before", "x"))).unwrap();
+    assert_eq!(store.problem(), None);
+    disk.crash_next(Crash::BeforeDurable);
+    let refused = store.commit_blocking(create(config_map("default/after", "x"))).unwrap_err();
+    let problem = store.problem().expect("the store is halted");
+    assert!(problem.starts_with("the store takes no writes: ") && refused.to_string() == problem, "{problem}");
+    assert_eq!(store.snapshot().count(CONFIG_MAPS), 1, "reads go on");
+    store.close();
 }

@@ -1,0 +1,145 @@
+//! One step: what an operator makes of a snapshot, and what is handed out of it.
+
+use jiff::Timestamp;
+use sampan_machine::UNOBSERVED;
+
+use super::assembly::{Assembly, AssemblyError, Workbench, assemble};
+use super::flight::{After, Asked, Flight};
+use super::progress::{Progress, StepCommit, StepReport, Ticket};
+use super::queue::{Pending, Slot};
+use super::record;
+use super::seat::{StepPanic, Stepped};
+use super::standing::Standing;
+use super::{Driver, Wake};
+use crate::object::Revision;
+use crate::store::{CHANGES_MAX, ReadKey, Snapshot, Write};
+
+/// How often a step is run again with what was refused before it waits: each run may meet one more refusal.
+const REFUSALS_PER_STEP_MAX: usize = 3;
+/// The most changes of a step that what it rests on is held still for: they must be prepared and on their way to the
+/// sequencer within [`RESERVATION_MAX`](crate::store::RESERVATION_MAX). The rest follows in the next step.
+pub(super) const RESERVED_CHANGES_MAX: usize = 50;
+
+impl Driver {
+    pub(super) fn step(&mut self, slot: Slot, mut taken: Pending, snapshot: &Snapshot, now: Timestamp) -> Progress {
+        let mut refused = taken.refusal.is_some();
+        let is_reserved = self.standings.of(&slot).is_some_and(Standing::is_reserved);
+        let changes_max = if is_reserved { RESERVED_CHANGES_MAX } else { CHANGES_MAX };
+        for attempt in 0..=REFUSALS_PER_STEP_MAX {
+            let wake = Wake { key: slot.1.clone(), reasons: taken.reasons.clone(), refusal: taken.refusal.take() };
+            let Some(member) = self.members.get_mut(&slot.0) else { return Progress::Stepped };
+            member.figures.steps += 1;
+            let stepped = match member.seat.step(&wake, snapshot, now, &mut self.entropy) {
+                Ok(stepped) => stepped,
+                Err(StepPanic(reason)) => {
+                    self.disable(slot.0, &slot.1, reason);
+                    return Progress::Stepped;
+                }
+            };
+            self.last_step = Some(StepReport {
+                operator: member.name(),
+                key: slot.1.clone(),
+                crossings: stepped.out.trace.crossings().to_vec(),
+                fault: stepped.out.fault.as_ref().map(ToString::to_string),
+            });
+            if let Some(fault) = stepped.out.fault.clone() {
+                return self.hold(slot, &taken, &fault, snapshot.revision(), now);
+            }
+            let bench = Workbench {
+                gateway: &self.gateway,
+                snapshot,
+                now,
+                declaration: member.seat.declaration(),
+                primary: &slot.1,
+                changes_max,
+            };
+            match assemble(&bench, &stepped.out, &member.recorder, &mut self.entropy) {
+                Ok(assembly) => return self.launch(slot, taken, stepped, assembly, refused, snapshot, now),
+                // A name drawn at random may be taken: the next draw is another.
+                Err(AssemblyError::Refused(refusal)) if attempt == 0 && refusal.status.reason == "AlreadyExists" => {}
+                Err(AssemblyError::Refused(refusal)) => {
+                    member.figures.refusals += 1;
+                    taken.refusal = Some(refusal);
+                    refused = true;
+                }
+                Err(AssemblyError::Transient(status)) => {
+                    tracing::warn!(object = %slot.1, %status, "a step waits");
+                    return self.retry_later(slot, now);
+                }
+                Err(error @ (AssemblyError::Undeclared { .. } | AssemblyError::Unserved(_))) => {
+                    self.last_step.iter_mut().for_each(|step| step.fault = Some(error.to_string()));
+                    return self.hold(slot, &taken, &error, snapshot.revision(), now);
+                }
+            }
+        }
+        self.retry_later(slot, now)
+    }
+
+    /// The step is void and stays so until something changes: the decision says why.
+    fn hold(
+        &mut self,
+        slot: Slot,
+        taken: &Pending,
+        fault: &dyn std::fmt::Display,
+        snapshot: Revision,
+        now: Timestamp,
+    ) -> Progress {
+        let Some(member) = self.members.get_mut(&slot.0) else { return Progress::Stepped };
+        member.seat.discard(&slot.1);
+        let (operator, state) = (member.name(), member.seat.state(&slot.1));
+        tracing::error!(operator, object = %slot.1, %fault, "a step is void");
+        let decision = record::void(operator, &slot.1, taken, state, &fault.to_string(), snapshot, now);
+        let after = After::decided(snapshot, decision.clone());
+        if self.standings.verdict(&slot).repeats(&decision) {
+            self.settle(&slot, after, now);
+            return Progress::Stepped;
+        }
+        self.fly(slot, taken.clone(), after, record::alone(decision))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "everything a step came to")]
+    fn launch(
+        &mut self,
+        slot: Slot,
+        taken: Pending,
+        stepped: Stepped,
+        assembly: Assembly,
+        refused: bool,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Progress {
+        let Assembly { mut write, records, sources, left_over, said } = assembly;
+        let gone = snapshot.get(&slot.1).is_none();
+        let operator = self.name(slot.0);
+        let decision = record::decision(operator, &slot.1, &taken, &stepped, records, snapshot.revision(), now);
+        let after = After {
+            wake_at: stepped.out.wake_after.and_then(|delay| now.checked_add(delay).ok()),
+            left_over,
+            refused,
+            gone,
+            said,
+            asked: Asked::new(&stepped.out.commands, &write, &sources),
+            ..After::decided(snapshot.revision(), decision.clone())
+        };
+        if write.changes.is_empty() {
+            let resting = stepped.from == UNOBSERVED && record::only_started(&taken);
+            if gone || resting || self.standings.verdict(&slot).repeats(&decision) {
+                self.settle(&slot, after, now);
+                return Progress::Stepped;
+            }
+            write.guard = None;
+        }
+        write.decision = Some(decision);
+        self.fly(slot, taken, after, write)
+    }
+
+    fn fly(&mut self, slot: Slot, taken: Pending, after: After, write: Write) -> Progress {
+        let operator = self.name(slot.0);
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        let key = slot.1.clone();
+        let rests_on: Vec<ReadKey> = write.guard.as_ref().map(|guard| guard.reads.clone()).unwrap_or_default();
+        self.flights.insert(ticket, Flight { slot, taken, rests_on, after });
+        Progress::Commit(Box::new(StepCommit { ticket, operator, key, write }))
+    }
+}

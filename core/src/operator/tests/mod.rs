@@ -1,0 +1,6 @@
+//! Operators that do what a test says, driven by the loop that ships.
+
+mod driving;
+mod faults;
+mod fixture;
+mod shell;

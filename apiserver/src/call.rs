@@ -6,18 +6,17 @@ use hyper::body::Incoming;
 use hyper::header::USER_AGENT;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request};
-use sampan_core::gateway::{Attributes, Identity, Verb};
+use sampan_core::access::{Attributes, Identity, NODES, ResourceAttributes, SIMULATED_NODES};
+use sampan_core::gateway::Verb;
 use sampan_core::object::{Name, ObjectKey};
 use sampan_core::status::Status;
 use sampan_core::store::Origin;
 
 use crate::metrics::Observed;
-use crate::request::{Accept, Query, ResourcePath};
+use crate::request::{Accept, FieldSelector, Query, ResourcePath};
 use crate::response::View;
 use crate::state::State;
 
-/// The group of nodes.
-const NODES: &str = "system:nodes";
 /// What a node's user name begins with.
 const NODE_PREFIX: &str = "system:node:";
 
@@ -104,14 +103,19 @@ impl Call {
 
     /// Whether the caller may do that.
     pub(crate) fn authorize(&self, verb: Verb) -> Result<(), Status> {
-        self.state.authorize(&Attributes {
-            identity: &self.identity,
-            verb,
-            resource: self.path.served.definition.resource,
-            subresource: self.subresource(),
-            namespace: self.path.namespace.as_deref(),
-            name: self.path.name.as_deref(),
-        })
+        let resource = self.path.served.definition.resource;
+        let (mut name, mut of_node) = (self.path.name.as_deref().map(str::to_owned), None);
+        if matches!(verb, Verb::List | Verb::Watch) {
+            // A selector that no resource type has is refused later.
+            let fields = FieldSelector::parse(self.query.text("fieldSelector"), &self.path.served.definition);
+            let fields = fields.unwrap_or_default();
+            let exact = |field: &str| fields.exact(field).filter(|value| !value.is_empty()).map(str::to_owned);
+            name = name.or_else(|| exact("metadata.name"));
+            of_node = exact("spec.nodeName");
+        }
+        let asked = ResourceAttributes::of(resource, self.path.namespace.as_deref(), name.as_deref());
+        let asked = ResourceAttributes { of_node: of_node.as_deref(), ..asked.part(self.subresource()) };
+        self.state.authorize(&Attributes::resource(&self.identity, verb, asked))
     }
 
     /// How the client wants to see objects.
@@ -121,8 +125,8 @@ impl Call {
 
     /// The node that asks, where a node does.
     pub(crate) fn node(&self) -> Option<&str> {
-        let is_node = self.identity.groups.iter().any(|group| group == NODES);
-        self.identity.user.strip_prefix(NODE_PREFIX).filter(|_| is_node)
+        let speaks = self.identity.is_in(NODES) || self.identity.is_in(SIMULATED_NODES);
+        self.identity.user.strip_prefix(NODE_PREFIX).filter(|_| speaks)
     }
 
     /// What a change will say of where it comes from.

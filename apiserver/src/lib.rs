@@ -12,6 +12,7 @@ mod discovery;
 mod health;
 mod metrics;
 mod node;
+mod openid;
 mod pins;
 mod request;
 mod response;

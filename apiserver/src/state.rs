@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sampan_core::Timestamp;
-use sampan_core::gateway::{Attributes, Cluster, Identity};
+use sampan_core::gateway::{Attributes, Cluster};
 use sampan_core::resource::Registry;
 use sampan_core::status::Status;
 use sampan_core::store::Snapshot;
@@ -18,8 +18,6 @@ use crate::pins::Pins;
 
 /// Requests that are worked on at once, watches and streams aside: the store groups far fewer.
 const TURNS: usize = 512;
-/// Whose members may do everything.
-const ADMINISTRATORS: &str = "system:masters";
 
 /// What all requests share.
 pub(crate) struct State {
@@ -64,15 +62,7 @@ impl State {
 
     /// Whether the caller may do that.
     pub(crate) fn authorize(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
-        self.cluster.gateway().authorize(attributes)
-    }
-
-    /// Refuses all but administrators, for paths that are no resources.
-    pub(crate) fn require_admin(&self, identity: &Identity, path: &str) -> Result<(), Status> {
-        if identity.groups.iter().any(|group| group == ADMINISTRATORS) {
-            return Ok(());
-        }
-        Err(Status::forbidden(format!("forbidden: User {:?} cannot get path {path:?}", identity.user)))
+        self.cluster.gateway().authorize(&self.snapshot(), attributes)
     }
 
     /// Everything `/metrics` shows.

@@ -10,6 +10,7 @@ use sampan_machine::Chart;
 
 /// Adds every operator to the driver. `root_certificate` is what every namespace gets to know the API server by.
 pub(crate) fn install(driver: &mut Driver, root_certificate: &str) {
+    driver.add(sampan_clusterroleaggregation::ClusterRoleAggregation);
     driver.add(sampan_deployment::DeploymentOperator);
     driver.add(sampan_garbagecollector::GarbageCollector);
     driver.add(sampan_namespace::NamespaceOperator::new(root_certificate));

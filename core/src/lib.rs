@@ -10,6 +10,7 @@
 //!     └── step ◄── queue ◄── wake router ◄── events┘
 //! ```
 //!
+//! * [`access`]: who may do what.
 //! * [`object`]: keys, metadata, encoded objects, selectors, patches.
 //! * [`schema`]: the published shapes of the kinds.
 //! * [`resource`]: what a resource type is, and the registry of them.
@@ -20,6 +21,7 @@
 //! * [`vital`]: threads a process cannot be without.
 //! * [`why`]: where an object comes from, and what it waits for.
 
+pub mod access;
 pub mod entropy;
 pub mod gateway;
 pub mod manifest;

@@ -51,7 +51,7 @@ impl World {
         let name = (!matches!(action, Action::Create(_))).then(|| self.manifest["metadata"]["name"].as_str().unwrap());
         let namespaced = self.served.definition.scope == Scope::Namespaced;
         Mutation {
-            identity: Identity { user: "tester".to_owned(), groups: vec!["system:masters".to_owned()] },
+            identity: Identity::new("tester", &["system:masters"]),
             origin: Origin::Request { user: "tester".into(), client: "test".into(), verb: "update".into() },
             target: Target {
                 served: self.served.clone(),

@@ -67,7 +67,7 @@ impl World {
         let definition = self.cluster.registry().definition(key.resource).unwrap().clone();
         let name = (!matches!(action, Action::Create(_))).then(|| key.name.clone());
         let mutation = Mutation {
-            identity: Identity { user: "tester".to_owned(), groups: vec!["system:masters".to_owned()] },
+            identity: Identity::new("tester", &["system:masters"]),
             origin: Origin::Request { user: "tester".into(), client: "test".into(), verb: "patch".into() },
             target: Target {
                 served: Served { version: definition.versions[0].clone(), definition },

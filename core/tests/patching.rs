@@ -37,7 +37,7 @@ impl World {
         let target = self.target(subresource);
         let draft = self.pod.clone().map(|pod| Draft::new(target.key("web"), pod, Vec::new()).unwrap());
         let mutation = Mutation {
-            identity: Identity { user: "admin".into(), groups: vec!["system:masters".into()] },
+            identity: Identity::new("admin", &["system:masters"]),
             origin: Origin::System { purpose: "test".into() },
             target,
             action,

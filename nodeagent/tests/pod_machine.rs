@@ -248,7 +248,7 @@ impl World {
             next.situation.sandbox = Some(Sandbox { running: false, ..sandbox.clone() });
             list.push(next);
         }
-        let key = SourceKey { kind: SourceKind::ConfigMap, namespace: "default".to_owned(), name: "m".to_owned() };
+        let key = SourceKey::object(SourceKind::ConfigMap, "default", "m");
         let mut told = self.clone();
         told.sources.observe(key, Some(Arc::new(BTreeMap::new())));
         list.push(told);
@@ -346,7 +346,7 @@ fn a_pod_whose_runtime_obeys_comes_up_and_a_deleted_one_goes() {
                 let RunState::Exited(exit) = world.exit(0) else { unreachable!() };
                 world.situation.conclude(&run.name, &run.id, exit);
             }
-            let key = SourceKey { kind: SourceKind::ConfigMap, namespace: "default".to_owned(), name: "m".to_owned() };
+            let key = SourceKey::object(SourceKind::ConfigMap, "default", "m");
             world.sources.observe(key, Some(Arc::new(BTreeMap::new())));
         }
         assert!(matches!(world.machine.state(), "Ready" | "Running"), "{spec}: {}", world.digest());

@@ -4,16 +4,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
-use hyper::{Method, Request};
+use hyper::{HeaderMap, Method, Request};
+use sampan_core::access::Attributes;
+use sampan_core::resource::Registry;
 use sampan_core::status::Status;
 
 use super::Caller;
+use super::authenticate::authenticate;
+use super::impersonate::impersonate;
 use crate::call::Call;
 use crate::metrics::Observed;
 use crate::request::{Query, resolve};
 use crate::response::{self, Response};
 use crate::state::State;
-use crate::{discovery, health, verbs, why};
+use crate::{discovery, health, openid, verbs, why};
 
 /// How long a request waits for its turn before it is sent away.
 const TURN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,12 +40,8 @@ async fn route(
 ) -> Result<Response, Status> {
     let path = request.uri().path();
     let query = Query::new(request.uri().query());
-    if let Some(answer) = health::answer(path, &query, state) {
-        return Ok(answer);
-    }
-    let Caller::Known(identity) = caller else {
-        return Err(Status::unauthorized());
-    };
+    let identity = authenticate(state, caller, request.headers())?;
+    let identity = impersonate(state, identity, request.headers())?;
     let registry = state.registry();
     if let Some(resolved) = resolve(path, &registry) {
         let call = Call::new(state.clone(), identity, request, query, resolved?);
@@ -49,17 +49,36 @@ async fn route(
         let _turn = take_turn(state, &call).await?;
         return verbs::serve(call).await;
     }
+    let verb = request.method().as_str().to_ascii_lowercase();
+    state.authorize(&Attributes::path(&identity, &verb, path))?;
     if request.method() != Method::GET {
         return Err(Status::no_such_path());
     }
-    if path == "/metrics" || why::serves(path) {
-        state.require_admin(&identity, path)?;
-        if path == "/metrics" {
-            return Ok(response::bytes(state.metrics_text(), "text/plain; version=0.0.4"));
-        }
+    at_path(state, path, &query, request.headers(), &registry).await
+}
+
+/// The answer at a path that is no resource.
+async fn at_path(
+    state: &Arc<State>,
+    path: &str,
+    query: &Query,
+    headers: &HeaderMap,
+    registry: &Registry,
+) -> Result<Response, Status> {
+    if let Some(answer) = health::answer(path, query, state) {
+        return Ok(answer);
+    }
+    if path == "/metrics" {
+        return Ok(response::bytes(state.metrics_text(), "text/plain; version=0.0.4"));
+    }
+    if why::serves(path) {
         return why::answer(state.clone(), path.to_owned()).await;
     }
-    discovery::answer(path, &query, request.headers(), &registry).unwrap_or_else(|| Err(Status::no_such_path()))
+    let tokens = state.cluster.gateway().tokens();
+    if let Some((document, content_type)) = tokens.and_then(|tokens| openid::answer(path, tokens)) {
+        return Ok(response::bytes(document.to_string(), content_type));
+    }
+    discovery::answer(path, query, headers, registry).unwrap_or_else(|| Err(Status::no_such_path()))
 }
 
 /// Requests take turns; those that last, such as watches, do not count.

@@ -1,7 +1,9 @@
 //! Connections: who is at the other end, and what each request of theirs is answered.
 
+mod authenticate;
 mod connection;
 mod dispatch;
+mod impersonate;
 mod listener;
 
 use std::sync::Arc;
@@ -22,7 +24,7 @@ pub const VERSION: &str = "v1.35.0";
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone)]
 pub enum Caller {
-    /// Nobody vouches for them: they may ask how the server is, and nothing else.
+    /// Nobody vouches for them: who they are is said by each request's token, or not at all.
     Anonymous,
     /// Vouched for by a client certificate, or by the code that opened the connection in this process.
     Known(Arc<Identity>),

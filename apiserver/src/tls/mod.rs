@@ -6,6 +6,7 @@ mod files;
 mod kubeconfig;
 mod peer;
 mod server;
+mod token_key;
 
 use std::io;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub use certificate::Credential;
 pub use kubeconfig::{Kubeconfig, write as write_kubeconfig};
 pub use peer::identity_of;
 pub use server::server_config;
+pub use token_key::TokenKey;
 
 /// Why the cluster's certificates are not at hand.
 #[derive(Debug, thiserror::Error)]

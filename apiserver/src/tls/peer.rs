@@ -1,6 +1,6 @@
 //! What a client's certificate says of it.
 
-use sampan_core::gateway::Identity;
+use sampan_core::access::{AUTHENTICATED, Identity};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
@@ -15,10 +15,8 @@ pub fn identity_of(certificate: &[u8]) -> Option<Identity> {
     // Everybody who is known is a member; the API server adds it, never the certificate.
     groups.retain(|group| group != AUTHENTICATED);
     groups.push(AUTHENTICATED.to_owned());
-    (!user.is_empty()).then_some(Identity { user, groups })
+    (!user.is_empty()).then_some(Identity { user, groups, ..Identity::default() })
 }
-
-const AUTHENTICATED: &str = "system:authenticated";
 
 #[cfg(test)]
 mod tests {
@@ -34,7 +32,7 @@ mod tests {
         let authority = Authority::open(directory.path(), now).unwrap();
         let credential = authority.client("ann", "ann", "builders", now).unwrap();
         let found = identity_of(&certificate::to_der(&credential.certificate).unwrap()).unwrap();
-        assert_eq!(found, Identity { user: "ann".into(), groups: vec!["builders".into(), AUTHENTICATED.into()] });
+        assert_eq!(found, Identity::new("ann", &["builders", AUTHENTICATED]));
     }
 
     #[test]

@@ -39,10 +39,10 @@ pub(crate) async fn serve(call: Call) -> Result<Response, Status> {
 
 async fn whole(call: Call, verb: Verb) -> Result<Response, Status> {
     match verb {
+        Verb::Create => write::create(call, Subresource::Whole).await,
         Verb::Get => read::get(&call),
         Verb::List => list::list(&call),
         Verb::Watch => watch::watch(&call),
-        Verb::Create => write::create(call, Subresource::Whole).await,
         Verb::Update => write::update(call, Subresource::Whole).await,
         Verb::Patch => write::patch(call, Subresource::Whole).await,
         Verb::Delete => delete::delete(call).await,
@@ -68,6 +68,7 @@ async fn named(call: Call, verb: Verb, subresource: &SubresourceDefinition) -> R
         SubresourceHandler::PortForward => pod::port_forward(call).await,
         SubresourceHandler::Eviction => eviction::evict(call, subresource.name).await,
         SubresourceHandler::Command => write::command(call, subresource.name).await,
+        SubresourceHandler::Question => write::create(call, Subresource::Named(subresource.name)).await,
         SubresourceHandler::Fields => part(call, verb, Subresource::Named(subresource.name)).await,
     }
 }

@@ -19,6 +19,7 @@ const STREAM_PARAMETERS: [(&str, &str); 4] =
 
 /// The answer to a request for a container's log, followed for as long as the client likes.
 pub(super) async fn log(call: Call) -> Result<Response, Status> {
+    call.authorize(Verb::Get)?;
     let pod = Pod::find(&call)?;
     let container = pod.container(call.query.text("container"))?;
     let Some(node) = pod.node() else {
@@ -67,7 +68,7 @@ struct Pod {
 
 impl Pod {
     fn find(call: &Call) -> Result<Self, Status> {
-        let object = read::find(call)?;
+        let object = read::look_up(call)?;
         let key = object.key();
         let namespace = key.namespace.as_deref().unwrap_or_default().to_owned();
         Ok(Self { namespace, name: key.name.to_string(), value: object.value() })

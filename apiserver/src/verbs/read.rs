@@ -26,6 +26,11 @@ pub(super) fn scale(call: &Call) -> Result<Response, Status> {
 /// The object of the path, if the caller may see it.
 pub(super) fn find(call: &Call) -> Result<Arc<Object>, Status> {
     call.authorize(Verb::Get)?;
+    look_up(call)
+}
+
+/// The object of the path, for callers that have been authorized.
+pub(super) fn look_up(call: &Call) -> Result<Arc<Object>, Status> {
     let key = call.key()?;
     let snapshot = call.state.snapshot();
     if let Ok(wanted) = call.query.text("resourceVersion").parse() {

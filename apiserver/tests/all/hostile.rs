@@ -85,10 +85,10 @@ async fn strangers_may_ask_how_the_server_is_and_nothing_else() {
         "[+]ping ok\n[+]started ok\n[+]shutdown ok\nreadyz check passed\n"
     );
     for uri in [CONFIG_MAPS, "/api", "/openapi/v3", "/metrics", "/sampan.dev/v1/why/cm/default/a"] {
-        assert_eq!(stranger.get(uri).await.code, 401, "{uri}");
+        assert_eq!(stranger.get(uri).await.code, 403, "{uri}");
     }
     let headers = [("x-remote-user", "kubernetes-admin"), ("x-remote-group", "system:masters")];
-    assert_eq!(stranger.ask(Method::GET, CONFIG_MAPS, &headers, b"").await.code, 401, "headers vouch for nobody");
+    assert_eq!(stranger.ask(Method::GET, CONFIG_MAPS, &headers, b"").await.code, 403, "headers vouch for nobody");
 }
 
 #[tokio::test]

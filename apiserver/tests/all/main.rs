@@ -8,9 +8,13 @@
 
 mod discovery;
 mod hostile;
+mod node_rights;
 mod nodes;
 mod objects;
+mod reviews;
+mod roles;
 mod secure;
 mod subresources;
+mod tokens;
 mod watches;
 mod world;

@@ -58,7 +58,7 @@ async fn the_certificate_of_the_own_authority_decides_who_is_who() {
     let client = |authority: &Authority, group: &str| authority.client("c", "ann", group, now).unwrap();
     let admin = client(&authority, "system:masters");
     assert_eq!(status_of(address, client_config(&authority, Some(&admin)), CONFIG_MAPS).await, Some(200));
-    assert_eq!(status_of(address, client_config(&authority, None), CONFIG_MAPS).await, Some(401));
+    assert_eq!(status_of(address, client_config(&authority, None), CONFIG_MAPS).await, Some(403));
     assert_eq!(status_of(address, client_config(&authority, None), "/healthz").await, Some(200));
     let forged = client(&stranger, "system:masters");
     assert_eq!(status_of(address, client_config(&authority, Some(&forged)), CONFIG_MAPS).await, None);

@@ -1,11 +1,9 @@
 //! The parts of an object with an endpoint of their own.
 
 use hyper::Method;
-use sampan_core::gateway::{Attributes, Authorizer, Verb};
-use sampan_core::status::Status;
 use serde_json::json;
 
-use crate::world::{CONFIG_MAPS, PODS, World, config_map, pod};
+use crate::world::{PODS, World, pod};
 
 const NAMESPACES: &str = "/api/v1/namespaces";
 const MERGE: &str = "merge-patch+json";
@@ -72,36 +70,4 @@ async fn a_node_tells_its_own_decisions_of_the_pod_it_writes_and_no_others() {
         let answer = node.ask(Method::PATCH, &path, &headers, body.as_bytes()).await;
         assert_eq!(answer.code, code, "{operator} of {object}: {}", answer.text);
     }
-}
-
-/// Who may evict pods and clear the configuration, and delete nothing by name.
-struct Evictor;
-
-impl Authorizer for Evictor {
-    fn authorize(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
-        let asked = (attributes.verb, attributes.resource.plural, attributes.subresource);
-        let is_admin = attributes.identity.groups.iter().any(|group| group == "system:masters");
-        let may = matches!(
-            asked,
-            (Verb::Create, "pods", "eviction") | (Verb::DeleteCollection | Verb::List, "configmaps", "")
-        );
-        if is_admin || may { Ok(()) } else { Err(Status::forbidden(format!("{asked:?}"))) }
-    }
-}
-
-#[tokio::test]
-async fn an_eviction_and_a_deletion_of_many_are_allowed_as_what_they_are() {
-    let world = World::authorizing(Box::new(Evictor)).await;
-    let mut admin = world.admin().await;
-    admin.create(PODS, pod("web", "")).await;
-    admin.create(CONFIG_MAPS, config_map("a")).await;
-    let mut evictor = world.known("evictor", "operations").await;
-    let eviction = json!({"metadata": {"name": "web"}});
-    assert_eq!(evictor.delete(&format!("{PODS}/web")).await.code, 403);
-    let evicted = evictor.post(&format!("{PODS}/web/eviction"), eviction).await;
-    assert_eq!(evicted.code, 201, "{}", evicted.text);
-    assert_eq!(evictor.delete(&format!("{CONFIG_MAPS}/a")).await.code, 403);
-    let deleted = evictor.delete(CONFIG_MAPS).await;
-    assert_eq!(deleted.code, 200, "{}", deleted.text);
-    assert_eq!(admin.get(&format!("{CONFIG_MAPS}/a")).await.code, 404);
 }

@@ -10,10 +10,13 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
+use sampan_apiserver::tls::TokenKey;
 use sampan_apiserver::{ApiServer, Caller, NodeConnector, NodeStream};
 use sampan_core::Timestamp;
+use sampan_core::access::token::Tokens;
+use sampan_core::access::{Identity, RoleAuthorizer, bootstrap};
 use sampan_core::gateway::{
-    Authorizer, Cluster, Gateway, Identity, NamespaceLifecycle, ServiceAccountAdmission, SystemAuthorizer,
+    Cluster, EscalationCheck, Gateway, NamespaceLifecycle, NodeRestriction, ServiceAccountAdmission,
 };
 use sampan_core::resource::{Registry, builtin};
 use sampan_core::store::{MemoryDisk, Settings, Store, TimesToLive};
@@ -23,6 +26,9 @@ use tokio_util::sync::CancellationToken;
 
 /// The room of a connection inside the process, in bytes.
 const ROOM: usize = 64 << 10;
+
+/// Who gives tokens.
+pub(crate) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// A server, and the store behind it.
 pub(crate) struct World {
@@ -63,24 +69,23 @@ impl World {
     }
 
     pub(crate) async fn with_nodes(nodes: Arc<dyn NodeConnector>) -> Self {
-        Self::made(nodes, Box::new(SystemAuthorizer)).await
-    }
-
-    pub(crate) async fn authorizing(authorizer: Box<dyn Authorizer>) -> Self {
-        Self::made(Arc::new(NoNodes), authorizer).await
-    }
-
-    async fn made(nodes: Arc<dyn NodeConnector>, authorizer: Box<dyn Authorizer>) -> Self {
         let mut registry = Registry::default();
         for definition in builtin() {
             registry.register(definition);
         }
-        let admissions: Vec<Box<dyn sampan_core::gateway::Admission>> =
-            vec![Box::new(NamespaceLifecycle), Box::new(ServiceAccountAdmission)];
-        let gateway = Gateway::new(registry, authorizer, admissions);
+        let authorizer = Arc::new(RoleAuthorizer::default());
+        let tokens = Tokens::new(ISSUER, Arc::new(TokenKey::open(tempfile::tempdir().unwrap().path()).unwrap()));
+        let admissions: Vec<Box<dyn sampan_core::gateway::Admission>> = vec![
+            Box::new(NamespaceLifecycle),
+            Box::new(NodeRestriction),
+            Box::new(EscalationCheck::new(authorizer.clone())),
+            Box::new(ServiceAccountAdmission),
+        ];
+        let gateway = Gateway::new(registry, Box::new(authorizer), admissions).with_tokens(tokens);
         let settings = Settings { cluster_uid: "test".into(), times_to_live: TimesToLive::default() };
         let store = Store::open(MemoryDisk::default().restart(), settings, Arc::new(Timestamp::now)).unwrap();
         let cluster = Cluster::new(Arc::new(gateway), store, Timestamp::now, 7);
+        bootstrap::keep(&cluster).await.unwrap();
         let shutdown = CancellationToken::new();
         let world = Self { server: ApiServer::new(cluster, nodes, shutdown.clone()), shutdown };
         let mut admin = world.admin().await;
@@ -94,7 +99,7 @@ impl World {
     }
 
     pub(crate) async fn known(&self, user: &str, group: &str) -> Client {
-        let identity = Identity { user: user.into(), groups: vec![group.into()] };
+        let identity = Identity::new(user, &[group, "system:authenticated"]);
         self.connect(Caller::Known(Arc::new(identity))).await
     }
 

@@ -20,14 +20,15 @@ pub(super) async fn run(cluster: &Cluster) -> Result<()> {
             create(cluster, name).await?;
         }
     }
-    Ok(())
+    let kept = sampan_core::access::bootstrap::keep(cluster).await;
+    kept.map_err(|status| anyhow!("failed to keep the roles and bindings of the system: {status}"))
 }
 
 async fn create(cluster: &Cluster, name: &str) -> Result<()> {
     let registry = cluster.registry();
     let served = registry.served("", "v1", "namespaces").ok_or_else(|| anyhow!("namespaces are not served"))?;
     let mutation = Mutation {
-        identity: Identity { user: "system:apiserver".to_owned(), groups: vec!["system:masters".to_owned()] },
+        identity: Identity::new("system:apiserver", &["system:masters"]),
         origin: Origin::System { purpose: "every cluster has this namespace".to_owned() },
         target: Target { served, namespace: None, name: None, subresource: Subresource::Whole },
         action: Action::Create(Body::Value(json!({

@@ -17,19 +17,16 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kube::client::Body;
 use sampan_apiserver::{ApiServer, Caller, NodeConnector, NodeStream};
-use sampan_core::gateway::Identity;
+use sampan_core::access::{AUTHENTICATED, Identity};
 use sampan_nodeagent::{KubeletApi, serve_kubelet};
 
 /// What a pipe holds before the writer waits.
 const PIPE_BYTES: usize = 64 * 1024;
 
-/// A client of the API for the node, over a pipe, known as the node.
-pub(super) async fn node_client(server: &ApiServer, node: &str) -> Result<kube::Client> {
+/// A client of the API for the node, over a pipe, known as the node and a member of `group`.
+pub(super) async fn node_client(server: &ApiServer, node: &str, group: &str) -> Result<kube::Client> {
     let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
-    let identity = Identity {
-        user: format!("system:node:{node}"),
-        groups: vec!["system:nodes".to_owned(), "system:authenticated".to_owned()],
-    };
+    let identity = Identity::new(format!("system:node:{node}"), &[group, AUTHENTICATED]);
     let server = server.clone();
     tokio::spawn(async move { server.serve_connection(theirs, Caller::Known(Arc::new(identity))).await });
     let (requests, connection) =

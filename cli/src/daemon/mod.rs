@@ -17,9 +17,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 use jiff::Timestamp;
 use sampan_apiserver::ApiServer;
-use sampan_apiserver::tls::{Authority, Kubeconfig, server_config, write_kubeconfig};
+use sampan_apiserver::tls::{Authority, Kubeconfig, TokenKey, server_config, write_kubeconfig};
+use sampan_core::access::token::Tokens;
 use sampan_core::entropy::Entropy as _;
-use sampan_core::gateway::{Cluster, Gateway, NamespaceLifecycle, ServiceAccountAdmission, SystemAuthorizer};
+use sampan_core::gateway::{
+    Admission, Cluster, EscalationCheck, Gateway, NamespaceLifecycle, NodeRestriction, RoleAuthorizer,
+    ServiceAccountAdmission, ServiceAccountTokenVolume,
+};
 use sampan_core::manifest::{self, Keeper};
 use sampan_core::operator::{Driver, Operators, Shown};
 use sampan_core::resource::Registry;
@@ -40,6 +44,8 @@ use rising::Console;
 
 /// The administrator, as the kubeconfig names them.
 const ADMINISTRATOR: &str = "kubernetes-admin";
+/// Who gives tokens to service accounts, as the tokens say: where pods find the API server.
+const TOKEN_ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// Threads for connections and the node; the store and the operators have their own.
 const WORKERS: usize = 2;
 
@@ -85,13 +91,23 @@ fn registry() -> Registry {
     registry
 }
 
+/// The way in: who may do what is decided by roles and bindings, and by what runs on a node.
+fn gateway(folder: &DataFolder) -> Result<Gateway> {
+    let authorizer = Arc::new(RoleAuthorizer::default());
+    let admissions: Vec<Box<dyn Admission>> = vec![
+        Box::new(NamespaceLifecycle),
+        Box::new(NodeRestriction),
+        Box::new(EscalationCheck::new(authorizer.clone())),
+        Box::new(ServiceAccountAdmission),
+        Box::new(ServiceAccountTokenVolume),
+    ];
+    let tokens = Tokens::new(TOKEN_ISSUER, Arc::new(TokenKey::open(&folder.certificates())?));
+    Ok(Gateway::new(registry(), Box::new(authorizer), admissions).with_tokens(tokens))
+}
+
 async fn serve(arguments: &Up, folder: &DataFolder, store: &Store, console: Console, started: Instant) -> Result<()> {
     let shutdown = CancellationToken::new();
-    let gateway = Arc::new(Gateway::new(
-        registry(),
-        Box::new(SystemAuthorizer),
-        vec![Box::new(NamespaceLifecycle), Box::new(ServiceAccountAdmission)],
-    ));
+    let gateway = Arc::new(gateway(folder)?);
     let cluster = Cluster::new(gateway.clone(), store.clone(), Timestamp::now, SystemEntropy.next_u64());
     bootstrap::run(&cluster).await?;
 

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use sampan_apiserver::ApiServer;
+use sampan_core::access::{NODES, SIMULATED_NODES};
 use sampan_nodeagent::{NodeAgent, NodeConfig, SimulatedNodes};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +37,7 @@ pub(super) async fn start(
 ) -> Result<Nodes> {
     let shutdown = shutdown.clone();
     let running = if arguments.simulate_nodes > 0 {
-        let client = node_client(server, "simulated").await?;
+        let client = node_client(server, "simulated", SIMULATED_NODES).await?;
         let nodes = SimulatedNodes::new(arguments.simulate_nodes, client);
         for index in 0..arguments.simulate_nodes {
             let name = format!("sim-{index}");
@@ -45,7 +46,7 @@ pub(super) async fn start(
         tokio::spawn(async move { report(nodes.run(shutdown).await) })
     } else {
         let name = arguments.node_name.clone().unwrap_or_else(host_name);
-        let client = node_client(server, &name).await?;
+        let client = node_client(server, &name, NODES).await?;
         let config = NodeConfig::new(&name, cluster, folder.node());
         let agent = NodeAgent::new(config, client).await.context(
             "failed to start the node: is Docker running? Without Docker, try `sampan up --simulate-nodes 1`",

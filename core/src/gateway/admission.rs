@@ -2,17 +2,19 @@
 
 use serde_json::Value;
 
+use super::node_restriction::MIRROR;
 use super::{Mutation, Subresource};
 use crate::object::{ObjectKey, ResourceType};
+use crate::resource::read::texts;
 use crate::status::{Status, StatusCause, StatusDetails};
 use crate::store::{CommitCondition, Snapshot};
 
 /// The resource type of namespaces.
 const NAMESPACES: ResourceType = ResourceType::new("", "namespaces");
 /// The resource type of service accounts.
-const SERVICE_ACCOUNTS: ResourceType = ResourceType::new("", "serviceaccounts");
+pub(super) const SERVICE_ACCOUNTS: ResourceType = ResourceType::new("", "serviceaccounts");
 /// The resource type of pods.
-const PODS: ResourceType = ResourceType::new("", "pods");
+pub(super) const PODS: ResourceType = ResourceType::new("", "pods");
 
 /// One rule of admission.
 pub trait Admission: Send + Sync {
@@ -99,6 +101,10 @@ impl Admission for ServiceAccountAdmission {
         let Some(namespace) = mutation.target.namespace.as_deref().filter(|_| creates_pod) else {
             return Ok(Vec::new());
         };
+        // What a node runs by itself acts as nobody.
+        if texts(object, "/metadata/annotations").any(|(name, _)| name == MIRROR) {
+            return Ok(Vec::new());
+        }
         let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else {
             return Ok(Vec::new());
         };

@@ -6,19 +6,23 @@
 //! prepares again when somebody else was faster.
 
 mod admission;
+mod answer;
 mod attempt;
 mod authorize;
 mod cluster;
 mod create;
 mod decode;
 mod delete;
+mod escalation;
 mod managed;
 mod metadata;
 mod mutation;
+mod node_restriction;
 mod patch;
 mod preparation;
 mod refusal;
 mod scale;
+mod token_volume;
 mod update;
 
 use std::sync::Arc;
@@ -29,17 +33,20 @@ use jiff::Timestamp;
 pub use crate::resource::Verb;
 pub use admission::{Admission, NamespaceLifecycle, ServiceAccountAdmission};
 pub use attempt::{Attempt, Next, Outcome};
-pub use authorize::{Attributes, Authorizer, SystemAuthorizer};
-
 pub use cluster::Cluster;
+pub use escalation::EscalationCheck;
 pub use mutation::{
-    Action, Answer, Body, DeleteOptions, FieldValidation, Identity, Mutation, Options, PatchKind, Prepared,
-    Propagation, Subresource, Target,
+    Action, Answer, Body, DeleteOptions, FieldValidation, Mutation, Options, PatchKind, Prepared, Propagation,
+    Subresource, Target,
 };
+pub use node_restriction::NodeRestriction;
 pub use refusal::refusal_status;
 pub use scale::scale_of;
+pub use token_volume::ServiceAccountTokenVolume;
 
 use self::preparation::Preparation;
+use crate::access::{self, token::Tokens};
+pub use crate::access::{Attributes, Authorizer, Identity, RoleAuthorizer, SystemAuthorizer};
 use crate::entropy::Entropy;
 use crate::resource::Registry;
 use crate::status::Status;
@@ -50,12 +57,24 @@ pub struct Gateway {
     registry: ArcSwap<Registry>,
     authorizer: Box<dyn Authorizer>,
     admissions: Vec<Box<dyn Admission>>,
+    tokens: Option<Tokens>,
 }
 
 impl Gateway {
     /// A gateway to these resource types. `admissions` run in order on every create and update.
     pub fn new(registry: Registry, authorizer: Box<dyn Authorizer>, admissions: Vec<Box<dyn Admission>>) -> Self {
-        Self { registry: ArcSwap::from_pointee(registry), authorizer, admissions }
+        Self { registry: ArcSwap::from_pointee(registry), authorizer, admissions, tokens: None }
+    }
+
+    /// The same, giving tokens to service accounts.
+    #[must_use]
+    pub fn with_tokens(self, tokens: Tokens) -> Self {
+        Self { tokens: Some(tokens), ..self }
+    }
+
+    /// What tells whose a token is; `None` where none are given.
+    pub fn tokens(&self) -> Option<&Tokens> {
+        self.tokens.as_ref()
     }
 
     /// The resource types served now.
@@ -72,8 +91,14 @@ impl Gateway {
     ///
     /// # Errors
     /// `Forbidden`, naming who may not do what.
-    pub fn authorize(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
-        self.authorizer.authorize(attributes)
+    pub fn authorize(&self, snapshot: &Snapshot, attributes: &Attributes<'_>) -> Result<(), Status> {
+        let verdict = self.authorizer.authorize(snapshot, attributes);
+        if verdict.allowed { Ok(()) } else { Err(access::forbidden(attributes, &verdict.reason)) }
+    }
+
+    /// What decides who may do what.
+    pub fn authorizer(&self) -> &dyn Authorizer {
+        &*self.authorizer
     }
 
     /// What to commit for a mutation, as the cluster stands in `snapshot`.
@@ -87,10 +112,11 @@ impl Gateway {
         entropy: &mut dyn Entropy,
         mutation: &Mutation,
     ) -> Result<Prepared, Status> {
-        self.authorize(&Attributes::of(mutation))?;
+        self.authorize(snapshot, &authorize::attributes(mutation))?;
         mutation.require_declared()?;
         let preparation = Preparation::new(self, snapshot, now, entropy, mutation);
         match &mutation.action {
+            action if preparation.question().is_some() => preparation.answer(action),
             Action::Create(body) => preparation.create(body),
             Action::Update(body) => preparation.update(body),
             Action::Patch(kind, body) => preparation.patch(*kind, body),

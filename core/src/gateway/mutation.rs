@@ -5,19 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::access::Identity;
 use crate::object::{Name, Object, ObjectKey, ResourceType, Revision, Uid};
 use crate::resource::{Served, SubresourceDefinition, SubresourceHandler, Verb};
 use crate::status::Status;
 use crate::store::{Origin, Write};
-
-/// Who asks, as authenticated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The user's name, such as `kubernetes-admin` or `system:node:here`.
-    pub user: String,
-    /// The groups, such as `system:masters`.
-    pub groups: Vec<String>,
-}
 
 /// One write that is asked for.
 #[derive(Clone)]
@@ -168,7 +160,7 @@ pub enum Answer {
     Committed,
     /// The object as it stands: the mutation changes nothing.
     Unchanged(Arc<Object>),
-    /// What a dry run would have stored, in the stored version.
+    /// What a dry run would have stored, in the stored version; or a question with its answer.
     Preview(Box<Value>),
 }
 
@@ -208,7 +200,9 @@ impl Mutation {
             Subresource::Scale => definition.scale.is_some() && matches!(verb, Verb::Update | Verb::Patch),
             Subresource::Named(_) => self.target.named().is_some_and(|named| match named.handler {
                 SubresourceHandler::Fields => matches!(verb, Verb::Update | Verb::Patch) && named.allows(verb),
-                SubresourceHandler::Command => matches!(self.action, Action::Create(_)) && named.allows(verb),
+                SubresourceHandler::Command | SubresourceHandler::Question => {
+                    matches!(self.action, Action::Create(_)) && named.allows(verb)
+                }
                 SubresourceHandler::Eviction => matches!(self.action, Action::Evict(_)),
                 _ => false,
             }),

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::authorize::creation;
 use super::decode::plain;
 use super::metadata::{name_mismatch, text};
 use super::preparation::Preparation;
@@ -82,7 +83,10 @@ impl Preparation<'_> {
             _ if self.mutation.target.subresource != Subresource::Whole => {
                 Err(Status::not_found(&self.mutation.target.resource_name(), name))
             }
-            _ => self.create_decoded(merged),
+            _ => {
+                self.gateway.authorize(self.snapshot, &creation(self.mutation))?;
+                self.create_decoded(merged)
+            }
         }
     }
 

@@ -89,6 +89,11 @@ impl<'a> Preparation<'a> {
         self.prepared(vec![change], Answer::Committed, false)
     }
 
+    /// Nothing is to be committed, but something is said.
+    pub(super) fn answered(self, answer: Answer) -> Prepared {
+        self.prepared(Vec::new(), answer, true)
+    }
+
     /// Nothing is to be done.
     pub(super) fn unchanged(self, object: &Arc<Object>) -> Prepared {
         self.prepared(Vec::new(), Answer::Unchanged(object.clone()), false)

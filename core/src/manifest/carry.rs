@@ -132,7 +132,7 @@ fn bookkeeping(target: Target, action: Action) -> Mutation {
 }
 
 fn identity() -> Identity {
-    Identity { user: "system:manifests".to_owned(), groups: vec!["system:masters".to_owned()] }
+    Identity::new("system:manifests", &["system:masters"])
 }
 
 fn target(served: Served, key: &ObjectKey, subresource: Subresource) -> Target {

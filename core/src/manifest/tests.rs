@@ -37,6 +37,7 @@ fn definition(plural: &'static str, kind: &'static str, scope: Scope) -> Resourc
         ttl_seconds: None,
         has_generation: false,
         strategy: Arc::new(Plain),
+        questions: Vec::new(),
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::flight::refused;
 use super::recorder::{EVENTS, Recorder, Recording, Said};
 use super::{Command, Declaration, Guarding, Refused, WriteVerb, Yield};
+use crate::access::MASTERS;
 use crate::entropy::Entropy;
 use crate::gateway::{Action, Body, FieldValidation, Gateway, Identity, Mutation, Options, Subresource, Target};
 use crate::object::{Name, ObjectKey, ResourceType};
@@ -276,15 +277,7 @@ impl<'a> Sheet<'a> {
 /// Who an operator is, as Kubernetes' own controllers are. What it may do is what it declares, which is checked before the
 /// gateway is asked.
 fn service_account(manager: &str) -> Identity {
-    Identity {
-        user: format!("system:serviceaccount:kube-system:{manager}"),
-        groups: [
-            "system:masters",
-            "system:serviceaccounts",
-            "system:serviceaccounts:kube-system",
-            "system:authenticated",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-    }
+    let mut identity = Identity::service_account("kube-system", manager);
+    identity.groups.insert(0, MASTERS.to_owned());
+    identity
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{SubresourceDefinition, Verb, table};
+use super::{Question, SubresourceDefinition, Verb, table};
 use crate::object::{Object, ResourceType, names};
 use crate::schema::Schema;
 use crate::status::{Status, StatusCause};
@@ -249,6 +249,8 @@ pub struct ResourceDefinition {
     pub has_generation: bool,
     /// The behaviour.
     pub strategy: Arc<dyn Strategy>,
+    /// What is asked and not kept: by subresource, the resource type itself under the empty name.
+    pub questions: Vec<(&'static str, Arc<dyn Question>)>,
 }
 
 impl ResourceDefinition {
@@ -277,7 +279,13 @@ impl ResourceDefinition {
             ttl_seconds: None,
             has_generation: false,
             strategy: Arc::new(strategy),
+            questions: Vec::new(),
         }
+    }
+
+    /// What is answered, and not kept, at a subresource; the empty name is the resource type itself.
+    pub fn question(&self, subresource: &str) -> Option<&Arc<dyn Question>> {
+        self.questions.iter().find(|(name, _)| *name == subresource).map(|(_, question)| question)
     }
 
     /// The fields selectors may name beyond `metadata.name` and `metadata.namespace`.

@@ -28,9 +28,12 @@ mod namespace;
 mod node;
 pub mod pod;
 mod pod_template;
+mod question;
+mod rbac;
 pub mod read;
 mod registry;
 mod replication_controller;
+mod review;
 mod secret;
 pub mod service;
 mod service_account;
@@ -56,6 +59,8 @@ pub use namespace::NAMESPACES;
 pub use node::NODES;
 pub use pod::PODS;
 pub use pod_template::POD_TEMPLATES;
+pub use question::{AnswerContext, Question};
+pub use rbac::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES};
 pub use registry::{Registry, Served};
 pub use replication_controller::REPLICATION_CONTROLLERS;
 pub use secret::SECRETS;
@@ -86,5 +91,7 @@ pub fn builtin() -> Vec<ResourceDefinition> {
     definitions.extend(batch::definitions());
     definitions.extend(storage::definitions());
     definitions.extend(volume::definitions());
+    definitions.extend(rbac::definitions());
+    definitions.extend(review::definitions());
     definitions
 }

@@ -37,6 +37,8 @@ pub enum SubresourceHandler {
     /// A value of another kind is created, and [`Strategy::write_subresource`](super::Strategy::write_subresource)
     /// carries it out on the object: a pod's `binding`.
     Command,
+    /// A value of another kind is created, and the [`Question`](super::Question) of that name answers; nothing is kept.
+    Question,
     /// A deletion that asks first.
     Eviction,
     /// A container's log, from the object's node.

@@ -38,7 +38,7 @@ pub use reader::{Metrics, Reader};
 pub use recovery::OpenError;
 pub use reservation::{RESERVATION_MAX, ReservationId};
 pub use sequencer::{Answer, Sequencer, Settings, Ticket};
-pub use snapshot::{Origins, Snapshot};
+pub use snapshot::{Collection, Origins, Snapshot};
 pub use thread::{Clock, Store};
 pub use watch::{Batch, Change as WatchChange, Compacted, Event, Told, Watch, WatchError, WatchScope};
 pub use write::{

@@ -35,6 +35,18 @@ pub(super) struct Head {
 
 type Objects = OrdMap<Arc<ObjectKey>, Entry>;
 
+/// The objects of a resource type as they stood in a snapshot, kept to tell whether any has changed since.
+#[derive(Clone, Default)]
+pub struct Collection(Objects);
+
+impl Collection {
+    /// Whether both hold the same objects at the same revisions. It compares no objects: two that were made apart may
+    /// be alike and are told as changed, never the other way round.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.ptr_eq(&other.0)
+    }
+}
+
 #[derive(Clone)]
 struct Entry {
     object: Arc<Object>,
@@ -131,6 +143,11 @@ impl Snapshot {
             Some(namespace) => object.key().namespace.as_ref() == Some(namespace),
             None => true,
         })
+    }
+
+    /// The objects of a resource type as they stand, to be compared with later.
+    pub fn collection(&self, resource: ResourceType) -> Collection {
+        Collection(self.0.resources.get(&resource).cloned().unwrap_or_default())
     }
 
     /// How many objects of the resource type there are.

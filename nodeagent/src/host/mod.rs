@@ -91,8 +91,7 @@ impl Host {
         entry.because(&cause, revision.unwrap_or(0));
         entry.see(pod);
         if is_first {
-            let (namespace, _) = entry.situation.identity();
-            entry.sources = source::referenced(namespace, entry.situation.spec());
+            entry.sources = source::referenced(entry.situation.pod());
             for key in &entry.sources {
                 let users = self.watchers.entry(key.clone()).or_default();
                 if users.is_empty() {

@@ -92,7 +92,7 @@ fn whole_source(scene: &Scene<'_>, from: &EnvFromSource) -> Result<Vec<(String, 
 }
 
 fn source_key(scene: &Scene<'_>, kind: SourceKind, name: &str) -> SourceKey {
-    SourceKey { kind, namespace: scene.situation.identity().0.to_owned(), name: name.to_owned() }
+    SourceKey::object(kind, scene.situation.identity().0, name)
 }
 
 fn value_of(

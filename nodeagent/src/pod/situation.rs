@@ -188,6 +188,11 @@ impl Situation {
         self.pod.status.as_ref().unwrap_or(&EMPTY)
     }
 
+    /// The pod as the API server shows it.
+    pub fn pod(&self) -> &Pod {
+        &self.pod
+    }
+
     /// The pod's namespace and name.
     pub fn identity(&self) -> (&str, &str) {
         let metadata = &self.pod.metadata;

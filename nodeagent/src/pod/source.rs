@@ -1,9 +1,9 @@
-//! The config maps and secrets pods refer to, as last seen.
+//! The config maps, secrets and tokens pods refer to, as last seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Container, PodSpec, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret, ServiceAccountTokenProjection};
 
 /// The kind of object a pod takes data from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,6 +12,8 @@ pub enum SourceKind {
     ConfigMap,
     /// A Secret.
     Secret,
+    /// A token of a service account. It is no object: it is asked for, and asked for again before it ends.
+    Token,
 }
 
 impl SourceKind {
@@ -20,6 +22,7 @@ impl SourceKind {
         match self {
             Self::ConfigMap => "configmap",
             Self::Secret => "secret",
+            Self::Token => "serviceaccount token",
         }
     }
 
@@ -28,11 +31,12 @@ impl SourceKind {
         match self {
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
+            Self::Token => "Token",
         }
     }
 }
 
-/// Names a ConfigMap or Secret.
+/// Names a ConfigMap or Secret, or a token by its service account and what is wished for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceKey {
     /// Which kind.
@@ -41,7 +45,52 @@ pub struct SourceKey {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// What is wished for of a token; `None` for objects.
+    pub wish: Option<TokenWish>,
 }
+
+/// The token a pod wishes for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenWish {
+    /// The pod's name: the token ends with it.
+    pub pod: String,
+    /// The pod's uid.
+    pub uid: String,
+    /// For whom it is; empty stands for the API server.
+    pub audience: String,
+    /// How long it lasts, in seconds.
+    pub lifetime_seconds: i64,
+}
+
+impl SourceKey {
+    /// A ConfigMap or Secret.
+    pub fn object(kind: SourceKind, namespace: &str, name: &str) -> Self {
+        Self { kind, namespace: namespace.to_owned(), name: name.to_owned(), wish: None }
+    }
+
+    /// The token a volume of a pod wishes for.
+    pub fn token(pod: &Pod, wish: &ServiceAccountTokenProjection) -> Self {
+        let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref());
+        let metadata = &pod.metadata;
+        Self {
+            kind: SourceKind::Token,
+            namespace: metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+            name: account.filter(|account| !account.is_empty()).unwrap_or("default").to_owned(),
+            wish: Some(TokenWish {
+                pod: metadata.name.clone().unwrap_or_default(),
+                uid: metadata.uid.clone().unwrap_or_default(),
+                audience: wish.audience.clone().unwrap_or_default(),
+                lifetime_seconds: wish.expiration_seconds.unwrap_or(TOKEN_SECONDS),
+            }),
+        }
+    }
+}
+
+/// How long a token lasts that does not say.
+const TOKEN_SECONDS: i64 = 3600;
+
+/// Under which key of its [`Data`] a token is found.
+pub const TOKEN: &str = "token";
 
 /// The data of a ConfigMap or Secret.
 pub type Data = BTreeMap<String, Vec<u8>>;
@@ -98,12 +147,19 @@ pub fn secret_data(object: &Secret) -> Data {
     binary.chain(text).collect()
 }
 
-/// Every config map and secret a pod of `namespace` refers to.
-pub fn referenced(namespace: &str, spec: &PodSpec) -> BTreeSet<SourceKey> {
+/// Every config map, secret and token a pod refers to.
+pub fn referenced(pod: &Pod) -> BTreeSet<SourceKey> {
     let mut keys = BTreeSet::new();
+    let Some(spec) = &pod.spec else { return keys };
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
+    let projections = || {
+        let volumes = spec.volumes.iter().flatten().filter_map(|volume| volume.projected.as_ref());
+        volumes.flat_map(|projected| projected.sources.iter().flatten())
+    };
+    keys.extend(projections().filter_map(|it| it.service_account_token.as_ref()).map(|it| SourceKey::token(pod, it)));
     let mut add = |kind, name: &str| {
         if !name.is_empty() {
-            keys.insert(SourceKey { kind, namespace: namespace.to_owned(), name: name.to_owned() });
+            keys.insert(SourceKey::object(kind, namespace, name));
         }
     };
     for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
@@ -116,13 +172,13 @@ pub fn referenced(namespace: &str, spec: &PodSpec) -> BTreeSet<SourceKey> {
         if let Some(source) = &volume.secret {
             add(SourceKind::Secret, source.secret_name.as_deref().unwrap_or_default());
         }
-        for projection in volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten()) {
-            if let Some(source) = &projection.config_map {
-                add(SourceKind::ConfigMap, &source.name);
-            }
-            if let Some(source) = &projection.secret {
-                add(SourceKind::Secret, &source.name);
-            }
+    }
+    for projection in projections() {
+        if let Some(source) = &projection.config_map {
+            add(SourceKind::ConfigMap, &source.name);
+        }
+        if let Some(source) = &projection.secret {
+            add(SourceKind::Secret, &source.name);
         }
     }
     keys

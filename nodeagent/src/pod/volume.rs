@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
-use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, KeyToPath, Volume, VolumeProjection};
+use k8s_openapi::api::core::v1::{
+    DownwardAPIVolumeFile, KeyToPath, ServiceAccountTokenProjection, Volume, VolumeProjection,
+};
 
 use super::command::Refusal;
 use super::environment::pod_field;
 use super::quantity;
 use super::situation::Scene;
-use super::source::{Lookup, SourceKey, SourceKind};
+use super::source::{self, Lookup, SourceKey, SourceKind};
 
 /// The mode of a file nobody gave one.
 const DEFAULT_MODE: i32 = 0o644;
@@ -150,8 +152,7 @@ impl Gathering<'_> {
         items: Option<&[KeyToPath]>,
         optional: bool,
     ) -> Result<(), Missing> {
-        let namespace = self.scene.situation.identity().0.to_owned();
-        let key = SourceKey { kind, namespace, name: name.to_owned() };
+        let key = SourceKey::object(kind, self.scene.situation.identity().0, name);
         let data = match self.scene.sources.look_up(&key) {
             Lookup::Present(data) => data,
             Lookup::Unknown => return Err(Missing::NotLookedAt),
@@ -205,6 +206,23 @@ impl Gathering<'_> {
         if let Some(source) = &projection.downward_api {
             return self.add_fields(source.items.iter().flatten());
         }
+        if let Some(wish) = &projection.service_account_token {
+            return self.add_token(wish);
+        }
         Err(refused(self.volume, "this node does not support the projection's type"))
+    }
+
+    fn add_token(&mut self, wish: &ServiceAccountTokenProjection) -> Result<(), Missing> {
+        let key = SourceKey::token(self.scene.situation.pod(), wish);
+        match self.scene.sources.look_up(&key) {
+            Lookup::Unknown => Err(Missing::NotLookedAt),
+            Lookup::Absent => {
+                Err(refused(self.volume, &format!("failed to fetch token: serviceaccount \"{}\" not found", key.name)))
+            }
+            Lookup::Present(data) => {
+                let token = data.get(source::TOKEN).cloned().unwrap_or_default();
+                self.put(&wish.path, token, None)
+            }
+        }
     }
 }

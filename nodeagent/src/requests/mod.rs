@@ -6,6 +6,7 @@
 mod event;
 mod pod;
 mod registration;
+mod token;
 
 use http::{Method, Request};
 use serde_json::Value;
@@ -13,6 +14,7 @@ use serde_json::Value;
 pub use self::event::Scribe;
 pub use self::pod::{DECISION_HEADER, deletion, refused, status};
 pub use self::registration::{NodeDescription, Registration};
+pub use self::token::{renewal_after, token_request};
 
 /// A request to the API server.
 pub type ApiRequest = Request<Vec<u8>>;

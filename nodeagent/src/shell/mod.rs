@@ -6,6 +6,7 @@ mod api;
 mod events;
 mod registration;
 mod sources;
+mod tokens;
 mod watch;
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The config maps and secrets our pods refer to, each watched by name while a pod refers to it.
+//! The config maps, secrets and tokens our pods refer to, each kept up to date while a pod refers to it.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::tokens::keep_token;
 use crate::host::Message;
 use crate::pod::source::{Data, SourceKey, SourceKind, config_map_data, secret_data};
 
@@ -41,6 +42,7 @@ impl SourceWatches {
                 match kind {
                     SourceKind::ConfigMap => tell::<ConfigMap>(client, key, messages, config_map_data).await,
                     SourceKind::Secret => tell::<Secret>(client, key, messages, secret_data).await,
+                    SourceKind::Token => keep_token(client, key, messages).await,
                 }
             };
             tokio::select! {

@@ -285,7 +285,7 @@ impl<'w> Cluster<'w> {
             (None, _) => return Err("only a creation has no key".to_owned()),
         };
         let origin = Origin::Request { user: "actor".into(), client: "kit".into(), verb: "write".into() };
-        let identity = Identity { user: "actor".into(), groups: vec!["system:masters".into()] };
+        let identity = Identity::new("actor", &["system:masters"]);
         let name = key.map(|key| key.name);
         let target = Target { served, namespace, name, subresource };
         Ok(Mutation { identity, origin, target, action, options: Options::default() })

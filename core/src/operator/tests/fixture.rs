@@ -162,7 +162,7 @@ impl World {
         let served = registry.served_kind(version.group, version.version, &definition.kind).unwrap();
         let namespace = (resource == ConfigMap::RESOURCE).then(|| "default".into());
         let target = Target { served, namespace, name: name.map(Into::into), subresource: Subresource::Whole };
-        let identity = Identity { user: "somebody".into(), groups: vec!["system:masters".into()] };
+        let identity = Identity::new("somebody", &["system:masters"]);
         let origin = Origin::Request { user: "somebody".into(), client: "test".into(), verb: "write".into() };
         let mutation = Mutation { identity, origin, target, action, options: Options::default() };
         let snapshot = self.snapshot();

@@ -1,0 +1,302 @@
+//! Who may do what: roles, bindings, impersonation, and what nobody is given.
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::world::{CONFIG_MAPS, Client, PODS, World, config_map};
+
+const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
+const ROLE_BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings";
+const CLUSTER_ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+const CLUSTER_ROLE_BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+const SECRETS: &str = "/api/v1/namespaces/default/secrets";
+
+fn role(name: &str, verbs: &[&str], resources: &[&str]) -> Value {
+    json!({"metadata": {"name": name}, "rules": [{"verbs": verbs, "apiGroups": [""], "resources": resources}]})
+}
+
+fn binding(name: &str, kind: &str, role: &str, user: &str) -> Value {
+    json!({
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}],
+    })
+}
+
+/// A user whose role in the namespace `default` has these rules, and none besides what everybody has.
+async fn user_with(world: &World, verbs: &[&str], resources: &[&str]) -> Client {
+    let mut admin = world.admin().await;
+    admin.create(ROLES, role("ann", verbs, resources)).await;
+    admin.create(ROLE_BINDINGS, binding("ann", "Role", "ann", "ann")).await;
+    world.known("ann", "people").await
+}
+
+#[tokio::test]
+async fn somebody_without_a_role_learns_what_is_served_and_nothing_else() {
+    let world = World::new().await;
+    let mut client = world.known("ann", "people").await;
+    for path in ["/healthz", "/version", "/api", "/apis", "/api/v1", "/openapi/v3"] {
+        assert_eq!(client.get(path).await.code, 200, "{path}");
+    }
+    for path in
+        ["/metrics", "/sampan.dev/v1/why/pods/default/web", "/openid/v1/jwks", CONFIG_MAPS, SECRETS, "/api/v1/nodes"]
+    {
+        assert_eq!(client.get(path).await.code, 403, "{path}");
+    }
+    let refused = client.get(&format!("{CONFIG_MAPS}/one")).await.value();
+    let expect = "configmaps \"one\" is forbidden: User \"ann\" cannot get resource \"configmaps\" in API group \"\" in the namespace \"default\"";
+    assert_eq!(refused["message"], expect);
+    let refused = client.get("/metrics").await.value();
+    assert_eq!(refused["message"], "forbidden: User \"ann\" cannot get path \"/metrics\"");
+}
+
+#[tokio::test]
+async fn nobody_without_a_name_gets_more_than_health() {
+    let world = World::new().await;
+    let mut client = world.connect(sampan_apiserver::Caller::Anonymous).await;
+    for path in ["/healthz", "/livez", "/readyz", "/version"] {
+        assert_ne!(client.get(path).await.code, 403, "{path}");
+    }
+    for path in ["/api", "/apis", "/openapi/v3", "/metrics", CONFIG_MAPS, "/nonsense"] {
+        assert_eq!(client.get(path).await.code, 403, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn each_way_to_read_asks_for_a_right_of_its_own() {
+    let cases: [(&[&str], &[&str], [(&str, u16); 5]); 5] = [
+        (
+            &["get"],
+            &["pods"],
+            [("/web", 200), ("", 403), ("?watch=1&timeoutSeconds=1", 403), ("/web/log", 403), ("/web/exec", 403)],
+        ),
+        (
+            &["list"],
+            &["pods"],
+            [("/web", 403), ("", 200), ("?watch=1&timeoutSeconds=1", 403), ("/web/log", 403), ("/web/exec", 403)],
+        ),
+        (
+            &["watch"],
+            &["pods"],
+            [("/web", 403), ("", 403), ("?watch=1&timeoutSeconds=1", 200), ("/web/log", 403), ("/web/exec", 403)],
+        ),
+        (&["get"], &["pods/log"], [("/web", 403), ("", 403), ("?watch=1", 403), ("/web/log", 200), ("/web/exec", 403)]),
+        // There is no node to run it on: what is refused is the request, no longer the caller.
+        (
+            &["create"],
+            &["pods/exec"],
+            [("/web", 403), ("", 403), ("?watch=1", 403), ("/web/log", 403), ("/web/exec", 400)],
+        ),
+    ];
+    for (verbs, resources, expect) in cases {
+        let world = World::new().await;
+        world.admin().await.create(PODS, crate::world::pod("web", "")).await;
+        let mut client = user_with(&world, verbs, resources).await;
+        for (path, code) in expect {
+            let answer = client.get(&format!("{PODS}{path}")).await;
+            assert_eq!(answer.code, code, "{verbs:?} {resources:?} {path}: {}", answer.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_way_to_write_asks_for_a_right_of_its_own() {
+    let verbs = ["create", "update", "patch", "delete", "deletecollection"];
+    for held in verbs {
+        let world = World::new().await;
+        let mut client = user_with(&world, &[held], &["configmaps"]).await;
+        world.admin().await.create(CONFIG_MAPS, config_map("one")).await;
+        let one = format!("{CONFIG_MAPS}/one");
+        let codes = [
+            client.post(CONFIG_MAPS, config_map("two")).await.code,
+            client.ask(Method::PUT, &one, &[], config_map("one").to_string().as_bytes()).await.code,
+            client.patch(&one, "merge-patch+json", json!({"data": {"k": "w"}})).await.code,
+            client.delete(&one).await.code,
+            client.delete(CONFIG_MAPS).await.code,
+        ];
+        let expect = verbs.map(|verb| match verb == held {
+            false => 403,
+            true if verb == "create" => 201,
+            true => 200,
+        });
+        assert_eq!(codes, expect, "{held}");
+    }
+}
+
+#[tokio::test]
+async fn an_apply_that_creates_needs_the_right_to_create() {
+    let world = World::new().await;
+    let mut client = user_with(&world, &["patch"], &["configmaps"]).await;
+    let apply = async |client: &mut Client, name: &str| {
+        let uri = format!("{CONFIG_MAPS}/{name}?fieldManager=m");
+        client.patch(&uri, "apply-patch+yaml", config_map(name)).await.code
+    };
+    world.admin().await.create(CONFIG_MAPS, config_map("one")).await;
+    assert_eq!(apply(&mut client, "one").await, 200);
+    assert_eq!(apply(&mut client, "two").await, 403);
+}
+
+#[tokio::test]
+async fn an_eviction_needs_no_right_to_delete() {
+    let world = World::new().await;
+    world.admin().await.create(PODS, crate::world::pod("web", "")).await;
+    let mut client = user_with(&world, &["create"], &["pods/eviction"]).await;
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web"}});
+    assert_eq!(client.delete(&format!("{PODS}/web")).await.code, 403);
+    let answer = client.post(&format!("{PODS}/web/eviction"), eviction).await;
+    assert_eq!(answer.code, 201, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_name_limits_a_role_also_for_lists_and_watches_of_that_name() {
+    let world = World::new().await;
+    let mut admin = world.admin().await;
+    let mut named = role("ann", &["get", "list", "watch"], &["configmaps"]);
+    named["rules"][0]["resourceNames"] = json!(["one"]);
+    admin.create(ROLES, named).await;
+    admin.create(ROLE_BINDINGS, binding("ann", "Role", "ann", "ann")).await;
+    admin.create(CONFIG_MAPS, config_map("one")).await;
+    admin.create(CONFIG_MAPS, config_map("two")).await;
+    let mut client = world.known("ann", "people").await;
+    let cases = [
+        ("/one", 200),
+        ("/two", 403),
+        ("", 403),
+        ("?fieldSelector=metadata.name%3Done", 200),
+        ("?fieldSelector=metadata.name%3Dtwo", 403),
+        ("?fieldSelector=metadata.name!%3Dtwo", 403),
+    ];
+    for (path, code) in cases {
+        assert_eq!(client.get(&format!("{CONFIG_MAPS}{path}")).await.code, code, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_binding_holds_from_the_next_request_on_and_ends_with_it() {
+    let world = World::new().await;
+    let (mut admin, mut client) = (world.admin().await, world.known("ann", "people").await);
+    assert_eq!(client.get(CONFIG_MAPS).await.code, 403);
+    admin.create(ROLES, role("ann", &["list"], &["configmaps"])).await;
+    assert_eq!(client.get(CONFIG_MAPS).await.code, 403);
+    admin.create(ROLE_BINDINGS, binding("ann", "Role", "ann", "ann")).await;
+    assert_eq!(client.get(CONFIG_MAPS).await.code, 200);
+    assert_eq!(client.get("/api/v1/configmaps").await.code, 403, "the role is for one namespace");
+    assert_eq!(client.get("/api/v1/namespaces/other/configmaps").await.code, 403);
+    admin.delete(&format!("{ROLES}/ann")).await;
+    assert_eq!(client.get(CONFIG_MAPS).await.code, 403, "a binding to a role that is gone gives nothing");
+}
+
+#[tokio::test]
+async fn nobody_grants_what_they_do_not_hold() {
+    let world = World::new().await;
+    let mut admin = world.admin().await;
+    let rules = json!([
+        {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]},
+        {"verbs": ["create", "update"], "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"]},
+    ]);
+    admin.create(ROLES, json!({"metadata": {"name": "keeper"}, "rules": rules})).await;
+    admin.create(ROLE_BINDINGS, binding("keeper", "Role", "keeper", "ann")).await;
+    let mut client = world.known("ann", "people").await;
+
+    client.create(ROLES, role("less", &["get"], &["pods"])).await;
+    let refused = client.post(ROLES, role("more", &["get", "list"], &["pods", "secrets"])).await;
+    assert_eq!(refused.code, 403);
+    let expect = "roles.rbac.authorization.k8s.io \"more\" is forbidden: user \"ann\" (groups=[\"people\" \"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n\
+        {APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\" \"list\"]}\n{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"list\"]}";
+    assert_eq!(refused.value()["message"], expect);
+
+    client.create(ROLE_BINDINGS, binding("less", "Role", "less", "bob")).await;
+    let refused = client.post(ROLE_BINDINGS, binding("all", "ClusterRole", "cluster-admin", "ann")).await;
+    assert_eq!(refused.code, 403, "{}", refused.text);
+    assert_eq!(client.post(ROLE_BINDINGS, binding("none", "Role", "missing", "ann")).await.code, 404);
+
+    let mut bind = role("binder", &["bind"], &["clusterroles"]);
+    bind["rules"][0]["apiGroups"] = json!(["rbac.authorization.k8s.io"]);
+    bind["rules"][0]["resourceNames"] = json!(["view"]);
+    admin.create(ROLES, bind).await;
+    admin.create(ROLE_BINDINGS, binding("binder", "Role", "binder", "ann")).await;
+    client.create(ROLE_BINDINGS, binding("viewer", "ClusterRole", "view", "bob")).await;
+    assert_eq!(client.post(ROLE_BINDINGS, binding("all", "ClusterRole", "cluster-admin", "ann")).await.code, 403);
+
+    let mut escalate = role("escalator", &["escalate"], &["roles"]);
+    escalate["rules"][0]["apiGroups"] = json!(["rbac.authorization.k8s.io"]);
+    admin.create(ROLES, escalate).await;
+    admin.create(ROLE_BINDINGS, binding("escalator", "Role", "escalator", "ann")).await;
+    client.create(ROLES, role("more", &["get", "list"], &["pods", "secrets"])).await;
+}
+
+#[tokio::test]
+async fn a_role_that_grows_by_others_takes_someone_who_may_do_anything() {
+    let world = World::new().await;
+    let mut admin = world.admin().await;
+    let rules = json!([{"verbs": ["*"], "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "resourceNames": []}]);
+    let mut keeper = json!({"metadata": {"name": "keeper"}, "rules": rules});
+    keeper["rules"][0]["verbs"] = json!(["create", "update"]);
+    admin.create(CLUSTER_ROLES, keeper).await;
+    admin.create(CLUSTER_ROLE_BINDINGS, binding("keeper", "ClusterRole", "keeper", "ann")).await;
+    let growing = json!({"metadata": {"name": "growing"}, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}});
+    assert_eq!(world.known("ann", "people").await.post(CLUSTER_ROLES, growing.clone()).await.code, 403);
+    admin.create(CLUSTER_ROLES, growing).await;
+}
+
+#[tokio::test]
+async fn acting_as_somebody_else_takes_the_right_to_each_of_their_names() {
+    let world = World::new().await;
+    let mut client = user_with(&world, &["list"], &["configmaps"]).await;
+    let mut admin = world.admin().await;
+    let as_ann: &[(&str, &str)] = &[("impersonate-user", "ann")];
+    assert_eq!(admin.ask(Method::GET, CONFIG_MAPS, as_ann, b"").await.code, 200);
+    assert_eq!(admin.ask(Method::GET, SECRETS, as_ann, b"").await.code, 403, "as ann, with ann's rights alone");
+
+    let masters: &[(&str, &str)] = &[("impersonate-user", "bob"), ("impersonate-group", "system:masters")];
+    let refused = client.ask(Method::GET, SECRETS, masters, b"").await;
+    assert_eq!(refused.code, 403);
+    let expect = "users \"bob\" is forbidden: User \"ann\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope";
+    assert_eq!(refused.value()["message"], expect);
+
+    let mut may_be_bob = role("bob", &["impersonate"], &["users"]);
+    may_be_bob["rules"][0]["resourceNames"] = json!(["bob"]);
+    admin.create(CLUSTER_ROLES, may_be_bob).await;
+    admin.create(CLUSTER_ROLE_BINDINGS, binding("bob", "ClusterRole", "bob", "ann")).await;
+    let cases: [(&[(&str, &str)], u16); 6] = [
+        (&[("impersonate-user", "bob")], 201),
+        (&[("impersonate-user", "eve")], 403),
+        (&[("impersonate-user", "bob"), ("impersonate-group", "system:masters")], 403),
+        (&[("impersonate-user", "bob"), ("impersonate-uid", "1")], 403),
+        (&[("impersonate-user", "bob"), ("impersonate-extra-scope", "all")], 403),
+        (&[("impersonate-group", "system:masters")], 400),
+    ];
+    for (headers, code) in cases {
+        let uri = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+        let answer = client.ask(Method::POST, uri, headers, b"{}").await;
+        assert_eq!(answer.code, code, "{headers:?}: {}", answer.text);
+        if code == 201 {
+            let expect = json!({"username": "bob", "groups": ["system:authenticated"]});
+            assert_eq!(answer.value()["status"]["userInfo"], expect);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_service_account_that_is_acted_as_has_its_groups() {
+    let world = World::new().await;
+    let headers =
+        [("impersonate-user", "system:serviceaccount:default:default"), ("impersonate-extra-Team%2FName", "a")];
+    let uri = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let answer = world.admin().await.ask(Method::POST, uri, &headers, b"{}").await.value();
+    let info = &answer["status"]["userInfo"];
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated"];
+    assert_eq!(info["groups"], json!(groups));
+    assert_eq!(info["extra"], json!({"team/name": ["a"]}));
+}
+
+#[tokio::test]
+async fn the_role_of_a_binding_cannot_be_changed() {
+    let world = World::new().await;
+    let mut admin = world.admin().await;
+    admin.create(ROLE_BINDINGS, binding("one", "ClusterRole", "view", "ann")).await;
+    let changed = binding("one", "ClusterRole", "edit", "ann").to_string();
+    let answer = admin.ask(Method::PUT, &format!("{ROLE_BINDINGS}/one"), &[], changed.as_bytes()).await;
+    assert_eq!(answer.code, 422, "{}", answer.text);
+    assert!(answer.text.contains("cannot change roleRef"), "{}", answer.text);
+}

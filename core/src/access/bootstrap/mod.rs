@@ -1,0 +1,141 @@
+//! The roles and bindings every cluster has, and how they are kept.
+//!
+//! They are those of Kubernetes 1.35, without the roles of controllers: what Sampan's operators may write is their
+//! declaration. At each start what is missing of a role or binding is added, and what was added by hand stays; the annotation
+//! `rbac.authorization.kubernetes.io/autoupdate: "false"` leaves one as it is.
+
+mod bindings;
+mod reconcile;
+mod roles;
+mod user_roles;
+
+use serde_json::{Value, json};
+
+use crate::gateway::{Action, Body, Cluster, Identity, Mutation, Options, Outcome, Subresource, Target};
+use crate::object::ObjectKey;
+use crate::resource::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Served};
+use crate::status::Status;
+use crate::store::Origin;
+
+use super::{MASTERS, PolicyRule};
+
+/// The annotation that says whether an object is kept.
+const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
+/// Who keeps them.
+const MANAGER: &str = "sampan";
+
+/// A role as it is listed here.
+struct Role {
+    name: &'static str,
+    /// The roles it becomes part of: `admin`, `edit` or `view`.
+    part_of: Option<&'static str>,
+    what: Made,
+}
+
+/// What a role is made of.
+enum Made {
+    Rules(Vec<PolicyRule>),
+    /// Of all roles that are part of this one.
+    OfPartsOf(&'static str),
+}
+
+impl Role {
+    fn of(name: &'static str, rules: Vec<PolicyRule>) -> Self {
+        Self { name, part_of: None, what: Made::Rules(rules) }
+    }
+
+    fn to_value(&self) -> Value {
+        let mut role = object("ClusterRole", self.name);
+        if let Some(whole) = self.part_of {
+            role["metadata"]["labels"][aggregation_label(whole)] = "true".into();
+        }
+        match &self.what {
+            Made::Rules(rules) => role["rules"] = json!(rules),
+            Made::OfPartsOf(whole) => {
+                let label = aggregation_label(whole);
+                role["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {label: "true"}}]});
+            }
+        }
+        role
+    }
+}
+
+fn aggregation_label(whole: &str) -> String {
+    format!("rbac.authorization.k8s.io/aggregate-to-{whole}")
+}
+
+fn object(kind: &str, name: &str) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
+        "metadata": {
+            "name": name,
+            "annotations": {AUTOUPDATE: "true"},
+            "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
+        },
+    })
+}
+
+/// The roles, as objects.
+pub fn cluster_roles() -> Vec<Value> {
+    user_roles::all().iter().chain(&roles::all()).map(Role::to_value).collect()
+}
+
+/// The bindings, as objects.
+pub fn cluster_role_bindings() -> Vec<Value> {
+    bindings::all()
+}
+
+/// Creates what is missing of them, and adds what is missing in them.
+///
+/// # Errors
+/// When the store takes no writes.
+pub async fn keep(cluster: &Cluster) -> Result<(), Status> {
+    for role in cluster_roles() {
+        keep_one(cluster, CLUSTER_ROLES, &role, reconcile::role).await?;
+    }
+    for binding in cluster_role_bindings() {
+        keep_one(cluster, CLUSTER_ROLE_BINDINGS, &binding, reconcile::binding).await?;
+    }
+    Ok(())
+}
+
+/// What an object is to become; `None` where it stays.
+type Reconcile = fn(&Value, &Value) -> Option<Value>;
+
+async fn keep_one(
+    cluster: &Cluster,
+    resource: crate::object::ResourceType,
+    wanted: &Value,
+    reconcile: Reconcile,
+) -> Result<(), Status> {
+    let name = wanted.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let key = ObjectKey::cluster(resource, name);
+    let Some(existing) = cluster.snapshot().get(&key).map(|object| object.value()) else {
+        write(cluster, &key, Action::Create(Body::Value(wanted.clone()))).await?;
+        return Ok(());
+    };
+    if let Some(changed) = reconcile(&existing, wanted) {
+        write(cluster, &key, Action::Update(Body::Value(changed))).await?;
+    }
+    Ok(())
+}
+
+async fn write(cluster: &Cluster, key: &ObjectKey, action: Action) -> Result<Outcome, Status> {
+    let registry = cluster.registry();
+    let unserved = || Status::internal(format!("{} are not served", key.resource));
+    let definition = registry.definition(key.resource).cloned().ok_or_else(unserved)?;
+    let version = definition.versions.first().cloned().ok_or_else(unserved)?;
+    let mutation = Mutation {
+        identity: Identity::new("system:apiserver", &[MASTERS]),
+        origin: Origin::System { purpose: "every cluster has these roles and bindings".to_owned() },
+        target: Target {
+            served: Served { definition, version },
+            namespace: None,
+            name: matches!(action, Action::Update(_)).then(|| key.name.clone()),
+            subresource: Subresource::Whole,
+        },
+        action,
+        options: Options { field_manager: MANAGER.to_owned(), ..Options::default() },
+    };
+    cluster.mutate(mutation).await
+}

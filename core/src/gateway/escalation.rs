@@ -1,0 +1,114 @@
+//! Nobody grants what they do not hold.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Admission, Mutation};
+use crate::access::{
+    Attributes, Authorizer, MASTERS, PolicyRule, ResourceAttributes, What, forbidden_grant, uncovered,
+};
+use crate::object::{ObjectKey, ResourceType};
+use crate::resource::read::text;
+use crate::resource::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES};
+use crate::status::Status;
+use crate::store::{CommitCondition, Snapshot};
+
+/// A role is written by those who may do all it says, or may `escalate` it; a binding by those who may do all its role says,
+/// or may `bind` the role.
+pub struct EscalationCheck {
+    authorizer: Arc<dyn Authorizer>,
+}
+
+impl EscalationCheck {
+    /// By what this authorizer says somebody may do.
+    pub fn new(authorizer: Arc<dyn Authorizer>) -> Self {
+        Self { authorizer }
+    }
+}
+
+impl Admission for EscalationCheck {
+    fn admit(
+        &self,
+        mutation: &Mutation,
+        snapshot: &Snapshot,
+        object: &mut Value,
+        old: Option<&Value>,
+    ) -> Result<Vec<CommitCondition>, Status> {
+        if mutation.identity.is_in(MASTERS) {
+            return Ok(Vec::new());
+        }
+        let check = Check { authorizer: &*self.authorizer, mutation, snapshot, object };
+        match mutation.target.resource() {
+            ROLES | CLUSTER_ROLES if check.changes(old, ["rules", "aggregationRule"]) => check.role(old)?,
+            ROLE_BINDINGS | CLUSTER_ROLE_BINDINGS if check.changes(old, ["roleRef", "subjects"]) => check.binding()?,
+            _ => {}
+        }
+        Ok(Vec::new())
+    }
+}
+
+struct Check<'a> {
+    authorizer: &'a dyn Authorizer,
+    mutation: &'a Mutation,
+    snapshot: &'a Snapshot,
+    object: &'a Value,
+}
+
+impl Check<'_> {
+    fn changes(&self, old: Option<&Value>, fields: [&str; 2]) -> bool {
+        old.is_none_or(|old| fields.iter().any(|field| old.get(field) != self.object.get(field)))
+    }
+
+    /// Whether a verb that exists for this alone is allowed.
+    fn may(&self, verb: &str, resource: ResourceType, name: &str) -> bool {
+        let namespace = self.mutation.target.namespace.as_deref();
+        let asked = ResourceAttributes::of(resource, namespace, Some(name));
+        let attributes = Attributes { identity: &self.mutation.identity, verb, what: What::Resource(asked) };
+        self.authorizer.authorize(self.snapshot, &attributes).allowed
+    }
+
+    fn role(&self, old: Option<&Value>) -> Result<(), Status> {
+        if self.may("escalate", self.mutation.target.resource(), text(self.object, "/metadata/name")) {
+            return Ok(());
+        }
+        // What a role made of others will allow is not known: it takes someone who may do anything.
+        let aggregates = |object: &Value| object.get("aggregationRule").is_some_and(|rule| !rule.is_null());
+        if aggregates(self.object) || old.is_some_and(aggregates) {
+            self.require(&[PolicyRule::of_resources(&["*"], &["*"], &["*"]), PolicyRule::of_paths(&["*"], &["*"])])?;
+        }
+        self.require(&rules_of(self.object))
+    }
+
+    fn binding(&self) -> Result<(), Status> {
+        let name = text(self.object, "/roleRef/name");
+        let key = match (text(self.object, "/roleRef/kind"), self.mutation.target.namespace.as_deref()) {
+            ("Role", Some(namespace)) => ObjectKey::namespaced(ROLES, namespace, name),
+            ("ClusterRole", _) => ObjectKey::cluster(CLUSTER_ROLES, name),
+            // Validation names the fault.
+            _ => return Ok(()),
+        };
+        if self.may("bind", key.resource, name) {
+            return Ok(());
+        }
+        let role = self.snapshot.get(&key).ok_or_else(|| Status::not_found(&key.resource.to_string(), name))?;
+        self.require(&rules_of(&role.value()))
+    }
+
+    fn require(&self, wanted: &[PolicyRule]) -> Result<(), Status> {
+        let (identity, target) = (&self.mutation.identity, &self.mutation.target);
+        let held = self.authorizer.rules(self.snapshot, identity, target.namespace.as_deref());
+        let missing = uncovered(&held, wanted);
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(forbidden_grant(identity, target.resource(), text(self.object, "/metadata/name"), missing)),
+        }
+    }
+}
+
+fn rules_of(role: &Value) -> Vec<PolicyRule> {
+    let rules = role.get("rules").filter(|rules| !rules.is_null()).cloned();
+    // Rules that do not read are refused by validation; until then they stand for everything.
+    serde_json::from_value(rules.unwrap_or_else(|| json!([])))
+        .unwrap_or_else(|_| vec![PolicyRule::of_resources(&["*"], &["*"], &["*"])])
+}

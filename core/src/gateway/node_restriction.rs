@@ -1,0 +1,178 @@
+//! What of the objects a node may write it may not say: that is for others to decide.
+//!
+//! Which objects those are, the [authorizer](crate::access) has decided before; here are the rules that need what is written.
+
+use k8s_openapi::api::core::v1::Pod;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Admission, Mutation, Subresource};
+use crate::access::{node_of, refers_to_anything};
+use crate::object::ResourceType;
+use crate::resource::read::{text, texts};
+use crate::resource::{LEASES, NODES, PODS};
+use crate::status::Status;
+use crate::store::{CommitCondition, Snapshot};
+
+/// Says that a pod shows one that a node runs by itself.
+pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// Labels of a node's own Node that it may set among those of Kubernetes.
+const OWN_LABELS: [&str; 11] = [
+    "kubernetes.io/hostname",
+    "kubernetes.io/os",
+    "kubernetes.io/arch",
+    "beta.kubernetes.io/os",
+    "beta.kubernetes.io/arch",
+    "beta.kubernetes.io/instance-type",
+    "node.kubernetes.io/instance-type",
+    "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region",
+];
+/// Domains of labels that it may set.
+const OWN_DOMAINS: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
+
+/// A node says nothing of other nodes, nothing that draws pods to it, and creates no pods but mirrors of its own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NodeRestriction;
+
+impl Admission for NodeRestriction {
+    fn admit(
+        &self,
+        mutation: &Mutation,
+        _: &Snapshot,
+        object: &mut Value,
+        old: Option<&Value>,
+    ) -> Result<Vec<CommitCondition>, Status> {
+        let Some(node) = node_of(&mutation.identity) else { return Ok(Vec::new()) };
+        let resource = mutation.target.resource();
+        let refusal = match (resource, old) {
+            (PODS, None) => refused_pod(node, object),
+            (LEASES, None) => refused_name("lease", node, object),
+            (NODES, old) if mutation.target.subresource == Subresource::Whole => {
+                refused_name("node", node, object).or_else(|| refused_node(node, object, old))
+            }
+            _ => None,
+        };
+        match refusal {
+            None => Ok(Vec::new()),
+            Some(why) => Err(forbidden(resource, object, &why)),
+        }
+    }
+}
+
+fn forbidden(resource: ResourceType, object: &Value, why: &str) -> Status {
+    Status::forbidden(format!("{resource} {:?} is forbidden: {why}", text(object, "/metadata/name")))
+}
+
+fn refused_name(what: &str, node: &str, object: &Value) -> Option<String> {
+    let name = text(object, "/metadata/name");
+    (name != node).then(|| format!("node {node:?} is not allowed to modify {what} {name:?}"))
+}
+
+fn refused_pod(node: &str, object: &Value) -> Option<String> {
+    if !texts(object, "/metadata/annotations").any(|(name, _)| name == MIRROR) {
+        return Some(format!("pod does not have {MIRROR:?} annotation, node {node:?} can only create mirror pods"));
+    }
+    if text(object, "/spec/nodeName") != node {
+        return Some(format!("node {node:?} can only create pods with spec.nodeName set to itself"));
+    }
+    let refers = Pod::deserialize(&*object).is_ok_and(|pod| refers_to_anything(&pod));
+    refers.then(|| {
+        format!("node {node:?} can not create pods that reference a service account, secrets, configmaps or claims")
+    })
+}
+
+fn refused_node(node: &str, object: &Value, old: Option<&Value>) -> Option<String> {
+    let missing = Value::Null;
+    let old = old.unwrap_or(&missing);
+    let labels = |object: &Value| -> Vec<(String, String)> {
+        texts(object, "/metadata/labels").map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    };
+    let (before, after) = (labels(old), labels(object));
+    let changed =
+        after.iter().filter(|label| !before.contains(label)).chain(before.iter().filter(|it| !after.contains(it)));
+    let mut restricted: Vec<&str> = changed.map(|(name, _)| name.as_str()).filter(|name| is_restricted(name)).collect();
+    if !restricted.is_empty() {
+        restricted.sort_unstable();
+        restricted.dedup();
+        return Some(format!("is not allowed to modify labels: {}", restricted.join(", ")));
+    }
+    // A node may begin with taints; from then on they are others' to give and take.
+    if !old.is_null() && old.pointer("/spec/taints") != object.pointer("/spec/taints") {
+        return Some(format!("node {node:?} is not allowed to modify taints"));
+    }
+    let owners = object.pointer("/metadata/ownerReferences");
+    (!old.is_null() && old.pointer("/metadata/ownerReferences") != owners)
+        .then(|| format!("node {node:?} is not allowed to modify ownerReferences"))
+}
+
+/// Whether a label may draw pods to a node, or says what a node does not know of itself.
+fn is_restricted(label: &str) -> bool {
+    let Some((domain, _)) = label.split_once('/') else { return false };
+    let is_of = |parent: &str| domain == parent || domain.strip_suffix(parent).is_some_and(|it| it.ends_with('.'));
+    if is_of("node-restriction.kubernetes.io") {
+        return true;
+    }
+    (is_of("kubernetes.io") || is_of("k8s.io"))
+        && !OWN_LABELS.contains(&label)
+        && !OWN_DOMAINS.iter().any(|domain| is_of(domain))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn labels_that_draw_pods_are_not_the_nodes_to_set() {
+        let cases = [
+            ("plain", false),
+            ("example.com/gpu", false),
+            ("kubernetes.io/hostname", false),
+            ("node.kubernetes.io/anything", false),
+            ("sub.kubelet.kubernetes.io/x", false),
+            ("node-restriction.kubernetes.io/secure", true),
+            ("a.node-restriction.kubernetes.io/secure", true),
+            ("kubernetes.io/whatever", true),
+            ("node-role.kubernetes.io/control-plane", true),
+            ("k8s.io/x", true),
+            ("mykubernetes.io/x", false),
+        ];
+        for (label, expect) in cases {
+            assert_eq!(is_restricted(label), expect, "{label}");
+        }
+    }
+
+    #[test]
+    fn a_node_changes_neither_its_taints_nor_restricted_labels() {
+        let node = |labels: Value, taints: Value| json!({"metadata": {"labels": labels}, "spec": {"taints": taints}});
+        let old = node(json!({"k8s.io/x": "1"}), json!([{"key": "a"}]));
+        let cases = [
+            (node(json!({"k8s.io/x": "1", "mine": "1"}), json!([{"key": "a"}])), false),
+            (node(json!({"k8s.io/x": "2"}), json!([{"key": "a"}])), true),
+            (node(json!({}), json!([{"key": "a"}])), true),
+            (node(json!({"k8s.io/x": "1"}), json!([])), true),
+        ];
+        for (new, expect) in cases {
+            assert_eq!(refused_node("n", &new, Some(&old)).is_some(), expect, "{new}");
+        }
+        assert_eq!(refused_node("n", &node(json!({}), json!([{"key": "a"}])), None), None, "it may begin with taints");
+    }
+
+    #[test]
+    fn a_node_creates_mirrors_of_its_own_pods_alone() {
+        let pod = |annotations: Value, spec: Value| json!({"metadata": {"annotations": annotations}, "spec": spec});
+        let mirror = json!({MIRROR: "x"});
+        let spec = |node: &str| json!({"nodeName": node, "containers": []});
+        assert!(refused_pod("n", &pod(mirror.clone(), spec("n"))).is_none());
+        let secret =
+            json!({"nodeName": "n", "containers": [], "volumes": [{"name": "v", "secret": {"secretName": "s"}}]});
+        for refused in [pod(json!({}), spec("n")), pod(mirror.clone(), spec("m")), pod(mirror, secret)] {
+            assert!(refused_pod("n", &refused).is_some(), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The aggregation of cluster roles through every order of what can happen in small worlds.
+
+#![expect(clippy::indexing_slicing, reason = "a test may panic")]
+
+use sampan_clusterroleaggregation::{AggregationMachine, ClusterRoleAggregation};
+use sampan_conformance::{Deed, Edit, Report, World, explore};
+use sampan_core::Timestamp;
+use sampan_core::object::{ObjectKey, ResourceType};
+use sampan_core::store::Snapshot;
+use serde_json::{Value, json};
+
+const CLUSTER_ROLES: ResourceType = ResourceType::new("rbac.authorization.k8s.io", "clusterroles");
+
+fn role(name: &str, part_of: &str, resource: &str) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": name, "labels": {"part-of": part_of}},
+        "rules": [{"verbs": ["get"], "apiGroups": [""], "resources": [resource]}],
+    })
+}
+
+/// A role made of those that are part of it.
+fn whole(name: &str, part_of: &str) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": name, "labels": {"part-of": part_of}},
+        "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"part-of": name}}]},
+    })
+}
+
+fn value(snapshot: &Snapshot, name: &str) -> Option<Value> {
+    Some(snapshot.get(&ObjectKey::cluster(CLUSTER_ROLES, name))?.value())
+}
+
+/// The resources a role allows to get, in order.
+fn resources(snapshot: &Snapshot, name: &str) -> Vec<String> {
+    let rules = value(snapshot, name).and_then(|role| role.get("rules")?.as_array().cloned()).unwrap_or_default();
+    let mut found: Vec<String> =
+        rules.iter().filter_map(|rule| Some(rule["resources"][0].as_str()?.to_owned())).collect();
+    found.sort();
+    found
+}
+
+fn changed(snapshot: &Snapshot, name: &str, what: &str, change: impl FnOnce(&mut Value)) -> Vec<Deed> {
+    let Some(mut role) = value(snapshot, name) else { return Vec::new() };
+    let before = role.clone();
+    change(&mut role);
+    if role == before {
+        return Vec::new();
+    }
+    vec![Deed { what: format!("{name} {what}"), edit: Edit::Update(role) }]
+}
+
+/// `view` is part of `edit`; roles come, change and go.
+fn chain() -> World {
+    World::new("chain", |driver| driver.add(ClusterRoleAggregation))
+        .holding(whole("edit", "nothing"))
+        .holding(whole("view", "edit"))
+        .holding(role("writer", "edit", "secrets"))
+        .actor_times(1, "maker", |snapshot, _| match value(snapshot, "reader") {
+            Some(_) => Vec::new(),
+            None => {
+                let reader = role("reader", "view", "pods");
+                vec![Deed { what: "reader is created".to_owned(), edit: Edit::Create(reader) }]
+            }
+        })
+        .actor_times(1, "user", |snapshot, _| {
+            changed(snapshot, "writer", "allows something else", |role| {
+                role["rules"][0]["resources"] = json!(["nodes"])
+            })
+        })
+        .actor_times(1, "another user", |snapshot, _| {
+            changed(snapshot, "reader", "is part of edit alone", |role| {
+                role["metadata"]["labels"]["part-of"] = "edit".into()
+            })
+        })
+        .at_rest("edit is made of view and its own parts", edit_is_made_of_its_parts)
+}
+
+/// A role begins and ceases to be made of others.
+fn becoming() -> World {
+    World::new("becoming", |driver| driver.add(ClusterRoleAggregation))
+        .holding(role("view", "nothing", "nodes"))
+        .holding(role("reader", "view", "pods"))
+        .actor_times(2, "user", |snapshot, _| {
+            let is_whole = value(snapshot, "view").is_some_and(|role| role.get("aggregationRule").is_some());
+            let what = if is_whole { "is plain" } else { "is made of others" };
+            changed(snapshot, "view", what, |role| match is_whole {
+                true => drop(role.as_object_mut().and_then(|fields| fields.remove("aggregationRule"))),
+                false => role["aggregationRule"] = whole("view", "nothing")["aggregationRule"].clone(),
+            })
+        })
+        .at_rest("a role made of others has their rules", |snapshot, _| {
+            let is_whole = value(snapshot, "view").is_some_and(|role| role.get("aggregationRule").is_some());
+            if !is_whole || resources(snapshot, "view") == ["pods"] { Ok(()) } else { Err("it has others".into()) }
+        })
+}
+
+fn edit_is_made_of_its_parts(snapshot: &Snapshot, _: Timestamp) -> Result<(), String> {
+    let reader = value(snapshot, "reader").map(|role| role["metadata"]["labels"]["part-of"].clone());
+    let mut expected = resources(snapshot, "writer");
+    let of_view: &[&str] = if reader == Some(json!("view")) { &["pods"] } else { &[] };
+    if reader.is_some() {
+        expected.push("pods".to_owned());
+    }
+    expected.sort();
+    match (resources(snapshot, "view") == of_view, resources(snapshot, "edit") == expected) {
+        (true, true) => Ok(()),
+        _ => Err(format!("view: {:?}, edit: {:?}", resources(snapshot, "view"), resources(snapshot, "edit"))),
+    }
+}
+
+#[test]
+fn every_law_holds_in_every_world_and_every_declared_edge_is_taken() {
+    let reports: Vec<Report> = [chain(), becoming()]
+        .iter()
+        .map(|world| explore(world).unwrap_or_else(|failure| panic!("{failure}")))
+        .inspect(|report| println!("{report}"))
+        .collect();
+    assert_eq!(Report::uncrossed(&reports, AggregationMachine::chart()), Vec::<String>::new());
+}

@@ -1,5 +1,6 @@
 //! The whole system from outside: the binary, kubectl, Docker.
 
+mod access;
 mod bad_input;
 mod crashes;
 mod directory;

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use sampan_machine::CommandRecord;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::effect;
 use super::flight::refused;
-use super::recorder::{EVENTS, Recorder, Recording, Said};
+use super::recorder::{EVENTS, Recorder, Recording, Said, api_version};
 use super::{Command, Declaration, Guarding, Refused, WriteVerb, Yield};
 use crate::access::MASTERS;
 use crate::entropy::Entropy;
 use crate::gateway::{Action, Body, FieldValidation, Gateway, Identity, Mutation, Options, Subresource, Target};
 use crate::object::{Name, ObjectKey, ResourceType};
-use crate::resource::{Served, SubresourceHandler};
+use crate::resource::{EFFECTS, Served, SubresourceHandler};
 use crate::status::Status;
 use crate::store::{Guard, Origin, ReadKey, Snapshot, Write};
 
@@ -166,7 +167,10 @@ impl<'a> Sheet<'a> {
         }
         let (verb, resource) = command.permission().expect("an Event is recorded, not added");
         let (target, action) = self.request(command, resource)?;
-        self.prepare(target, action, verb.name(), String::new())?;
+        match command {
+            Command::Effect { name, key, .. } => self.prepare(target, action, "effect", format!("{name} {key}"))?,
+            _ => self.prepare(target, action, verb.name(), String::new())?,
+        }
         self.assembly.sources.resize(self.assembly.write.changes.len(), index);
         Ok(())
     }
@@ -198,8 +202,26 @@ impl<'a> Sheet<'a> {
                 let is_command = target.named().is_none_or(|named| named.handler == SubresourceHandler::Command);
                 (target, if is_command { Action::Create(body) } else { Action::Update(body) })
             }
+            Command::Effect { name, key, input } => {
+                let record = self.effect_record(name, key, input)?;
+                let namespace = record.pointer("/metadata/namespace").and_then(Value::as_str).map(Into::into);
+                let target = Target { served: self.served(resource)?, namespace, name: None, subresource: whole };
+                (target, Action::Create(Body::Value(record)))
+            }
             Command::Event { .. } => unreachable!("an Event is recorded, not added"),
         })
+    }
+
+    /// The outbox record of an effect. The primary owns it; the record's own finalizer keeps it until it is done.
+    fn effect_record(&self, name: &str, key: &str, input: &Value) -> Result<Value, SheetError> {
+        let primary = self.bench.snapshot.get(self.bench.primary).ok_or(SheetError::Unserved(EFFECTS))?;
+        let Served { definition, version } = self.served(primary.key().resource)?;
+        let metadata = primary.metadata();
+        let owner = json!({"apiVersion": api_version(&version), "kind": definition.kind, "name": &*primary.key().name,
+            "uid": metadata.uid.as_str()});
+        let operator = self.bench.declaration.name;
+        let at = effect::record_key(operator, primary.key(), &metadata.uid, name, key);
+        Ok(effect::record(&at, owner, operator, name, key, input))
     }
 
     fn served(&self, resource: ResourceType) -> Result<Served, SheetError> {
@@ -276,7 +298,7 @@ impl<'a> Sheet<'a> {
 
 /// Who an operator is, as Kubernetes' own controllers are. What it may do is what it declares, which is checked before the
 /// gateway is asked.
-fn service_account(manager: &str) -> Identity {
+pub(super) fn service_account(manager: &str) -> Identity {
     let mut identity = Identity::service_account("kube-system", manager);
     identity.groups.insert(0, MASTERS.to_owned());
     identity

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::WriteVerb;
 use crate::gateway::DeleteOptions;
 use crate::object::{ObjectKey, ResourceType};
+use crate::resource::EFFECTS;
 
 /// What an operator wants done.
 #[derive(Debug, Clone)]
@@ -48,6 +49,15 @@ pub enum Command {
         /// What is posted to it, or the whole object with the fields it is for.
         body: Value,
     },
+    /// Do something to the world beyond the store, once for each key of the primary.
+    Effect {
+        /// The effect, as declared.
+        name: &'static str,
+        /// What makes it the same when it is asked for again.
+        key: String,
+        /// What it is given.
+        input: Value,
+    },
     /// Tell users what happened. Repetitions are merged into one Event with a count.
     Event {
         /// What it is about.
@@ -85,6 +95,7 @@ impl Command {
     pub fn permission(&self) -> Option<(WriteVerb, ResourceType)> {
         match self {
             Self::Create { resource, .. } => Some((WriteVerb::Create, *resource)),
+            Self::Effect { .. } => Some((WriteVerb::Create, EFFECTS)),
             Self::Update { key, .. } | Self::Subresource { key, .. } => Some((WriteVerb::Update, key.resource)),
             Self::UpdateStatus { key, .. } => Some((WriteVerb::UpdateStatus, key.resource)),
             Self::Delete { key, .. } => Some((WriteVerb::Delete, key.resource)),
@@ -96,6 +107,7 @@ impl Command {
     pub fn key(&self) -> Option<ObjectKey> {
         match self {
             Self::Create { resource, object } => named(*resource, object),
+            Self::Effect { .. } => None,
             Self::Update { key, .. }
             | Self::UpdateStatus { key, .. }
             | Self::Delete { key, .. }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use sampan_machine::Trace;
 use serde_json::Value;
 
+use super::effect::{self, EffectState};
 use super::{Command, Declaration, EventKind, Guarding, Kind, Refused, Wake};
 use crate::entropy::Entropy;
 use crate::gateway::DeleteOptions;
@@ -64,6 +65,9 @@ pub enum Fault {
         /// What does not fit.
         reason: String,
     },
+    /// The operator asked for an effect it does not declare.
+    #[error("the operator asked for the effect {0:?}, which it does not declare")]
+    UndeclaredEffect(&'static str),
     /// A value could not be turned into JSON.
     #[error("failed to encode {kind}: {reason}")]
     Unencodable {
@@ -322,6 +326,47 @@ impl Context<'_> {
     pub fn event(&mut self, kind: EventKind, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) {
         let regarding = self.key.clone();
         self.command(Command::Event { regarding, kind, reason: reason.into(), message: message.into() });
+    }
+
+    /// Asks for an effect, once for each key, and tells how it stands. The primary is woken when that changes; until it is
+    /// done, the object is said to wait for it.
+    ///
+    /// # Caveats
+    /// The first input given with a key is the one it is run with.
+    pub fn effect(&mut self, name: &'static str, key: &str, input: Value) -> EffectState {
+        let Some(record) = self.effect_record(name, key) else { return EffectState::Asked };
+        let Some(found) = self.object(&record) else {
+            self.command(Command::Effect { name, key: key.to_owned(), input });
+            self.wait_for_effect(name, key, "it is asked for");
+            return EffectState::Asked;
+        };
+        let state = effect::state(&found);
+        if let EffectState::Pending { tries, error } = &state {
+            let error = error.as_ref().map(|error| format!(", the last with: {error}")).unwrap_or_default();
+            self.wait_for_effect(name, key, &format!("tries so far: {tries}{error}"));
+        }
+        state
+    }
+
+    /// Lets what came of an effect be forgotten, so that its key may be asked for anew. One that is not done is done first.
+    pub fn forget_effect(&mut self, name: &'static str, key: &str) {
+        let record = self.effect_record(name, key).and_then(|record| self.object(&record));
+        if let Some(record) = record.filter(|record| !record.metadata().is_terminating()) {
+            self.delete_object(&record, DeleteOptions::default());
+        }
+    }
+
+    fn effect_record(&mut self, name: &'static str, key: &str) -> Option<ObjectKey> {
+        if self.declaration.effects.iter().all(|effect| effect.name != name) {
+            self.fault(Fault::UndeclaredEffect(name));
+            return None;
+        }
+        let uid = self.primary_object()?.metadata().uid.clone();
+        Some(effect::record_key(self.declaration.name, self.key, &uid, name, key))
+    }
+
+    fn wait_for_effect(&mut self, name: &str, key: &str, detail: &str) {
+        self.out.trace.waiting_for(format!("effect {name} {key} is done"), detail, None);
     }
 
     /// Wakes the primary after a time even if nothing changes; the earliest of several counts.

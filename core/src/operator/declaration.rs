@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Kind;
+use serde_json::Value;
+
+use super::{EffectFunction, EffectRequest, Kind};
 use crate::object::{Object, ObjectKey, ResourceType};
+use crate::resource::EFFECTS;
 use crate::store::Snapshot;
 
 /// Whether an operator has work with an object, by what is known of it without decoding it.
@@ -29,6 +32,8 @@ pub struct Declaration {
     pub watches: Vec<Watch>,
     /// What it may write.
     pub writes: Vec<Writes>,
+    /// What it may do to the world beyond the store.
+    pub effects: Vec<Effect>,
     /// What its commits are guarded by.
     pub guarding: Guarding,
     /// The name its Events come from, where that is not `<name>-controller`.
@@ -52,6 +57,7 @@ impl Declaration {
             concerns: None,
             watches: vec![Watch { resource: None, wakes: Mapping::Itself }],
             writes: Vec::new(),
+            effects: Vec::new(),
             guarding: Guarding::EverythingRead,
             event_source: None,
         }
@@ -72,6 +78,22 @@ impl Declaration {
     /// Also doing this to objects of every kind.
     pub fn writing_everything(mut self, verb: WriteVerb) -> Self {
         self.writes.push(Writes { resource: None, verb });
+        self
+    }
+
+    /// Also doing this to the world beyond the store, on a thread beside the operators. What comes of it is kept in an
+    /// Effect object, which wakes its primary. It is run at least once for each key: again after a crash or an error.
+    pub fn effecting(
+        mut self,
+        name: &'static str,
+        run: impl Fn(&EffectRequest) -> Result<Value, String> + Send + Sync + 'static,
+    ) -> Self {
+        if self.effects.is_empty() {
+            self.watches.push(Watch { resource: Some(EFFECTS), wakes: Mapping::Owner });
+            let verbs = [WriteVerb::Create, WriteVerb::Delete];
+            self.writes.extend(verbs.map(|verb| Writes { resource: Some(EFFECTS), verb }));
+        }
+        self.effects.push(Effect { name, run: Arc::new(run) });
         self
     }
 
@@ -147,6 +169,15 @@ impl Mapping {
     pub fn function(map: impl Fn(&Object, &Snapshot) -> Vec<ObjectKey> + Send + Sync + 'static) -> Self {
         Self::Function(Arc::new(map))
     }
+}
+
+/// Something an operator may do to the world beyond the store.
+#[derive(Clone)]
+pub struct Effect {
+    /// Its name, such as `create-bucket`.
+    pub name: &'static str,
+    /// Does it.
+    pub run: EffectFunction,
 }
 
 /// A permission to write.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use sampan_machine::WakeReason;
 
 use super::Operator;
+use super::errands::Errands;
 use super::flight::Flight;
 use super::progress::{Disabled, Figures, Progress, StepReport, Ticket};
 use super::queue::{OperatorId, Queue};
@@ -19,6 +20,7 @@ use super::timers::Timers;
 use crate::entropy::{Entropy, SeededEntropy};
 use crate::gateway::Gateway;
 use crate::object::ObjectKey;
+use crate::resource::EFFECTS;
 use crate::store::{Event, Snapshot};
 
 /// After so many conflicts in a row a step asks for what it rests on to be held still.
@@ -46,7 +48,8 @@ pub struct Driver {
     pub(super) timers: Timers,
     pub(super) standings: Standings,
     pub(super) flights: BTreeMap<Ticket, Flight>,
-    pub(super) tickets: u64,
+    pub(super) errands: Errands,
+    tickets: u64,
     pub(super) disabled: Vec<Disabled>,
     pub(super) last_step: Option<StepReport>,
     /// How many operators have ever been added: an id is never given twice.
@@ -65,6 +68,7 @@ impl Clone for Driver {
             timers: self.timers.clone(),
             standings: self.standings.clone(),
             flights: self.flights.clone(),
+            errands: self.errands.clone(),
             tickets: self.tickets,
             disabled: self.disabled.clone(),
             last_step: self.last_step.clone(),
@@ -96,6 +100,7 @@ impl Driver {
             timers: Timers::default(),
             standings: Standings::default(),
             flights: BTreeMap::new(),
+            errands: Errands::default(),
             tickets: 0,
             disabled: Vec::new(),
             last_step: None,
@@ -159,7 +164,7 @@ impl Driver {
         self.members.get_mut(&id).filter(|member| !member.disabled)
     }
 
-    fn id_of(&self, name: &str) -> Option<OperatorId> {
+    pub(super) fn id_of(&self, name: &str) -> Option<OperatorId> {
         self.members.iter().find(|(_, member)| member.name() == name).map(|(id, _)| *id)
     }
 
@@ -188,6 +193,7 @@ impl Driver {
                 }
             }
         }
+        self.take_up_effects(id, snapshot);
     }
 
     /// Hears of changes, in order; `snapshot` holds at least all of them.
@@ -195,6 +201,9 @@ impl Driver {
         let registry = self.gateway.registry();
         let around = Surroundings { snapshot, registry: &registry };
         for event in events {
+            if event.key.resource == EFFECTS {
+                self.hear_of_effect(event);
+            }
             for (operator, keys) in self.router.route(event, &around) {
                 match keys {
                     Ok(keys) => self.wake_all(operator, keys, event, now),
@@ -225,9 +234,14 @@ impl Driver {
         while let Some((slot, cause)) = self.timers.take_due(now) {
             self.queue.wake(slot, WakeReason { cause: cause.into(), revision: 0 }, now);
         }
-        if self.flights.len() >= FLIGHTS_MAX {
+        if self.under_way() >= FLIGHTS_MAX {
             return Progress::Idle;
         }
+        self.poll_effects(snapshot, now).unwrap_or_else(|| self.poll_step(snapshot, now))
+    }
+
+    /// The step that a reservation was asked for, and nothing else: it is the next in the queue.
+    pub(super) fn poll_step(&mut self, snapshot: &Snapshot, now: Timestamp) -> Progress {
         let Some((slot, taken)) = self.queue.take() else {
             return Progress::Idle;
         };
@@ -245,6 +259,11 @@ impl Driver {
             return Progress::Stepped;
         }
         self.step(slot, taken, snapshot, now)
+    }
+
+    pub(super) fn next_ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
     }
 
     /// An operator panicked: it is not stepped any more, and what it had to do is dropped.

@@ -6,8 +6,9 @@
 use std::ops::Deref;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
-use super::{Driver, Operator, Progress, StepCommit, Ticket};
+use super::{Driver, EffectRun, Operator, Progress, StepCommit, Ticket};
 use crate::object::{ObjectKey, Revision};
 use crate::store::{Commit, ReadKey, Reader, Refusal, ReservationId, Snapshot, WatchError};
 
@@ -30,6 +31,10 @@ pub trait Host {
 
     /// Ends a reservation nothing is committed under.
     fn release(&mut self, reservation: ReservationId);
+
+    /// Begins to run an effect, whose outcome is told by [`Loop::effect_done`] later. It may block: never on the thread that
+    /// turns the loop.
+    fn run(&mut self, effect: EffectRun);
 }
 
 /// What one turn came to.
@@ -71,7 +76,7 @@ impl Loop {
     fn turn_reserved(&mut self, reads: Vec<ReadKey>, host: &mut impl Host) -> Turn {
         let reservation = host.reserve(reads);
         let snapshot = self.hear(host);
-        match (self.driver.poll(&snapshot, host.now()), reservation) {
+        match (self.driver.poll_step(&snapshot, host.now()), reservation) {
             (progress @ Progress::Commit(_), reservation) => hand_over(progress, reservation, host),
             (progress, reservation) => {
                 reservation.into_iter().for_each(|reservation| host.release(reservation));
@@ -117,6 +122,11 @@ impl Loop {
         self.driver.settled(ticket, outcome, now);
     }
 
+    /// Hears what came of an effect.
+    pub fn effect_done(&mut self, ticket: Ticket, outcome: Result<Value, String>, now: Timestamp) {
+        self.driver.effect_done(ticket, outcome, now);
+    }
+
     /// Adds an operator while others run, in the place of one of the same name, and wakes its primaries.
     pub fn install<O: Operator>(&mut self, operator: O, host: &impl Host) {
         let snapshot = self.hear(host);
@@ -141,6 +151,10 @@ fn hand_over(progress: Progress, reservation: Option<ReservationId>, host: &mut 
         Progress::Stepped | Progress::Reserve(_) => Turn::Stepped,
         Progress::Commit(commit) => {
             host.commit(*commit, reservation);
+            Turn::Launched
+        }
+        Progress::Effect(effect) => {
+            host.run(*effect);
             Turn::Launched
         }
     }

@@ -2,6 +2,7 @@
 
 use sampan_machine::Crossing;
 
+use super::EffectRun;
 use crate::object::ObjectKey;
 use crate::store::{ReadKey, Write};
 
@@ -18,6 +19,9 @@ pub enum Progress {
     Stepped,
     /// A step's commands are to be committed, and the outcome told by [`Driver::settled`](super::Driver::settled).
     Commit(Box<StepCommit>),
+    /// An effect is to be run beside the driver, and its outcome told by
+    /// [`Driver::effect_done`](super::Driver::effect_done).
+    Effect(Box<EffectRun>),
     /// The next step met conflicts again and again: poll again with a snapshot taken while these reads are held still.
     Reserve(Vec<ReadKey>),
 }

@@ -16,6 +16,9 @@ use crate::store::{Commit, Refusal};
 impl Driver {
     /// Hears what became of a commit.
     pub fn settled(&mut self, ticket: Ticket, outcome: Result<&Commit, &Refusal>, now: Timestamp) {
+        if self.outcome_settled(ticket, outcome, now) {
+            return;
+        }
         let Some(flight) = self.flights.remove(&ticket) else { return };
         let Flight { slot, taken, rests_on, after } = flight;
         let Some(member) = self.acting(slot.0) else { return };

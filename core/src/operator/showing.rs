@@ -11,22 +11,23 @@ use crate::object::ObjectKey;
 impl Driver {
     /// When to call [`poll`](Self::poll) although nothing changes.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.timers.next()
+        let effects = if self.under_way() < FLIGHTS_MAX { self.errands.next() } else { None };
+        self.timers.next().into_iter().chain(effects).min()
     }
 
     /// Whether a step could run now.
     pub fn is_ready(&self) -> bool {
-        self.queue.is_ready() && self.flights.len() < FLIGHTS_MAX
+        (self.queue.is_ready() || self.errands.is_ready()) && self.under_way() < FLIGHTS_MAX
     }
 
-    /// Whether no key waits and no commit is under way. Timers may still run.
+    /// Whether no key waits, no commit is under way and no effect runs. Timers may still run.
     pub fn is_at_rest(&self) -> bool {
-        self.queue.len() == 0 && self.flights.is_empty()
+        self.queue.len() == 0 && self.flights.is_empty() && self.errands.is_at_rest()
     }
 
     /// How many commits are under way.
     pub fn under_way(&self) -> usize {
-        self.flights.len()
+        self.flights.len() + self.errands.under_way()
     }
 
     /// The wake-up nobody has handled for longest: operator, key and since when.

@@ -1,18 +1,20 @@
 //! One step: what an operator makes of a snapshot, and what is handed out of it.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use sampan_machine::UNOBSERVED;
 
 use super::assembly::{Assembly, AssemblyError, Workbench, assemble};
 use super::flight::{After, Asked, Flight};
-use super::progress::{Progress, StepCommit, StepReport, Ticket};
+use super::progress::{Progress, StepCommit, StepReport};
 use super::queue::{Pending, Slot};
 use super::record;
 use super::seat::{StepPanic, Stepped};
 use super::standing::Standing;
 use super::{Driver, Wake};
 use crate::object::Revision;
-use crate::store::{CHANGES_MAX, ReadKey, Snapshot, Write};
+use crate::store::{CHANGES_MAX, Precondition, ReadKey, Snapshot, Write};
 
 /// How often a step is run again with what was refused before it waits: each run may meet one more refusal.
 const REFUSALS_PER_STEP_MAX: usize = 3;
@@ -135,11 +137,18 @@ impl Driver {
 
     fn fly(&mut self, slot: Slot, taken: Pending, after: After, write: Write) -> Progress {
         let operator = self.name(slot.0);
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
+        let ticket = self.next_ticket();
         let key = slot.1.clone();
-        let rests_on: Vec<ReadKey> = write.guard.as_ref().map(|guard| guard.reads.clone()).unwrap_or_default();
+        let rests_on = rests_on(&write);
         self.flights.insert(ticket, Flight { slot, taken, rests_on, after });
         Progress::Commit(Box::new(StepCommit { ticket, operator, key, write }))
     }
+}
+
+/// What a write rests on: what its guard names, and the objects it changes, which must be as they were read.
+fn rests_on(write: &Write) -> Vec<ReadKey> {
+    let guarded = write.guard.iter().flat_map(|guard| guard.reads.iter().cloned());
+    let changed = write.changes.iter().filter(|change| change.precondition != Precondition::Absent);
+    let changed = changed.map(|change| ReadKey::Object(change.key.clone()));
+    guarded.chain(changed).collect::<BTreeSet<_>>().into_iter().collect()
 }

@@ -9,8 +9,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
-use super::{Driver, Host, Loop, Operator, Shown, StepCommit, Ticket, Turn};
+use super::{Driver, EffectRun, Host, Loop, Operator, Shown, StepCommit, Ticket, Turn};
 use crate::store::{Clock, Commit, ReadKey, Reader, Refusal, ReservationId, Store};
 use crate::vital::{Pulse, vital};
 
@@ -24,6 +25,8 @@ enum Message {
     Moved,
     /// A commit was decided.
     Settled(Ticket, Result<Commit, Refusal>),
+    /// An effect has ended.
+    Ended(Ticket, Result<Value, String>),
     /// Something is to be done between two turns.
     Do(Box<dyn FnOnce(&mut Loop, &Shore) + Send>),
     /// The thread is to end.
@@ -128,6 +131,16 @@ impl Host for Shore {
     fn release(&mut self, reservation: ReservationId) {
         self.store.release(reservation);
     }
+
+    /// On a thread of its own: an effect may wait for the world as long as it likes.
+    fn run(&mut self, effect: EffectRun) {
+        let (outbox, ticket) = (self.outbox.clone(), effect.ticket);
+        let thread = std::thread::Builder::new().name("effect".to_owned());
+        let run = move || drop(outbox.send(Message::Ended(ticket, effect.perform())));
+        if let Err(error) = thread.spawn(run) {
+            let _ = self.outbox.send(Message::Ended(ticket, Err(format!("no thread to run it on: {error}"))));
+        }
+    }
 }
 
 /// What the thread owns.
@@ -180,6 +193,7 @@ impl Shell {
         match message {
             Message::Moved => self.told.store(false, Ordering::Release),
             Message::Settled(ticket, outcome) => self.operators.settled(ticket, outcome.as_ref(), self.shore.now()),
+            Message::Ended(ticket, outcome) => self.operators.effect_done(ticket, outcome, self.shore.now()),
             Message::Do(act) => act(&mut self.operators, &self.shore),
             Message::Stop => return ControlFlow::Break(()),
         }

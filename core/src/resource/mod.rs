@@ -17,6 +17,7 @@ pub mod batch;
 pub mod check;
 mod config_map;
 mod definition;
+mod effect;
 pub mod equal;
 mod event;
 pub mod fill;
@@ -51,6 +52,7 @@ pub use definition::{
     Cell, Column, CustomSchema, FieldGetter, ResourceDefinition, ScalePaths, SchemaSource, Scope, ServedVersion,
     Strategy, WriteContext,
 };
+pub use effect::EFFECTS;
 pub use event::EVENTS;
 pub use lease::LEASES;
 pub use manifest_file::MANIFEST_FILES;
@@ -75,6 +77,7 @@ pub use volume::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES};
 pub fn builtin() -> Vec<ResourceDefinition> {
     let mut definitions = vec![
         config_map::definition(),
+        effect::definition(),
         event::definition(),
         lease::definition(),
         manifest_file::definition(),

@@ -10,7 +10,7 @@ use sampan_core::gateway::{
     SystemAuthorizer, Target,
 };
 use sampan_core::object::ObjectKey;
-use sampan_core::operator::{Driver, Host, Loop, StepCommit, Turn};
+use sampan_core::operator::{Driver, EffectRun, Host, Loop, StepCommit, Turn};
 use sampan_core::resource::{Registry, Served, builtin};
 use sampan_core::store::{
     MemoryBackend, MemoryDisk, Origin, ReadKey, Reader, ReservationId, Sequencer, Settings, Snapshot, Ticket, Write,
@@ -211,9 +211,12 @@ impl<'w> Cluster<'w> {
 
     /// One turn of the loop, and the commits it began.
     fn turn(&mut self) -> (Turn, Vec<Launched>) {
-        let mut dock = Dock { sequencer: &mut self.sequencer, now: self.now, launched: Vec::new() };
+        let mut dock = Dock::new(&mut self.sequencer, self.now);
         let turn = self.driver.turn(&mut dock);
-        let launched = dock.launched;
+        let Dock { launched, effects, .. } = dock;
+        for effect in effects {
+            self.driver.effect_done(effect.ticket, effect.perform(), self.now);
+        }
         if let Some(report) = self.driver.last_step() {
             let crossings = report.crossings.iter();
             self.crossed.extend(crossings.map(|it| (report.operator, it.from, it.to, it.guard)));
@@ -258,7 +261,7 @@ impl<'w> Cluster<'w> {
     }
 
     fn hear(&mut self) {
-        let dock = Dock { sequencer: &mut self.sequencer, now: self.now, launched: Vec::new() };
+        let dock = Dock::new(&mut self.sequencer, self.now);
         self.driver.hear(&dock);
     }
 
@@ -320,6 +323,13 @@ struct Dock<'c> {
     sequencer: &'c mut Sequencer<MemoryBackend>,
     now: Timestamp,
     launched: Vec<Launched>,
+    effects: Vec<EffectRun>,
+}
+
+impl<'c> Dock<'c> {
+    fn new(sequencer: &'c mut Sequencer<MemoryBackend>, now: Timestamp) -> Self {
+        Self { sequencer, now, launched: Vec::new(), effects: Vec::new() }
+    }
 }
 
 impl Host for Dock<'_> {
@@ -341,6 +351,10 @@ impl Host for Dock<'_> {
 
     fn release(&mut self, reservation: ReservationId) {
         self.sequencer.release(reservation);
+    }
+
+    fn run(&mut self, effect: EffectRun) {
+        self.effects.push(effect);
     }
 }
 

@@ -74,7 +74,7 @@ fn after_conflicts_in_a_row_only_what_the_commit_rests_on_is_held_still() {
         let outcomes = world.settle(launched);
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(Refusal::Guard { .. })) || contradicted > 3));
     }
-    assert_eq!(world.reserved, [vec![ReadKey::Object(key("decisive"))]]);
+    assert_eq!(world.reserved, [vec![ReadKey::Object(key("decisive")), ReadKey::Object(key("worker"))]]);
 }
 
 #[test]

@@ -7,7 +7,9 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use sampan_machine::{ANY, Chart, Edge, Machine, State, UNOBSERVED};
 use serde_json::json;
 
-use super::super::{Context, Declaration, Driver, Host, Kind, Loop, Operator, StepCommit, Turn, Wake, WriteVerb};
+use super::super::{
+    Context, Declaration, Driver, EffectRun, Host, Kind, Loop, Operator, StepCommit, Turn, Wake, WriteVerb,
+};
 use crate::entropy::SeededEntropy;
 use crate::gateway::{
     Action, Body, DeleteOptions, Gateway, Identity, Mutation, NamespaceLifecycle, Options, Subresource,
@@ -94,6 +96,8 @@ pub(super) struct World {
     entropy: SeededEntropy,
     /// What was asked to be held still, each time.
     pub(super) reserved: Vec<Vec<ReadKey>>,
+    /// Effects handed out and not run yet.
+    pub(super) effects: Vec<EffectRun>,
 }
 
 impl World {
@@ -107,7 +111,8 @@ impl World {
         let operators = Loop::new(driver(&gateway, add));
         let now = Timestamp::from_second(1_767_225_600).unwrap();
         let entropy = SeededEntropy::new(2);
-        let mut world = Self { disk, sequencer, operators, now, gateway, entropy, reserved: Vec::new() };
+        let mut world =
+            Self { disk, sequencer, operators, now, gateway, entropy, reserved: Vec::new(), effects: Vec::new() };
 
         world.create_namespace("default");
         world
@@ -129,6 +134,7 @@ impl World {
     pub(super) fn restart(&mut self, add: impl FnOnce(&mut Driver)) {
         self.sequencer = open(&self.disk);
         self.operators = Loop::new(driver(&self.gateway, add));
+        self.effects.clear();
     }
 
     pub(super) fn gateway(&self) -> Arc<Gateway> {
@@ -160,7 +166,7 @@ impl World {
         let definition = registry.definition(resource).unwrap();
         let version = &definition.versions[0];
         let served = registry.served_kind(version.group, version.version, &definition.kind).unwrap();
-        let namespace = (resource == ConfigMap::RESOURCE).then(|| "default".into());
+        let namespace = (resource != NAMESPACES).then(|| "default".into());
         let target = Target { served, namespace, name: name.map(Into::into), subresource: Subresource::Whole };
         let identity = Identity::new("somebody", &["system:masters"]);
         let origin = Origin::Request { user: "somebody".into(), client: "test".into(), verb: "write".into() };
@@ -177,7 +183,9 @@ impl World {
     pub(super) fn turn(&mut self) -> (Turn, Vec<Launched>) {
         let mut dock = Dock::new(&mut self.sequencer, self.now, &mut self.reserved);
         let turn = self.operators.turn(&mut dock);
-        (turn, dock.launched)
+        let Dock { launched, effects, .. } = dock;
+        self.effects.extend(effects);
+        (turn, launched)
     }
 
     /// Decides commits, and tells of it.
@@ -207,6 +215,13 @@ impl World {
             self.settle(launched);
         }
         panic!("the operators do not come to rest");
+    }
+
+    /// Runs the effects handed out, and tells what came of them.
+    pub(super) fn run_effects(&mut self) {
+        for effect in std::mem::take(&mut self.effects) {
+            self.operators.effect_done(effect.ticket, effect.perform(), self.now);
+        }
     }
 
     pub(super) fn hear(&mut self) {
@@ -249,11 +264,12 @@ struct Dock<'w> {
     now: Timestamp,
     reserved: &'w mut Vec<Vec<ReadKey>>,
     launched: Vec<Launched>,
+    effects: Vec<EffectRun>,
 }
 
 impl<'w> Dock<'w> {
     fn new(sequencer: &'w mut Sequencer<MemoryBackend>, now: Timestamp, reserved: &'w mut Vec<Vec<ReadKey>>) -> Self {
-        Self { sequencer, now, reserved, launched: Vec::new() }
+        Self { sequencer, now, reserved, launched: Vec::new(), effects: Vec::new() }
     }
 }
 
@@ -278,5 +294,9 @@ impl Host for Dock<'_> {
 
     fn release(&mut self, reservation: ReservationId) {
         self.sequencer.release(reservation);
+    }
+
+    fn run(&mut self, effect: EffectRun) {
+        self.effects.push(effect);
     }
 }

@@ -1,6 +1,7 @@
 //! Operators that do what a test says, driven by the loop that ships.
 
 mod driving;
+mod effects;
 mod faults;
 mod fixture;
 mod shell;

@@ -1,0 +1,150 @@
+//! Effects: what an operator does to the world beyond the store.
+//!
+//! A step stays pure: it says what is to be done, and that is committed with its other commands as an Effect object, the
+//! outbox. The driver hands it out to be run, and writes what came of it; that wakes the primary, whose next step reads it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::progress::Ticket;
+use crate::object::{Object, ObjectKey, Uid};
+use crate::resource::EFFECTS;
+use crate::vital::panic_text;
+
+/// Keeps the record of an effect that is not done, whatever becomes of its primary: what was committed is run.
+pub(super) const UNFINISHED: &str = "sampan.dev/unfinished";
+const PENDING: &str = "Pending";
+const DONE: &str = "Done";
+/// The longest name of a record's primary that its own name repeats: with a hash of 16 digits it stays a name.
+const NAME_MAX: usize = 200;
+
+/// Does something to the world. It may block; it must end, and be harmless when it is run again with the same key.
+pub type EffectFunction = Arc<dyn Fn(&EffectRequest) -> Result<Value, String> + Send + Sync>;
+
+/// What an effect is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectRequest {
+    /// The operator.
+    pub operator: &'static str,
+    /// The effect, as declared.
+    pub name: &'static str,
+    /// What makes it the same when it is run again: it is run at least once for each key of a primary.
+    pub key: String,
+    /// What the step gave.
+    pub input: Value,
+    /// How often it was tried before.
+    pub tries: u32,
+}
+
+/// How an effect stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EffectState {
+    /// It is committed with this step.
+    Asked,
+    /// It is not done yet.
+    Pending {
+        /// How often it was tried.
+        tries: u32,
+        /// What the last try failed with.
+        error: Option<String>,
+    },
+    /// It is done, with what it gave.
+    Done(Value),
+}
+
+/// An effect that is to be run, and its outcome told by [`Loop::effect_done`](super::Loop::effect_done).
+pub struct EffectRun {
+    /// To tell the outcome by.
+    pub ticket: Ticket,
+    /// What is to be done.
+    pub request: EffectRequest,
+    pub(super) function: EffectFunction,
+}
+
+impl EffectRun {
+    /// Does it.
+    ///
+    /// # Errors
+    /// What it failed with, or what it panicked with. It is tried again.
+    pub fn perform(&self) -> Result<Value, String> {
+        catch_unwind(AssertUnwindSafe(|| (self.function)(&self.request)))
+            .unwrap_or_else(|payload| Err(format!("it panicked: {}", panic_text(&*payload))))
+    }
+}
+
+impl std::fmt::Debug for EffectRun {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{:?} {:?}", self.ticket, self.request)
+    }
+}
+
+/// Where the record of an effect is kept. Records of what lives in no namespace are kept where their Events are.
+pub(super) fn record_key(operator: &str, primary: &ObjectKey, uid: &Uid, name: &str, key: &str) -> ObjectKey {
+    let parts = [operator, &primary.to_string(), uid.as_str(), name, key];
+    let hash = fnv(parts.iter().flat_map(|part| part.bytes().chain([0])));
+    let prefix: String = primary.name.chars().take(NAME_MAX).collect();
+    let namespace = primary.namespace.as_deref().unwrap_or("default");
+    ObjectKey::namespaced(EFFECTS, namespace, &format!("{prefix}.{hash:016x}"))
+}
+
+/// FNV-1a with 64 bits: the same for ever, as names on disk must be.
+fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The record of an effect that was just asked for.
+pub(super) fn record(at: &ObjectKey, owner: Value, operator: &str, name: &str, key: &str, input: &Value) -> Value {
+    json!({
+        "apiVersion": "sampan.dev/v1", "kind": "Effect",
+        "metadata": {"name": &*at.name, "namespace": at.namespace.as_deref(), "ownerReferences": [owner],
+            "finalizers": [UNFINISHED]},
+        "spec": {"operator": operator, "effect": name, "key": key, "input": input},
+        "status": {"phase": PENDING, "tries": 0},
+    })
+}
+
+/// A record after a try.
+pub(super) fn after_try(record: &Object, outcome: &Result<Value, String>) -> Value {
+    let mut value = record.value();
+    let tries = tries(record) + 1;
+    let Some(fields) = value.as_object_mut() else { return value };
+    fields.insert(
+        "status".into(),
+        match outcome {
+            Ok(result) => json!({"phase": DONE, "tries": tries, "result": result}),
+            Err(error) => json!({"phase": PENDING, "tries": tries, "error": error}),
+        },
+    );
+    if outcome.is_ok()
+        && let Some(finalizers) = value.pointer_mut("/metadata/finalizers").and_then(Value::as_array_mut)
+    {
+        finalizers.retain(|finalizer| finalizer != UNFINISHED);
+    }
+    value
+}
+
+/// How the effect of a record stands.
+pub(super) fn state(record: &Object) -> EffectState {
+    let value = record.value();
+    let status = |field: &str| value.get("status").and_then(|status| status.get(field));
+    if status("phase").and_then(Value::as_str) == Some(DONE) {
+        return EffectState::Done(status("result").cloned().unwrap_or_default());
+    }
+    let error = status("error").and_then(Value::as_str).map(str::to_owned);
+    EffectState::Pending { tries: tries(record), error }
+}
+
+/// The operator and the effect a record names, its key and its input.
+pub(super) fn asked(record: &Object) -> (String, String, String, Value) {
+    let value = record.value();
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let input = value.pointer("/spec/input").cloned().unwrap_or_default();
+    (text("/spec/operator"), text("/spec/effect"), text("/spec/key"), input)
+}
+
+pub(super) fn tries(record: &Object) -> u32 {
+    let tries = record.value().pointer("/status/tries").and_then(Value::as_u64).unwrap_or_default();
+    u32::try_from(tries).unwrap_or(u32::MAX)
+}

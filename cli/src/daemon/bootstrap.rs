@@ -2,10 +2,10 @@
 
 use anyhow::{Result, anyhow};
 use sampan_core::gateway::{Action, Body, Cluster, Identity, Mutation, Options, Subresource, Target};
-use sampan_core::object::ObjectKey;
-use sampan_core::resource::NAMESPACES;
+use sampan_core::object::{ObjectKey, ResourceType};
+use sampan_core::resource::{NAMESPACES, PRIORITY_CLASSES, SYSTEM_PRIORITY_CLASSES};
 use sampan_core::store::Origin;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The namespaces clients take for granted.
 const NAMES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -16,26 +16,37 @@ const NAMES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-le
 /// When the store takes no writes.
 pub(super) async fn run(cluster: &Cluster) -> Result<()> {
     for name in NAMES {
-        if cluster.snapshot().get(&ObjectKey::cluster(NAMESPACES, name)).is_none() {
-            create(cluster, name).await?;
-        }
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        create(cluster, NAMESPACES, "v1", name, namespace).await?;
+    }
+    for (name, value, description) in SYSTEM_PRIORITY_CLASSES {
+        let class = json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
+            "value": value, "description": description});
+        create(cluster, PRIORITY_CLASSES, "v1", name, class).await?;
     }
     let kept = sampan_core::access::bootstrap::keep(cluster).await;
     kept.map_err(|status| anyhow!("failed to keep the roles and bindings of the system: {status}"))
 }
 
-async fn create(cluster: &Cluster, name: &str) -> Result<()> {
+/// Creates an object of the cluster, if it is not there.
+async fn create(cluster: &Cluster, resource: ResourceType, version: &str, name: &str, object: Value) -> Result<()> {
+    if cluster.snapshot().get(&ObjectKey::cluster(resource, name)).is_some() {
+        return Ok(());
+    }
     let registry = cluster.registry();
-    let served = registry.served("", "v1", "namespaces").ok_or_else(|| anyhow!("namespaces are not served"))?;
+    let served = registry.served(resource.group, version, resource.plural);
     let mutation = Mutation {
         identity: Identity::new("system:apiserver", &["system:masters"]),
-        origin: Origin::System { purpose: "every cluster has this namespace".to_owned() },
-        target: Target { served, namespace: None, name: None, subresource: Subresource::Whole },
-        action: Action::Create(Body::Value(json!({
-            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}
-        }))),
+        origin: Origin::System { purpose: "every cluster has this".to_owned() },
+        target: Target {
+            served: served.ok_or_else(|| anyhow!("{resource} are not served"))?,
+            namespace: None,
+            name: None,
+            subresource: Subresource::Whole,
+        },
+        action: Action::Create(Body::Value(object)),
         options: Options { field_manager: "sampan".to_owned(), ..Options::default() },
     };
     let created = cluster.mutate(mutation).await;
-    created.map(drop).map_err(|status| anyhow!("failed to create the namespace {name}: {status}"))
+    created.map(drop).map_err(|status| anyhow!("failed to create {resource} {name:?}: {status}"))
 }

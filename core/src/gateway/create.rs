@@ -31,7 +31,7 @@ impl Preparation<'_> {
         self.admit(&mut object, None)?;
         let mut faults = validate_metadata(self.definition, &object, None);
         faults.extend(strategy.validate(&object));
-        faults.extend(strategy.validate_create(&object));
+        faults.extend(strategy.validate_create(&object, &self.context()));
         self.refuse_faults(&key.name, faults)?;
         if self.snapshot.get(&key).is_some() {
             return Err(Status::already_exists(&self.mutation.target.resource_name(), &key.name));

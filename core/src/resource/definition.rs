@@ -146,7 +146,7 @@ pub trait Strategy: Send + Sync {
     }
 
     /// Checks what only a new object must not have.
-    fn validate_create(&self, _object: &Value) -> Vec<StatusCause> {
+    fn validate_create(&self, _object: &Value, _cx: &WriteContext<'_>) -> Vec<StatusCause> {
         Vec::new()
     }
 

@@ -18,6 +18,9 @@ pub const SECRETS: ResourceType = ResourceType::new("", "secrets");
 
 const SELECTABLE: &[(&str, FieldGetter)] = &[("type", |secret| text(secret, "/type").to_owned())];
 
+/// The account that a token in a secret speaks for.
+const ACCOUNT_ANNOTATION: &str = "kubernetes.io/service-account.name";
+
 struct SecretStrategy;
 
 /// What a Secret is.
@@ -46,12 +49,7 @@ impl Strategy for SecretStrategy {
         if bytes > CONTENT_MAX_BYTES {
             faults.errors.push(FieldError::too_long(FieldPath::new("data"), CONTENT_MAX_BYTES));
         }
-        for key in required_keys(secret.at("type").text()) {
-            let data = secret.at("data");
-            if data.value.get(*key).is_none() {
-                faults.errors.push(FieldError::required(data.path.key(*key), ""));
-            }
-        }
+        check_type(&secret, &mut faults);
         faults.errors.causes()
     }
 
@@ -78,12 +76,43 @@ impl Strategy for SecretStrategy {
 }
 
 /// What a secret of a known type must hold.
-fn required_keys(kind: &str) -> &'static [&'static str] {
-    match kind {
-        "kubernetes.io/tls" => &["tls.crt", "tls.key"],
-        "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
-        "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
-        _ => &[],
+fn check_type(secret: &Field<'_>, faults: &mut Faults) {
+    let data = secret.at("data");
+    let mut require = |keys: &[&str]| {
+        let missing = keys.iter().filter(|key| data.value.get(**key).is_none());
+        missing.for_each(|key| faults.errors.push(FieldError::required(data.path.key(*key), "")));
+    };
+    match secret.at("type").text() {
+        "kubernetes.io/tls" => require(&["tls.crt", "tls.key"]),
+        "kubernetes.io/ssh-auth" => require(&["ssh-privatekey"]),
+        "kubernetes.io/basic-auth" => {
+            let keys = ["username", "password"];
+            if keys.iter().all(|key| data.value.get(key).is_none()) {
+                require(&keys);
+            }
+        }
+        "kubernetes.io/dockercfg" => check_json(&data, ".dockercfg", faults),
+        "kubernetes.io/dockerconfigjson" => check_json(&data, ".dockerconfigjson", faults),
+        "kubernetes.io/service-account-token" => {
+            let annotations = secret.at("metadata").at("annotations");
+            let account = annotations.at(ACCOUNT_ANNOTATION);
+            if account.text().is_empty() {
+                faults.errors.push(FieldError::required(annotations.path.key(ACCOUNT_ANNOTATION), ""));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A value that is there and is a JSON object. It is a secret, also where it is wrong.
+fn check_json(data: &Field<'_>, key: &'static str, faults: &mut Faults) {
+    let (value, path) = (data.at(key), data.path.key(key));
+    if !value.is_set() {
+        return faults.errors.push(FieldError::required(path, ""));
+    }
+    let decoded = STANDARD.decode(value.text()).unwrap_or_default();
+    if let Err(error) = serde_json::from_slice::<serde_json::Map<String, Value>>(&decoded) {
+        faults.errors.push(FieldError::invalid(path, "<secret contents redacted>", error.to_string()));
     }
 }
 

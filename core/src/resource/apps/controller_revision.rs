@@ -7,7 +7,7 @@ use crate::object::ResourceType;
 use crate::resource::check::{Faults, Field};
 use crate::resource::read::{integer, is_true, items, text};
 use crate::resource::table::{NONE, age};
-use crate::resource::{Cell, Column, ResourceDefinition, ServedVersion, Strategy};
+use crate::resource::{Cell, Column, ResourceDefinition, ServedVersion, Strategy, WriteContext};
 use crate::status::StatusCause;
 
 /// The resource type.
@@ -34,7 +34,7 @@ impl Strategy for ControllerRevisionStrategy {
         faults.errors.causes()
     }
 
-    fn validate_create(&self, object: &Value) -> Vec<StatusCause> {
+    fn validate_create(&self, object: &Value, _cx: &WriteContext<'_>) -> Vec<StatusCause> {
         let mut faults = Faults::default();
         let data = Field::root(object).at("data");
         if !data.is_set() {

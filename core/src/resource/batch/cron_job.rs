@@ -68,7 +68,7 @@ impl Strategy for CronJobStrategy {
         faults.errors.causes()
     }
 
-    fn validate_create(&self, object: &Value) -> Vec<StatusCause> {
+    fn validate_create(&self, object: &Value, _cx: &WriteContext<'_>) -> Vec<StatusCause> {
         let mut faults = Faults::default();
         let name = Field::root(object).at("metadata").at("name");
         if name.text().len() > NAME_MAX_BYTES {

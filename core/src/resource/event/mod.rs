@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::read::text;
-use super::{Cell, Column, FieldGetter, ResourceDefinition, ServedVersion, Strategy};
+use super::{Cell, Column, FieldGetter, ResourceDefinition, ServedVersion, Strategy, WriteContext};
 use crate::object::ResourceType;
 use crate::status::StatusCause;
 
@@ -69,7 +69,7 @@ fn source(event: &Value) -> String {
 }
 
 impl Strategy for EventStrategy {
-    fn validate_create(&self, object: &Value) -> Vec<StatusCause> {
+    fn validate_create(&self, object: &Value, _cx: &WriteContext<'_>) -> Vec<StatusCause> {
         validate::event(object).errors.causes()
     }
 

@@ -3,17 +3,15 @@
 use serde_json::{Value, json};
 
 use super::super::check::{Faults, Field};
-use super::super::fill::{fill, object_at};
+use super::super::fill::{fill, object_at, set};
+use super::super::priority_class::priority_of;
 use super::super::read::{items, text};
+use crate::store::Snapshot;
 
 /// How long a pod stays on a node that does not answer, in seconds.
 const UNHEALTHY_NODE_SECONDS: i64 = 300;
 /// The taints of nodes that do not answer.
 const UNHEALTHY_TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
-
-/// The priority classes every cluster has.
-const SYSTEM_CLASSES: [(&str, i64); 2] =
-    [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
 
 /// A pod leaves a node that does not answer after five minutes, unless it says how long it stays.
 pub(super) fn tolerations(pod: &mut Value) {
@@ -36,36 +34,37 @@ fn tolerates(pod: &Value, taint: &str) -> bool {
     })
 }
 
-/// The priority of the class a pod names; 0 without one. Validation refuses a class nobody knows.
-pub(super) fn priority(pod: &mut Value) {
-    let class = text(pod, "/spec/priorityClassName");
-    let known = SYSTEM_CLASSES.iter().find(|(name, _)| *name == class);
-    let value = known.map_or(0, |(_, priority)| *priority);
-    if let Some(spec) = object_at(pod, "spec") {
-        fill(spec, "priority", value);
-        fill(spec, "preemptionPolicy", "PreemptLowerPriority");
+/// The priority of the class a pod names, else of the default class, else 0. Validation refuses a class nobody knows.
+pub(super) fn priority(pod: &mut Value, snapshot: &Snapshot) {
+    let found = priority_of(text(pod, "/spec/priorityClassName"), snapshot);
+    let (Some(priority), Some(spec)) = (found, object_at(pod, "spec")) else { return };
+    if !priority.class.is_empty() {
+        set(spec, "priorityClassName", priority.class);
     }
+    fill(spec, "priority", priority.value);
+    fill(spec, "preemptionPolicy", priority.preemption);
 }
 
 /// Refuses a priority that is not its class's, and a class nobody knows.
-pub(super) fn check_priority(spec: &Field<'_>, faults: &mut Faults) {
-    let (class, priority) = (spec.at("priorityClassName"), spec.at("priority"));
-    let known = SYSTEM_CLASSES.iter().find(|(name, _)| *name == class.text());
-    if !class.text().is_empty() && known.is_none() {
-        faults.not_found(&class);
-    }
-    let expected = known.map_or(0, |(_, priority)| *priority);
-    if priority.number().is_some_and(|number| number != expected) {
+pub(super) fn check_priority(spec: &Field<'_>, snapshot: &Snapshot, faults: &mut Faults) {
+    let (class, given) = (spec.at("priorityClassName"), spec.at("priority"));
+    let Some(priority) = priority_of(class.text(), snapshot) else {
+        return faults.not_found(&class);
+    };
+    let expected = priority.value;
+    if given.number().is_some_and(|number| number != expected) {
         let why = format!(
             "the integer value of priority must not be provided in pod spec; priority admission controller computed {expected} from the given PriorityClass name"
         );
-        faults.forbidden(&priority, why);
+        faults.forbidden(&given, why);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::priority_class::PRIORITY_CLASSES;
     use super::*;
+    use crate::object::{Draft, ObjectKey};
 
     #[test]
     fn a_pod_that_says_how_long_it_stays_keeps_its_word() {
@@ -79,13 +78,31 @@ mod tests {
         assert_eq!(tolerant, before);
     }
 
+    /// The spec of a pod with that class, as it is given its priority among these classes.
+    fn given(class: &str, classes: &[Value]) -> Value {
+        let classes = classes.iter().map(|class| {
+            let key = ObjectKey::cluster(PRIORITY_CLASSES, text(class, "/metadata/name"));
+            Draft::new(key, class.clone(), Vec::new()).unwrap()
+        });
+        let mut pod = json!({"spec": {"priorityClassName": class}});
+        priority(&mut pod, &Snapshot::of(classes));
+        pod["spec"].take()
+    }
+
+    fn class(name: &str, value: i64, is_default: bool) -> Value {
+        json!({"metadata": {"name": name, "uid": name, "creationTimestamp": "2026-01-01T00:00:00Z"}, "value": value, "globalDefault": is_default, "preemptionPolicy": "Never"})
+    }
+
     #[test]
-    fn system_classes_have_their_priority() {
-        let mut pod = json!({"spec": {"priorityClassName": "system-node-critical"}});
-        priority(&mut pod);
-        assert_eq!(pod["spec"]["priority"], 2_000_001_000);
-        let mut plain = json!({"spec": {}});
-        priority(&mut plain);
-        assert_eq!(plain["spec"], json!({"priority": 0, "preemptionPolicy": "PreemptLowerPriority"}));
+    fn a_pod_has_the_priority_of_its_class() {
+        assert_eq!(given("system-node-critical", &[])["priority"], 2_000_001_000);
+        assert_eq!(given("", &[])["priority"], 0);
+        assert_eq!(given("", &[])["preemptionPolicy"], "PreemptLowerPriority");
+        let classes = [class("high", 100, false), class("usual", 7, true), class("other", 9, true)];
+        let high = json!({"priorityClassName": "high", "priority": 100, "preemptionPolicy": "Never"});
+        assert_eq!(given("high", &classes), high);
+        let usual = json!({"priorityClassName": "usual", "priority": 7, "preemptionPolicy": "Never"});
+        assert_eq!(given("", &classes), usual);
+        assert_eq!(given("nobody", &classes).get("priority"), None);
     }
 }

@@ -61,9 +61,9 @@ impl Strategy for PodStrategy {
         default::pod(object);
     }
 
-    fn prepare_create(&self, object: &mut Value, _cx: &WriteContext<'_>) {
+    fn prepare_create(&self, object: &mut Value, cx: &WriteContext<'_>) {
         admit::tolerations(object);
-        admit::priority(object);
+        admit::priority(object, cx.snapshot);
         let mut status = json!({"phase": "Pending", "qosClass": QosClass::of(object).as_str()});
         if size(object, "/spec/schedulingGates") > 0 {
             set(&mut status, "conditions", json!([scheduling_gated()]));
@@ -82,9 +82,9 @@ impl Strategy for PodStrategy {
         validate::pod(object).errors.causes()
     }
 
-    fn validate_create(&self, object: &Value) -> Vec<StatusCause> {
+    fn validate_create(&self, object: &Value, cx: &WriteContext<'_>) -> Vec<StatusCause> {
         let mut faults = validate::creation(object);
-        admit::check_priority(&Field::root(object).at("spec"), &mut faults);
+        admit::check_priority(&Field::root(object).at("spec"), cx.snapshot, &mut faults);
         faults.errors.causes()
     }
 

@@ -4,6 +4,7 @@ mod access;
 mod bad_input;
 mod crashes;
 mod directory;
+mod kinds;
 mod kubectl;
 mod quiet;
 mod simulated;

@@ -1,7 +1,7 @@
 //! Tables: what `kubectl get` prints.
 
 use sampan_core::Timestamp;
-use sampan_core::resource::ResourceDefinition;
+use sampan_core::resource::{Column, ResourceDefinition};
 use sampan_core::status::Status;
 use serde_json::{Value, json};
 
@@ -56,19 +56,26 @@ fn columns(definition: &ResourceDefinition) -> Value {
         "name": "Name", "type": "string", "format": "name", "priority": 0,
         "description": "Name must be unique within a namespace.",
     });
-    let others = definition.strategy.columns().into_iter().map(|column| {
+    let own = definition.strategy.columns();
+    let name = (!is_named_by(&own)).then_some(name);
+    let others = own.into_iter().map(|column| {
         json!({
             "name": column.name, "type": column.kind, "format": column.format,
             "description": column.description, "priority": column.priority,
         })
     });
-    std::iter::once(name).chain(others).collect()
+    name.into_iter().chain(others).collect()
+}
+
+/// Whether a resource type has a column of its own for names: then it begins with no other.
+fn is_named_by(columns: &[Column]) -> bool {
+    columns.iter().any(|column| column.format == "name")
 }
 
 /// Writes a row up to its object.
 pub(super) fn write_cells(out: &mut Vec<u8>, definition: &ResourceDefinition, object: &Value, now: Timestamp) {
     let name = object.pointer("/metadata/name").cloned().unwrap_or_default();
-    let mut cells = vec![name];
+    let mut cells = if is_named_by(&definition.strategy.columns()) { Vec::new() } else { vec![name] };
     cells.extend(definition.strategy.cells(object, now));
     out.extend_from_slice(b"{\"cells\":");
     out.extend_from_slice(Value::Array(cells).to_string().as_bytes());
@@ -78,7 +85,8 @@ pub(super) fn write_cells(out: &mut Vec<u8>, definition: &ResourceDefinition, ob
 /// A bookmark as a table: one row without cells whose object carries the revision.
 pub(super) fn bookmark(definition: &ResourceDefinition, version: &str, metadata: Value, rows: RowObject) -> Value {
     let api_version = format!("meta.k8s.io/{version}");
-    let cells = vec![Value::String(String::new()); definition.strategy.columns().len() + 1];
+    let own = definition.strategy.columns();
+    let cells = vec![Value::String(String::new()); own.len() + usize::from(!is_named_by(&own))];
     let revision = metadata.get("resourceVersion").cloned();
     let object = match rows {
         RowObject::None => Value::Null,

@@ -81,7 +81,7 @@ impl Strategy for CronJobStrategy {
         let mut columns = vec![
             Column::text("Schedule", "When it is due."),
             Column::text("Timezone", "The time zone of the schedule."),
-            Column::boolean("Suspend", "Whether it makes no Jobs for now."),
+            Column::text("Suspend", "Whether it makes no Jobs for now."),
             Column::integer("Active", "Jobs that run."),
             Column::text("Last Schedule", "Time since a Job was made."),
             Column::age(),
@@ -95,7 +95,7 @@ impl Strategy for CronJobStrategy {
         let mut cells: Vec<Cell> = vec![
             text(object, "/spec/schedule").into(),
             or_none(text(object, "/spec/timeZone")),
-            is_true(object, "/spec/suspend").into(),
+            if is_true(object, "/spec/suspend") { "True" } else { "False" }.into(),
             size(object, "/status/active").into(),
             if last.is_empty() { NONE.into() } else { since(last, now).into() },
             age(object, now),

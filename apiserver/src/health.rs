@@ -49,25 +49,42 @@ impl Health {
     }
 }
 
-/// The answer to a health path; `None` where the path is none.
+/// The answer to a health path; `None` where the path is none. Below each of them its checks are asked one by one.
 pub(crate) fn answer(path: &str, query: &Query, state: &State) -> Option<Response> {
-    match path {
-        "/healthz" | "/livez" => Some(checks(path, query, &[("ping", None)])),
-        "/readyz" => {
-            let problem = |is_there: bool, what: &str| is_there.then(|| what.to_owned());
-            let starts = !state.health.ready.load(Ordering::Acquire);
-            let ends = state.shutdown.is_cancelled();
-            let mut found = vec![
-                ("ping", None),
-                ("started", problem(starts, "the server has not come up yet")),
-                ("shutdown", problem(ends, "the server is ending")),
-            ];
-            found.extend(state.health.parts().iter().map(|part| (part.name(), part.problem())));
-            Some(checks(path, query, &found))
-        }
-        "/version" => Some(response::json(200, &version(), true)),
-        _ => None,
+    if path == "/version" {
+        return Some(response::json(200, &version(), true));
     }
+    let mut segments = path.trim_matches('/').splitn(2, '/');
+    let root = segments.next()?;
+    let found = match root {
+        "healthz" | "livez" => vec![("ping", None)],
+        "readyz" => readiness(state),
+        _ => return None,
+    };
+    match segments.next() {
+        None => Some(checks(root, query, &found)),
+        Some(name) => {
+            let alone: Vec<Check> = found.into_iter().filter(|(known, _)| *known == name).collect();
+            (!alone.is_empty()).then(|| checks(&format!("{root}/{name}"), query, &alone))
+        }
+    }
+}
+
+/// A check by name, and what it found wrong.
+type Check = (&'static str, Option<String>);
+
+fn readiness(state: &State) -> Vec<Check> {
+    let problem = |is_there: bool, what: &str| is_there.then(|| what.to_owned());
+    let starts = !state.health.ready.load(Ordering::Acquire);
+    let ends = state.shutdown.is_cancelled();
+    let parts = state.health.parts();
+    let beside = parts.iter().map(|part| (part.name(), part.problem()));
+    let own = [
+        ("ping", None),
+        ("started", problem(starts, "the server has not come up yet")),
+        ("shutdown", problem(ends, "the server is ending")),
+    ];
+    own.into_iter().chain(beside).collect()
 }
 
 fn version() -> serde_json::Value {
@@ -87,19 +104,29 @@ fn go_architecture() -> &'static str {
     }
 }
 
-fn checks(path: &str, query: &Query, checks: &[(&str, Option<String>)]) -> Response {
-    let failed = checks.iter().any(|(_, problem)| problem.is_some());
-    let path = path.trim_start_matches('/');
+/// What the checks under a path found. Those that the query excludes fail nothing.
+fn checks(path: &str, query: &Query, checks: &[Check]) -> Response {
+    let excluded = |name: &str| query.all("exclude").any(|it| it == name);
+    let failed = checks.iter().any(|(name, problem)| problem.is_some() && !excluded(name));
     if !failed && !query.flag("verbose") {
         return response::typed(200, Body::Full("ok".into()), TEXT);
     }
     let mut lines: String = checks
         .iter()
         .map(|(name, problem)| match problem {
+            _ if excluded(name) => format!("[+]{name} excluded: ok\n"),
             None => format!("[+]{name} ok\n"),
             Some(problem) => format!("[-]{name} failed: {problem}\n"),
         })
         .collect();
+    let unknown: Vec<String> = query
+        .all("exclude")
+        .filter(|name| !checks.iter().any(|(known, _)| known == name))
+        .map(|name| format!("{name:?}"))
+        .collect();
+    if !unknown.is_empty() {
+        lines.push_str(&format!("warn: some health checks cannot be excluded: no matches for {}\n", unknown.join(",")));
+    }
     lines.push_str(&format!("{path} check {}\n", if failed { "failed" } else { "passed" }));
     let code = if failed { Status::unavailable("").code } else { 200 };
     response::typed(code, Body::Full(lines.into()), TEXT)

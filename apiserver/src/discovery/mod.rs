@@ -1,7 +1,8 @@
-//! What is served: `/api`, `/apis`, `/openapi`.
+//! What is served: `/`, `/api`, `/apis`, `/openapi`.
 
 mod aggregated;
 mod catalogue;
+mod gnostic;
 mod openapi;
 mod plain;
 mod subresource;
@@ -27,12 +28,13 @@ pub(crate) fn answer(
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     let catalogue = || Catalogue::of(registry);
     let found = match segments.as_slice() {
+        [""] => Ok(document(&plain::paths(&catalogue()), query)),
         ["api"] => root(headers, query, &catalogue(), Root::Core),
         ["apis"] => root(headers, query, &catalogue(), Root::Groups),
         ["api", version] => plain::resources(&catalogue(), "", version).map(|value| document(&value, query)),
         ["apis", group] => plain::group(&catalogue(), group).map(|value| document(&value, query)),
         ["apis", group, version] => plain::resources(&catalogue(), group, version).map(|value| document(&value, query)),
-        ["openapi", "v2"] => Ok(response::bytes(openapi::v2(&catalogue()), response::JSON)),
+        ["openapi", "v2"] => Ok(openapi::v2(&catalogue(), headers)),
         ["openapi", "v3"] => Ok(response::bytes(openapi::index(&catalogue()), response::JSON)),
         ["openapi", "v3", root @ ..] => openapi::document(&catalogue(), root).map(|it| cacheable(it, query)),
         _ => return None,

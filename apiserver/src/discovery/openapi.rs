@@ -1,10 +1,14 @@
 //! The OpenAPI documents of what is served.
 
+use hyper::HeaderMap;
+use hyper::header::ACCEPT;
 use sampan_core::schema::openapi::{self, Endpoint, GroupVersion, SubEndpoint};
+use sampan_core::schema::swagger;
 use sampan_core::status::Status;
-use serde_json::json;
 
 use super::catalogue::{Catalogue, Resource};
+use super::gnostic;
+use crate::response::{self, Response};
 
 /// `/openapi/v3`: where the document of each group and version is.
 pub(super) fn index(catalogue: &Catalogue) -> Vec<u8> {
@@ -26,11 +30,21 @@ pub(super) fn document(catalogue: &Catalogue, root: &[&str]) -> Result<Vec<u8>, 
     .ok_or_else(Status::no_such_path)
 }
 
-/// `/openapi/v2`: clients of today read version 3; for older ones there is a document that promises nothing.
-pub(super) fn v2(_: &Catalogue) -> Vec<u8> {
-    json!({"swagger": "2.0", "info": {"title": "Kubernetes", "version": "v1.35.0"}, "paths": {}, "definitions": {}})
-        .to_string()
-        .into_bytes()
+/// `/openapi/v2`, in JSON or, where the client names its media type, in protobuf.
+pub(super) fn v2(catalogue: &Catalogue, headers: &HeaderMap) -> Response {
+    let document = with_endpoints(catalogue, |documents| {
+        let endpoints: Vec<Endpoint<'_>> = documents.iter().flat_map(|(_, endpoints)| endpoints).copied().collect();
+        swagger::document(&endpoints)
+    });
+    match gnostic::ASKED.into_iter().any(|media| accepts(headers, media)) {
+        true => response::bytes(gnostic::document(&document), gnostic::MEDIA_TYPE),
+        false => response::bytes(document.to_string(), response::JSON),
+    }
+}
+
+fn accepts(headers: &HeaderMap, media: &str) -> bool {
+    let values = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|clause| clause.split(';').next().unwrap_or_default().trim() == media)
 }
 
 type Documents<'a> = [(GroupVersion<'a>, Vec<Endpoint<'a>>)];

@@ -1,11 +1,28 @@
 //! Discovery in many small documents, as every client understands it.
 
+use std::collections::BTreeSet;
+
 use sampan_core::status::Status;
 use serde_json::{Value, json};
 
 use super::Root;
 use super::catalogue::{Catalogue, Group, Resource};
 use super::subresource::Subresource;
+
+/// What stands beside the groups at the root.
+const BESIDE: [&str; 7] = ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"];
+
+/// `/`: the paths there are.
+pub(super) fn paths(catalogue: &Catalogue) -> Value {
+    let mut paths = BTreeSet::from(["/api".to_owned(), "/apis".to_owned()]);
+    paths.extend(BESIDE.map(str::to_owned));
+    for group in &catalogue.groups {
+        let root = if group.name.is_empty() { "/api".to_owned() } else { format!("/apis/{}", group.name) };
+        paths.extend(group.versions.iter().map(|version| format!("{root}/{}", version.name)));
+        paths.insert(root);
+    }
+    json!({"paths": paths})
+}
 
 /// `/api` or `/apis`.
 pub(super) fn root(catalogue: &Catalogue, root: Root) -> Value {

@@ -56,3 +56,44 @@ async fn open_api_documents_are_found_through_their_index() {
     assert!(document.value()["components"]["schemas"]["io.k8s.api.core.v1.ConfigMap"].is_object());
     assert_eq!(client.get("/openapi/v3/apis/nonsense/v1").await.code, 404);
 }
+
+#[tokio::test]
+async fn definitions_in_the_old_form_come_in_json_or_in_the_protobuf_that_is_asked_for() {
+    let world = World::new().await;
+    let mut client = world.admin().await;
+    let document = client.get("/openapi/v2").await.value();
+    assert!(document["definitions"]["io.k8s.api.core.v1.ConfigMap"].is_object());
+    let media = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+    for asked in [media, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"] {
+        let packed = client.get_as("/openapi/v2", asked).await;
+        assert_eq!(packed.header("content-type"), media);
+        assert!(packed.text.starts_with("\n\u{3}2.0") && packed.text.contains("io.k8s.api.core.v1.ConfigMap"));
+    }
+}
+
+#[tokio::test]
+async fn the_root_names_the_paths_there_are() {
+    let world = World::new().await;
+    let paths = world.admin().await.get("/").await.value()["paths"].clone();
+    for path in ["/api/v1", "/apis/coordination.k8s.io/v1", "/openapi/v3", "/readyz"] {
+        assert!(paths.as_array().unwrap().contains(&json!(path)), "{path} is not in {paths}");
+    }
+}
+
+#[tokio::test]
+async fn checks_are_asked_one_by_one_and_may_be_left_out() {
+    let world = World::new().await;
+    let mut client = world.admin().await;
+    for (path, code, says) in [
+        ("/readyz/ping", 200, "ok"),
+        ("/readyz/started", 503, "readyz/started check failed"),
+        ("/readyz/nonsense", 404, ""),
+        ("/readyz", 503, "[-]started failed"),
+        ("/readyz?exclude=started", 200, "ok"),
+        ("/readyz?exclude=started&verbose", 200, "[+]started excluded: ok"),
+        ("/livez?exclude=etcd&verbose", 200, "no matches for \"etcd\""),
+    ] {
+        let answer = client.get(path).await;
+        assert!(answer.code == code && answer.text.contains(says), "{path}: {} {}", answer.code, answer.text);
+    }
+}

@@ -4,7 +4,7 @@
 //! the same form ([`Schema::from_open_api`]), as a CustomResourceDefinition holds one. Nothing here knows a kind by name.
 //!
 //! * [`decode()`] and [`conform`] turn bytes or a value into a value of the schema.
-//! * [`openapi`] writes the OpenAPI documents `kubectl` reads.
+//! * [`openapi`] and [`swagger`] write the OpenAPI documents `kubectl` reads.
 //!
 //! Published definitions stay text until one is needed; then that one is read and kept.
 
@@ -15,6 +15,7 @@ pub mod openapi;
 mod read;
 mod scalar;
 mod shape;
+pub mod swagger;
 
 pub use catalog::Definition;
 pub use decode::{DecodeError, Decoded, Unexpected, conform, decode, strict_decoding_error};

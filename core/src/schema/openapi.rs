@@ -127,7 +127,7 @@ fn write_schemas(out: &mut Vec<u8>, endpoints: &[Endpoint<'_>]) {
 }
 
 /// The published definitions the document rests on, those they refer to included.
-fn needed(endpoints: &[Endpoint<'_>]) -> BTreeSet<Definition> {
+pub(super) fn needed(endpoints: &[Endpoint<'_>]) -> BTreeSet<Definition> {
     let mut waiting: Vec<Definition> =
         [DELETE_OPTIONS, PATCH, STATUS].into_iter().filter_map(Definition::named).collect();
     for endpoint in endpoints {

@@ -1,22 +1,22 @@
-//! Streams multiplexed over one WebSocket: the first byte of each message names its channel.
+//! The streams of a command as numbered channels, whatever carries them.
 //!
-//! The subprotocols `v4.channel.k8s.io` and `v5.channel.k8s.io`; the latter can also close a channel from the client's side.
+//! Over a WebSocket the first byte of each message names its channel (`v4.channel.k8s.io` and `v5.channel.k8s.io`; the
+//! latter can also close a channel from the client's side). Over SPDY each channel is a stream, named by its headers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-use super::{Body, Refused, full};
+use super::handshake::{Connection, Socket};
+use super::spdy::{self, Event, StreamId};
 
 /// The client's input.
 pub(super) const STDIN: u8 = 0;
@@ -31,65 +31,20 @@ pub(super) const RESIZE: u8 = 4;
 /// A channel is closed; which one follows.
 const CLOSE: u8 = 255;
 
-/// What the two ends may speak, the better first.
-const PROTOCOLS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
-
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
-
-/// A request that asks to become a WebSocket.
-pub(super) struct Handshake {
-    upgrade: OnUpgrade,
-    response: Response<Body>,
-}
-
-impl Handshake {
-    /// Reads the request's headers.
-    pub(super) fn of(request: Request<Incoming>) -> Result<Self, Refused> {
-        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let bad = |message: &str| Refused::BadRequest(message.to_owned());
-        if !header("Upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket")) {
-            return Err(bad("this stream is served as a WebSocket only"));
-        }
-        let key = header("Sec-WebSocket-Key").ok_or_else(|| bad("Sec-WebSocket-Key is missing"))?;
-        let offered = request.headers().get_all("Sec-WebSocket-Protocol");
-        let offered: Vec<&str> = offered.iter().filter_map(|value| value.to_str().ok()).collect();
-        let offered: Vec<&str> = offered.iter().flat_map(|value| value.split(',')).map(str::trim).collect();
-        let chosen = PROTOCOLS.into_iter().find(|protocol| offered.contains(protocol));
-        let chosen = chosen.ok_or_else(|| bad(&format!("none of {offered:?} is spoken here, only {PROTOCOLS:?}")))?;
-        let response = Response::builder()
-            .status(StatusCode::SWITCHING_PROTOCOLS)
-            .header("Connection", "Upgrade")
-            .header("Upgrade", "websocket")
-            .header("Sec-WebSocket-Accept", derive_accept_key(key.as_bytes()))
-            .header("Sec-WebSocket-Protocol", chosen)
-            .body(full(String::new()))
-            .map_err(|error| bad(&error.to_string()))?;
-        Ok(Self { upgrade: hyper::upgrade::on(request), response })
-    }
-
-    /// Answers, and hands the channels over once the other end has switched.
-    pub(super) fn accept<F>(self, serve: impl FnOnce(Sender, Receiver) -> F + Send + 'static) -> Response<Body>
-    where
-        F: Future<Output = ()> + Send,
-    {
-        let upgrade = self.upgrade;
-        tokio::spawn(async move {
-            match upgrade.await {
-                Ok(upgraded) => {
-                    let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
-                    let (sink, stream) = socket.split();
-                    serve(Sender { sink }, Receiver { stream }).await;
-                }
-                Err(error) => tracing::debug!(%error, "a stream was not upgraded"),
-            }
-        });
-        self.response
-    }
-}
+/// The channels by what a stream of SPDY calls itself.
+const STREAM_TYPES: [(&str, u8); 5] =
+    [("stdin", STDIN), ("stdout", STDOUT), ("stderr", STDERR), ("error", ERROR), ("resize", RESIZE)];
+/// How long a client may take to open the streams it asked for.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take to go once it has been told all.
+const LEAVING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is sent to the client.
-pub(super) struct Sender {
-    sink: SplitSink<Socket, Message>,
+pub(super) enum Sender {
+    /// As messages.
+    Socket(SplitSink<Socket, Message>),
+    /// On streams, by channel.
+    Spdy(spdy::Sender, BTreeMap<u8, StreamId>),
 }
 
 /// What the client sent.
@@ -102,17 +57,69 @@ pub(super) enum Received {
 }
 
 /// What comes from the client.
-pub(super) struct Receiver {
-    stream: SplitStream<Socket>,
+pub(super) enum Receiver {
+    /// As messages.
+    Socket(SplitStream<Socket>),
+    /// On streams, whose channels are known.
+    Spdy { receiver: spdy::Receiver, channels: BTreeMap<StreamId, u8>, waiting: VecDeque<Received> },
+}
+
+/// The two directions of a client. `wanted` are the channels it asked for; nothing where it does not open them.
+pub(super) async fn channels(connection: Connection, wanted: &[u8]) -> Option<(Sender, Receiver)> {
+    match connection {
+        Connection::Socket(socket) => {
+            let (sink, stream) = (*socket).split();
+            Some((Sender::Socket(sink), Receiver::Socket(stream)))
+        }
+        Connection::Spdy(sender, receiver) => timeout(OPENING_TIMEOUT, opened(sender, receiver, wanted)).await.ok()?,
+    }
+}
+
+/// Waits until the client has opened a stream for each channel.
+async fn opened(sender: spdy::Sender, mut receiver: spdy::Receiver, wanted: &[u8]) -> Option<(Sender, Receiver)> {
+    let (mut streams, mut channels, mut waiting) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
+    while !wanted.iter().all(|channel| streams.contains_key(channel)) {
+        match receiver.next().await? {
+            Event::Opened(stream, headers) => {
+                let named = headers.get("streamtype").map(String::as_str).unwrap_or_default();
+                match STREAM_TYPES.into_iter().find(|(name, _)| *name == named) {
+                    Some((_, channel)) => {
+                        streams.insert(channel, stream);
+                        channels.insert(stream, channel);
+                    }
+                    None => drop(sender.reset(stream).await),
+                }
+            }
+            other => waiting.extend(received(&channels, other)),
+        }
+    }
+    Some((Sender::Spdy(sender, streams), Receiver::Spdy { receiver, channels, waiting }))
+}
+
+/// What an event on a stream means for its channel.
+fn received(channels: &BTreeMap<StreamId, u8>, event: Event) -> Option<Received> {
+    match event {
+        Event::Data(stream, bytes) => Some(Received::Data(*channels.get(&stream)?, bytes)),
+        Event::Finished(stream) | Event::Reset(stream) => Some(Received::Closed(*channels.get(&stream)?)),
+        Event::Opened(..) => None,
+    }
 }
 
 impl Sender {
     /// Sends bytes on a channel. False when the client is gone.
     pub(super) async fn send(&mut self, channel: u8, bytes: &[u8]) -> bool {
-        let mut message = BytesMut::with_capacity(bytes.len() + 1);
-        message.put_u8(channel);
-        message.put_slice(bytes);
-        self.sink.send(Message::Binary(message.freeze())).await.is_ok()
+        match self {
+            Self::Socket(sink) => {
+                let mut message = BytesMut::with_capacity(bytes.len() + 1);
+                message.put_u8(channel);
+                message.put_slice(bytes);
+                sink.send(Message::Binary(message.freeze())).await.is_ok()
+            }
+            Self::Spdy(sender, streams) => match streams.get(&channel) {
+                Some(stream) => sender.send(*stream, Bytes::copy_from_slice(bytes)).await,
+                None => true,
+            },
+        }
     }
 
     /// Tells how the command ended, and closes.
@@ -135,26 +142,57 @@ impl Sender {
     }
 
     /// Closes the connection. kubectl takes a close without the normal code for a broken connection.
-    pub(super) async fn close(mut self) {
-        let normal = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
-        let _ = self.sink.send(Message::Close(Some(normal))).await;
-        let _ = self.sink.close().await;
+    pub(super) async fn close(self) {
+        match self {
+            Self::Socket(mut sink) => {
+                let normal = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
+                let _ = sink.send(Message::Close(Some(normal))).await;
+                let _ = sink.close().await;
+            }
+            Self::Spdy(sender, streams) => {
+                for stream in streams.into_values() {
+                    sender.finish(stream).await;
+                }
+                sender.go_away().await;
+            }
+        }
     }
 }
 
 impl Receiver {
     /// What the client sends next; nothing when it is gone.
     pub(super) async fn next(&mut self) -> Option<Received> {
-        loop {
-            let bytes = match self.stream.next().await? {
-                Ok(Message::Binary(bytes)) => bytes,
-                Ok(Message::Text(text)) => Bytes::from(text),
-                Ok(Message::Close(_)) | Err(_) => return None,
-                Ok(_) => continue,
-            };
-            if let Some(received) = parse(bytes) {
-                return Some(received);
-            }
+        match self {
+            Self::Socket(stream) => next_message(stream).await,
+            Self::Spdy { receiver, channels, waiting } => loop {
+                if let Some(first) = waiting.pop_front() {
+                    return Some(first);
+                }
+                if let Some(next) = received(channels, receiver.next().await?) {
+                    return Some(next);
+                }
+            },
+        }
+    }
+
+    /// Waits until the client, told all, goes. Streams of SPDY that are not read to their end are lost when the connection
+    /// closes under them.
+    pub(super) async fn until_gone(mut self) {
+        let gone = async { while self.next().await.is_some() {} };
+        let _ = timeout(LEAVING_TIMEOUT, gone).await;
+    }
+}
+
+async fn next_message(stream: &mut SplitStream<Socket>) -> Option<Received> {
+    loop {
+        let bytes = match stream.next().await? {
+            Ok(Message::Binary(bytes)) => bytes,
+            Ok(Message::Text(text)) => Bytes::from(text),
+            Ok(Message::Close(_)) | Err(_) => return None,
+            Ok(_) => continue,
+        };
+        if let Some(received) = parse(bytes) {
+            return Some(received);
         }
     }
 }

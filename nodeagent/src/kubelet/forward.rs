@@ -1,6 +1,7 @@
-//! `/portForward`: connections to a pod's ports over a WebSocket.
+//! `/portForward`: connections to a pod's ports.
 //!
-//! Port number i of the request has the data channel 2·i and the error channel 2·i + 1. The first message on each is the port
+//! Over SPDY the client opens streams as it needs them (`tunnel`). Over the channels of a WebSocket there is one connection for
+//! each port: port number i of the request has the data channel 2·i and the error channel 2·i + 1. The first message on each is the port
 //! itself, two bytes, the lower first.
 
 use std::collections::BTreeMap;
@@ -13,9 +14,10 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 
-use super::channel::{Handshake, Received, Receiver, Sender};
+use super::channel::{Received, Receiver, Sender, channels};
+use super::handshake::{Connection, Handshake, Purpose};
 use super::query::Query;
-use super::{Body, KubeletApi, Refused};
+use super::{Body, KubeletApi, Refused, tunnel};
 
 /// Bytes read from a port at one time.
 const READ_BYTES: usize = 32 * 1024;
@@ -35,9 +37,19 @@ impl KubeletApi {
         let address = situation.sandbox.as_ref().filter(|sandbox| sandbox.running);
         let address = address.and_then(|sandbox| sandbox.address.clone());
         let address = address.ok_or_else(|| Refused::BadRequest(format!("pod \"{pod}\" is not running")))?;
-        let ports = ports(query)?;
-        let handshake = Handshake::of(request)?;
-        Ok(handshake.accept(move |sender, receiver| serve(address, ports, sender, receiver)))
+        let handshake = Handshake::of(request, Purpose::Ports)?;
+        // Streams of SPDY name their port themselves.
+        let ports = if handshake.is_spdy() { Vec::new() } else { ports(query)? };
+        Ok(handshake.accept(move |connection| async move {
+            match connection {
+                Connection::Spdy(sender, receiver) => tunnel::serve(address, sender, receiver).await,
+                socket @ Connection::Socket(_) => {
+                    if let Some((sender, receiver)) = channels(socket, &[]).await {
+                        serve(address, ports, sender, receiver).await;
+                    }
+                }
+            }
+        }))
     }
 }
 

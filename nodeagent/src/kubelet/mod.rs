@@ -4,10 +4,13 @@
 
 mod channel;
 mod forward;
+mod handshake;
 mod logs;
 mod query;
 mod remote;
+mod spdy;
 mod stats;
+mod tunnel;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -141,8 +144,8 @@ fn full(text: String) -> Body {
 
 /// Serves the kubelet API to one connection, until the other end closes it.
 ///
-/// exec, attach and port-forward are upgraded to WebSockets (`v5.channel.k8s.io`, `v4.channel.k8s.io`); whoever proxies the
-/// connection passes the bytes after the upgrade on unchanged.
+/// exec, attach and port-forward are upgraded to WebSockets or SPDY/3.1; whoever proxies the connection passes the bytes
+/// after the upgrade on unchanged.
 pub async fn serve_kubelet<S>(stream: S, api: Arc<KubeletApi>)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,

@@ -1,4 +1,4 @@
-//! `/exec` and `/attach`: a command's streams over a WebSocket.
+//! `/exec` and `/attach`: a command's streams, over a WebSocket or SPDY.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use super::channel::{Handshake, RESIZE, Received, Receiver, STDERR, STDIN, STDOUT, Sender};
+use super::channel::{ERROR, RESIZE, Received, Receiver, STDERR, STDIN, STDOUT, Sender, channels};
+use super::handshake::{Handshake, Purpose};
 use super::query::Query;
 use super::{Body, KubeletApi, Refused};
 
@@ -64,6 +65,13 @@ impl Streams {
             tty,
         }
     }
+
+    /// The channels a client with these streams opens.
+    fn channels(self) -> Vec<u8> {
+        let optional = [(self.stdin, STDIN), (self.stdout, STDOUT), (self.stderr, STDERR), (self.tty, RESIZE)];
+        let wanted = optional.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, channel)| channel);
+        std::iter::once(ERROR).chain(wanted).collect()
+    }
 }
 
 impl KubeletApi {
@@ -82,7 +90,7 @@ impl KubeletApi {
             return Err(Refused::BadRequest("you must specify at least one command to execute".to_owned()));
         }
         let streams = Streams::of(query);
-        let handshake = Handshake::of(request)?;
+        let handshake = Handshake::of(request, Purpose::Command)?;
         let options = CreateExecOptions {
             attach_stdin: Some(streams.stdin),
             attach_stdout: Some(true),
@@ -98,7 +106,7 @@ impl KubeletApi {
         };
         let input = streams.stdin.then_some(input);
         let session = Session { api, process: Process::Exec(id), streams };
-        Ok(handshake.accept(|sender, receiver| session.serve(output, input, sender, receiver)))
+        Ok(session.accept(handshake, output, input))
     }
 
     pub(super) async fn attach(
@@ -112,7 +120,7 @@ impl KubeletApi {
         let api = self.docker()?.client().clone();
         let run = self.running(namespace, pod, container).await?;
         let streams = Streams::of(query);
-        let handshake = Handshake::of(request)?;
+        let handshake = Handshake::of(request, Purpose::Command)?;
         let options = AttachContainerOptionsBuilder::new()
             .stream(true)
             .stdin(streams.stdin)
@@ -122,11 +130,20 @@ impl KubeletApi {
         let attached = api.attach_container(&run.id, Some(options)).await?;
         let input = streams.stdin.then_some(attached.input);
         let session = Session { api, process: Process::Container(run.id), streams };
-        Ok(handshake.accept(|sender, receiver| session.serve(attached.output, input, sender, receiver)))
+        Ok(session.accept(handshake, attached.output, input))
     }
 }
 
 impl Session {
+    /// Answers the client, and carries bytes once its streams are there.
+    fn accept(self, handshake: Handshake, output: Output, input: Option<Input>) -> Response<Body> {
+        handshake.accept(move |connection| async move {
+            if let Some((sender, receiver)) = channels(connection, &self.streams.channels()).await {
+                self.serve(output, input, sender, receiver).await;
+            }
+        })
+    }
+
     /// Carries bytes both ways until the process ends or the client goes.
     async fn serve(self, mut output: Output, mut input: Option<Input>, mut sender: Sender, mut receiver: Receiver) {
         // An empty message tells the client that the streams are there.
@@ -153,6 +170,7 @@ impl Session {
         }
         let ended = self.ended().await;
         sender.finish(ended).await;
+        receiver.until_gone().await;
     }
 
     async fn pass_on(&self, sender: &mut Sender, chunk: LogOutput) -> bool {

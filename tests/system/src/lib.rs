@@ -6,6 +6,7 @@
 //! * [`Cluster`] starts `sampan up` on folders of its own, kills it, starts it again, and removes everything at the end,
 //!   whether the test passed or not.
 //! * [`Api`] sends any bytes to the API server and gives back what came.
+//! * [`table`] plays tables of command lines.
 //! * [`eventually`] waits for a condition, with a deadline and a word for what did not come true.
 
 pub mod api;
@@ -13,6 +14,7 @@ pub mod cluster;
 pub mod docker;
 pub mod manifest;
 pub mod run;
+pub mod table;
 pub mod wait;
 pub mod wire;
 

@@ -6,6 +6,7 @@ mod crashes;
 mod directory;
 mod kinds;
 mod kubectl;
+mod kubectl_table;
 mod quiet;
 mod simulated;
 mod tour;

@@ -88,7 +88,7 @@ impl Entry {
             return;
         }
         self.seen = true;
-        self.situation.pod = pod;
+        self.situation.take(pod);
     }
 
     /// The pod is off the node and out of the store.

@@ -251,6 +251,8 @@ pub struct ContainerSpec {
     pub share_processes: bool,
     /// The container sees the host's processes.
     pub host_pid: bool,
+    /// The id of the container whose processes it sees.
+    pub processes_of: Option<String>,
     /// Runs right after the start.
     pub post_start: Option<Hook>,
     /// Where the container leaves its last words.

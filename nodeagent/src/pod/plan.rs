@@ -10,7 +10,7 @@ use super::moment::moment;
 use super::probe::ProbeKind;
 use super::situation::{ContainerRecord, Scene};
 use super::spec;
-use super::standing::{Standing, Verdict, sandbox_attempt, sandbox_is_running, standings};
+use super::standing::{Standing, Verdict, ephemeral_standings, sandbox_attempt, sandbox_is_running, standings};
 use super::volume::{self, Missing};
 
 /// Seconds past the grace before the node kills a container itself: the runtime does so at the grace.
@@ -177,8 +177,20 @@ pub fn bring_up(scene: &Scene<'_>) -> Vec<Command> {
             _ => {}
         }
     }
+    commands.extend(debug(scene));
     commands.extend(prune(scene));
     possible_now(scene, commands)
+}
+
+/// What brings ephemeral containers up.
+fn debug(scene: &Scene<'_>) -> Vec<Command> {
+    let list = ephemeral_standings(scene).into_iter();
+    list.filter_map(|(container, standing)| match standing {
+        Standing::ImageMissing { attempt } => Some(ensure_image(container, attempt)),
+        Standing::Startable(spec) => Some(Command::StartContainer(spec)),
+        _ => None,
+    })
+    .collect()
 }
 
 /// Without what is under way already or was refused a moment ago.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod, PodSpec, PodStatus};
 
 use super::backoff::Setback;
 use super::command::Operation;
@@ -133,6 +133,8 @@ impl ContainerRecord {
 pub struct Situation {
     /// The object as last seen.
     pub pod: Arc<Pod>,
+    /// Its ephemeral containers.
+    pub ephemeral: Vec<Container>,
     /// The object no longer exists: whatever runs must go.
     pub gone: bool,
     /// The sandbox, dead or alive.
@@ -161,6 +163,7 @@ impl Situation {
     /// A pod of which the runtime shows nothing yet.
     pub fn new(pod: Arc<Pod>) -> Self {
         Self {
+            ephemeral: ephemeral_containers(&pod),
             pod,
             gone: false,
             sandbox: None,
@@ -174,6 +177,12 @@ impl Situation {
             deadlines: BTreeMap::new(),
             swept: false,
         }
+    }
+
+    /// Takes in what the API server holds now.
+    pub fn take(&mut self, pod: Arc<Pod>) {
+        self.ephemeral = ephemeral_containers(&pod);
+        self.pod = pod;
     }
 
     /// The desired pod.
@@ -204,9 +213,16 @@ impl Situation {
         self.spec().init_containers.as_deref().unwrap_or_default()
     }
 
-    /// The container named `name`, init or not.
+    /// The container named `name`, whatever its kind.
     pub fn container(&self, name: &str) -> Option<&Container> {
-        self.init_containers().iter().chain(&self.spec().containers).find(|container| container.name == name)
+        let all = self.init_containers().iter().chain(&self.spec().containers).chain(&self.ephemeral);
+        all.into_iter().find(|container| container.name == name)
+    }
+
+    /// The container whose processes an ephemeral container sees, where it names one.
+    pub fn target_of(&self, name: &str) -> Option<&str> {
+        let mut ephemeral = self.spec().ephemeral_containers.iter().flatten();
+        ephemeral.find(|container| container.name == name)?.target_container_name.as_deref()
     }
 
     /// The newest run of a container.
@@ -266,6 +282,33 @@ impl Situation {
         let asked = self.pod.metadata.deletion_grace_period_seconds.filter(|_| self.is_terminating());
         asked.or(self.spec().termination_grace_period_seconds).unwrap_or(30).max(0)
     }
+}
+
+/// What `kubectl debug` added to the pod, in the words of other containers.
+fn ephemeral_containers(pod: &Pod) -> Vec<Container> {
+    let list = pod.spec.as_ref().and_then(|spec| spec.ephemeral_containers.as_ref()).into_iter().flatten();
+    let plain = |container: &EphemeralContainer| {
+        let container = container.clone();
+        Container {
+            name: container.name,
+            image: container.image,
+            image_pull_policy: container.image_pull_policy,
+            command: container.command,
+            args: container.args,
+            env: container.env,
+            env_from: container.env_from,
+            working_dir: container.working_dir,
+            security_context: container.security_context,
+            stdin: container.stdin,
+            stdin_once: container.stdin_once,
+            tty: container.tty,
+            termination_message_path: container.termination_message_path,
+            termination_message_policy: container.termination_message_policy,
+            volume_mounts: container.volume_mounts,
+            ..Container::default()
+        }
+    };
+    list.map(plain).collect()
 }
 
 /// One look at a pod: what is known, at one moment.

@@ -131,6 +131,7 @@ pub fn container(scene: &Scene<'_>, container: &Container, is_init: bool, run: R
         host_network: spec.host_network == Some(true),
         share_processes: spec.share_process_namespace == Some(true),
         host_pid: spec.host_pid == Some(true),
+        processes_of: target(scene.situation, &container.name),
         post_start: container
             .lifecycle
             .as_ref()
@@ -142,6 +143,12 @@ pub fn container(scene: &Scene<'_>, container: &Container, is_init: bool, run: R
             .unwrap_or_else(|| "/dev/termination-log".to_owned()),
         last_words_from_logs: container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError"),
     })
+}
+
+/// The run whose processes the container sees, where it names one that lives.
+fn target(situation: &Situation, container: &str) -> Option<String> {
+    let run = situation.latest(situation.target_of(container)?)?;
+    run.is_running().then(|| run.id.clone())
 }
 
 /// What a hook does.

@@ -135,6 +135,20 @@ pub fn standings<'a>(scene: &Scene<'a>) -> Vec<(&'a Container, bool, Standing)> 
     list
 }
 
+/// Every ephemeral container with its standing. They run once, and nothing waits for them: they are no part of [`standings`].
+pub fn ephemeral_standings<'a>(scene: &Scene<'a>) -> Vec<(&'a Container, Standing)> {
+    let list = scene.situation.ephemeral.iter();
+    list.map(|container| (container, ephemeral_standing(scene, container))).collect()
+}
+
+fn ephemeral_standing(scene: &Scene<'_>, container: &Container) -> Standing {
+    match scene.situation.latest(&container.name).map(|record| &record.state) {
+        None | Some(RunState::Created) => before_start(scene, container, false, true, 0, 0),
+        Some(RunState::Running) => Standing::Running { started: true, ready: true },
+        Some(RunState::Exited(exit)) => Standing::Ended { code: exit.code },
+    }
+}
+
 /// Whether one of the pod's own containers was ever created in the present sandbox: init is then over, whatever is left of it.
 fn has_passed_init(scene: &Scene<'_>) -> bool {
     let attempt = sandbox_attempt(scene);

@@ -10,7 +10,7 @@ use super::plan::{Class, Ending, ending, volume_trouble};
 use super::quantity::QualityOfService;
 use super::situation::{ContainerRecord, RunState, Scene};
 use super::spec::is_sidecar;
-use super::standing::{Standing, sandbox_is_running, standings};
+use super::standing::{Standing, ephemeral_standings, sandbox_is_running, standings};
 
 /// A container's status, whether it is an init container, and how it stands.
 type Row<'a> = (&'a Container, bool, Standing, ContainerStatus);
@@ -48,6 +48,7 @@ pub fn status(scene: &Scene<'_>, class: Class) -> PodStatus {
         start_time: base.start_time.clone().or_else(|| Some(time(scene.now))),
         init_container_statuses: statuses(&rows, true),
         container_statuses: statuses(&rows, false),
+        ephemeral_container_statuses: ephemeral_statuses(scene),
         observed_generation: situation.pod.metadata.generation.or(base.observed_generation),
         reason,
         message,
@@ -58,6 +59,16 @@ pub fn status(scene: &Scene<'_>, class: Class) -> PodStatus {
 fn statuses(rows: &[Row<'_>], init: bool) -> Option<Vec<ContainerStatus>> {
     let list: Vec<ContainerStatus> =
         rows.iter().filter(|(_, is_init, ..)| *is_init == init).map(|(.., status)| status.clone()).collect();
+    (!list.is_empty()).then_some(list)
+}
+
+fn ephemeral_statuses(scene: &Scene<'_>) -> Option<Vec<ContainerStatus>> {
+    let list = ephemeral_standings(scene).into_iter().map(|(container, standing)| ContainerStatus {
+        ready: false,
+        started: None,
+        ..container_status(scene, container, false, &standing)
+    });
+    let list: Vec<ContainerStatus> = list.collect();
     (!list.is_empty()).then_some(list)
 }
 

@@ -116,6 +116,7 @@ impl Strategy for PodStrategy {
     ) -> Result<(), Status> {
         match name {
             "binding" => subresource::bind(body, object, cx.now),
+            "ephemeralcontainers" => subresource::debug(body, object),
             _ => Err(Status::method_not_allowed()),
         }
     }

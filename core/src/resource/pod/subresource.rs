@@ -3,18 +3,23 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::super::fill::{fill, object_at, set};
-use super::super::read::{size, text};
+use super::super::fill::{clear, fill, object_at, set};
+use super::super::read::{items, size, text};
 use super::super::{SpokenKind, SubresourceDefinition, SubresourceHandler, Verb};
+use super::default;
 use crate::object::{FieldError, FieldPath};
 use crate::status::Status;
 
 const STREAM: &[Verb] = &[Verb::Create, Verb::Get];
 
+/// Where the ephemeral containers are.
+const EPHEMERAL: &str = "/spec/ephemeralContainers";
+
 /// All of them, beyond `status`.
 pub(super) const ALL: &[SubresourceDefinition] = &[
     stream("attach", "PodAttachOptions", SubresourceHandler::Attach),
     posted("binding", "", "Binding", "io.k8s.api.core.v1.Binding", SubresourceHandler::Command),
+    SubresourceDefinition::fields("ephemeralcontainers", &[Verb::Get, Verb::Patch, Verb::Update]),
     posted("eviction", "policy", "Eviction", "io.k8s.api.policy.v1.Eviction", SubresourceHandler::Eviction),
     stream("exec", "PodExecOptions", SubresourceHandler::Exec),
     SubresourceDefinition { name: "log", spoken: None, verbs: &[Verb::Get], handler: SubresourceHandler::Log },
@@ -71,6 +76,35 @@ fn check_target(binding: &Value, name: &str) -> Result<(), Status> {
     Err(Status::invalid("Binding", name, vec![fault.cause()]))
 }
 
+/// Takes over the ephemeral containers of `wanted`: there may be more of them, but those there are stay as they are.
+pub(super) fn debug(wanted: &Value, pod: &mut Value) -> Result<(), Status> {
+    let mut wanted = wanted.clone();
+    default::pod(&mut wanted);
+    let path = FieldPath::new("spec").child("ephemeralContainers");
+    let lost = items(pod, EPHEMERAL).find_map(|known| {
+        let name = text(known, "/name");
+        match items(&wanted, EPHEMERAL).find(|it| text(it, "/name") == name) {
+            None => Some(format!("existing ephemeral containers {name:?} may not be removed")),
+            Some(changed) if changed != known => {
+                Some(format!("existing ephemeral containers {name:?} may not be changed"))
+            }
+            Some(_) => None,
+        }
+    });
+    if let Some(why) = lost {
+        let fault = FieldError::forbidden(path, why);
+        return Err(Status::invalid("Pod", text(pod, "/metadata/name"), vec![fault.cause()]));
+    }
+    let list: Vec<Value> = items(&wanted, EPHEMERAL).cloned().collect();
+    if let Some(spec) = object_at(pod, "spec") {
+        match list.is_empty() {
+            true => clear(spec, "ephemeralContainers"),
+            false => set(spec, "ephemeralContainers", list),
+        }
+    }
+    Ok(())
+}
+
 fn scheduled(pod: &mut Value, now: Timestamp) {
     let Some(status) = object_at(pod, "status") else { return };
     fill(status, "conditions", json!([]));
@@ -106,5 +140,27 @@ mod tests {
             assert_eq!(refused.code, 422);
         }
         assert_eq!(pod["spec"], json!({}));
+    }
+
+    #[test]
+    fn ephemeral_containers_are_added_and_stay_as_they_are() {
+        let mut pod = json!({"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "image": "a"}]}});
+        default::pod(&mut pod);
+        let image = pod["spec"]["containers"][0]["image"].clone();
+        let wanted = |list: Value| json!({"spec": {"containers": [{"name": "other"}], "ephemeralContainers": list}});
+        let one = json!({"name": "one", "image": "b"});
+        debug(&wanted(json!([one])), &mut pod).unwrap();
+        let list = &pod["spec"]["ephemeralContainers"];
+        assert_eq!((&list[0]["name"], &list[0]["terminationMessagePolicy"]), (&json!("one"), &json!("File")));
+        assert_eq!(pod["spec"]["containers"][0]["image"], image, "only ephemeral containers are written here");
+        debug(&wanted(json!([one, {"name": "two", "image": "b"}])), &mut pod).unwrap();
+        assert_eq!(pod["spec"]["ephemeralContainers"].as_array().unwrap().len(), 2);
+        for (list, why) in [
+            (json!([]), "\"one\" may not be removed"),
+            (json!([{"name": "one", "image": "c"}]), "\"one\" may not be changed"),
+        ] {
+            let refused = debug(&wanted(list), &mut pod).unwrap_err();
+            assert!(refused.code == 422 && refused.message.contains(why), "{}", refused.message);
+        }
     }
 }

@@ -159,8 +159,11 @@ impl Docker {
             binds.push(self.mount(pod, mount)?);
         }
         let capabilities = spec.security.capabilities.clone().unwrap_or_default();
-        let pid_mode =
-            if spec.host_pid { Some("host".to_owned()) } else { spec.share_processes.then(|| sandbox.clone()) };
+        let pid_mode = match &spec.processes_of {
+            _ if spec.host_pid => Some("host".to_owned()),
+            _ if spec.share_processes => Some(sandbox.clone()),
+            target => target.as_ref().map(|id| format!("container:{id}")),
+        };
         let quota = (spec.cpu_quota > 0).then_some(spec.cpu_quota);
         let memory = (spec.memory_limit > 0).then_some(spec.memory_limit);
         Ok(HostConfig {

@@ -36,25 +36,26 @@ impl Packer {
     }
 
     fn inflate(&mut self, block: &[u8]) -> io::Result<Bytes> {
-        let (start, mut out) = (self.incoming.total_in(), Vec::new());
+        let (mut rest, mut out) = (block, Vec::new());
         loop {
             out.reserve(PIECE_BYTES);
-            let read = usize::try_from(self.incoming.total_in() - start).unwrap_or(usize::MAX);
-            let rest = block.get(read..).unwrap_or_default();
-            let filled = out.len();
+            let (before, filled) = (self.incoming.total_in(), out.len());
             match self.incoming.decompress_vec(rest, &mut out, FlushDecompress::Sync) {
                 Err(error) if error.needs_dictionary().is_some() => {
                     self.incoming.set_dictionary(&dictionary()).map_err(malformed)?;
-                    continue;
                 }
-                step => step.map_err(malformed)?,
-            };
+                step => drop(step.map_err(malformed)?),
+            }
+            let read = usize::try_from(self.incoming.total_in() - before).unwrap_or(usize::MAX);
+            rest = rest.get(read..).unwrap_or_default();
             if out.len() > BLOCK_BYTES_MAX {
                 return Err(malformed("a header block is too large"));
             }
-            let read = usize::try_from(self.incoming.total_in() - start).unwrap_or(usize::MAX);
-            if read >= block.len() && out.len() < out.capacity() || out.len() == filled && rest.is_empty() {
+            if rest.is_empty() && out.len() < out.capacity() {
                 return Ok(out.into());
+            }
+            if read == 0 && out.len() == filled {
+                return Err(malformed("a header block goes on after its end"));
             }
         }
     }
@@ -130,7 +131,8 @@ mod tests {
 
     #[test]
     fn what_is_no_block_is_refused() {
-        for block in [&b"nonsense"[..], &[0x78, 0x9c, 0xff, 0xff]] {
+        let ended_early = [0x78, 0x9c, 0x03, 0x00, 0x00, 0x00, 0x00, 0x01, 0xff];
+        for block in [&b"nonsense"[..], &[0x78, 0x9c, 0xff, 0xff], &ended_early] {
             assert!(Packer::new().unwrap().unpack(block).is_err());
         }
         let (mut here, mut there) = (Packer::new().unwrap(), Packer::new().unwrap());

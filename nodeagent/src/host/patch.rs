@@ -8,6 +8,9 @@ const MERGED_LISTS: [(&str, &str); 3] = [("conditions", "type"), ("podIPs", "ip"
 
 /// A strategic merge patch from `before` to `after`, or nothing where they are equal.
 pub(super) fn status_patch(uid: &str, before: &PodStatus, after: &PodStatus) -> Option<Value> {
+    if before == after {
+        return None;
+    }
     let (before, after) = (object(before), object(after));
     let mut changed = Map::new();
     for (field, value) in &after {

@@ -141,6 +141,8 @@ pub struct Situation {
     pub sandbox: Option<Sandbox>,
     /// Runs of each container, oldest first.
     pub containers: BTreeMap<String, Vec<ContainerRecord>>,
+    /// The newest run of each container there ever was, whatever became of it.
+    pub attempts: BTreeMap<String, u32>,
     /// Operations given to the runtime and not answered yet.
     pub under_way: BTreeSet<Operation>,
     /// Operations the runtime refused, until they succeed.
@@ -168,6 +170,7 @@ impl Situation {
             gone: false,
             sandbox: None,
             containers: BTreeMap::new(),
+            attempts: BTreeMap::new(),
             under_way: BTreeSet::new(),
             setbacks: BTreeMap::new(),
             images: BTreeMap::new(),
@@ -250,6 +253,8 @@ impl Situation {
 
     /// Takes in what the runtime shows of one run; what was observed earlier never overwrites what was observed later.
     pub fn observe(&mut self, record: ContainerRecord) {
+        let newest = self.attempts.entry(record.name.clone()).or_default();
+        *newest = record.attempt.max(*newest);
         let runs = self.containers.entry(record.name.clone()).or_default();
         match runs.iter_mut().find(|known| known.id == record.id) {
             Some(known) if known.is_older_than(&record) => *known = record,
@@ -259,6 +264,18 @@ impl Situation {
                 runs.insert(place, record);
             }
         }
+    }
+
+    /// The number of a container's next run. Somebody may have removed the runs before it, and the agent may be another
+    /// than the one that started them: what was told counts as well.
+    pub fn next_attempt(&self, name: &str) -> u32 {
+        let seen = self.attempts.get(name).map(|attempt| attempt.saturating_add(1));
+        let status = self.status();
+        let lists = [&status.init_container_statuses, &status.container_statuses];
+        let mut statuses = lists.into_iter().flatten().flatten();
+        let told = statuses.find(|status| status.name == name && status.container_id.is_some());
+        let told = told.and_then(|status| u32::try_from(status.restart_count).ok()?.checked_add(1));
+        seen.max(told).unwrap_or(0)
     }
 
     /// Forgets a run that the runtime no longer holds.
@@ -322,4 +339,52 @@ pub struct Scene<'a> {
     pub node: &'a NodeFacts,
     /// The time.
     pub now: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn situation(told: Option<i32>) -> Situation {
+        let statuses: Vec<_> = told
+            .map(|count| {
+                json!({"name": "app", "containerID": "docker://x", "restartCount": count, "image": "", "imageID": "",
+                    "ready": true})
+            })
+            .into_iter()
+            .collect();
+        let pod = json!({"metadata": {}, "spec": {"containers": []}, "status": {"containerStatuses": statuses}});
+        Situation::new(Arc::new(serde_json::from_value(pod).unwrap()))
+    }
+
+    fn run(attempt: u32) -> ContainerRecord {
+        ContainerRecord {
+            id: attempt.to_string(),
+            name: "app".to_owned(),
+            attempt,
+            sandbox_attempt: 0,
+            backoff_seconds: 0,
+            image: String::new(),
+            image_id: String::new(),
+            started_at: None,
+            state: RunState::Running,
+        }
+    }
+
+    #[test]
+    fn a_run_that_somebody_removed_keeps_its_number() {
+        let check = |told: Option<i32>, seen: &[u32], expect: u32| {
+            let mut situation = situation(told);
+            seen.iter().for_each(|attempt| situation.observe(run(*attempt)));
+            seen.iter().for_each(|attempt| situation.forget(&attempt.to_string()));
+            assert_eq!(situation.next_attempt("app"), expect, "told {told:?}, seen {seen:?}");
+        };
+        check(None, &[], 0);
+        check(None, &[0], 1);
+        check(None, &[1, 0], 2);
+        check(Some(4), &[], 5);
+        check(Some(4), &[7], 8);
+    }
 }

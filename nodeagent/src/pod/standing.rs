@@ -164,7 +164,8 @@ fn standing(scene: &Scene<'_>, container: &Container, is_init: bool, turn: bool,
         if is_init && past_init && !is_sidecar(container) {
             return Standing::Ended { code: 0 };
         }
-        return before_start(scene, container, is_init, turn, 0, 0);
+        let attempt = scene.situation.next_attempt(&container.name);
+        return before_start(scene, container, is_init, turn, attempt, 0);
     };
     match &record.state {
         RunState::Running => running(scene, container, record),
@@ -175,7 +176,8 @@ fn standing(scene: &Scene<'_>, container: &Container, is_init: bool, turn: bool,
             if due > scene.now {
                 return Standing::BackingOff { until: due, seconds: record.backoff_seconds };
             }
-            before_start(scene, container, is_init, turn, record.attempt + 1, next_wait)
+            let attempt = scene.situation.next_attempt(&container.name);
+            before_start(scene, container, is_init, turn, attempt, next_wait)
         }
     }
 }

@@ -91,13 +91,22 @@ fn container_status(scene: &Scene<'_>, container: &Container, is_init: bool, sta
         image: container.image.clone().unwrap_or_default(),
         image_id: shown.map(|record| docker(&record.image_id)).unwrap_or_default(),
         container_id: shown.map(|record| docker(&record.id)),
-        restart_count: record.map_or(0, |record| i32::try_from(record.attempt).unwrap_or(i32::MAX)),
+        restart_count: restart_count(scene, &container.name, record),
         ready: if is_init && !is_sidecar(container) { ready } else { ready && running },
         started: Some(started && running),
         last_state: Some(last.map(terminated).unwrap_or_default()),
         state: Some(state),
         ..ContainerStatus::default()
     }
+}
+
+/// How often the container was restarted. A run somebody removed counts as well: the number never falls.
+fn restart_count(scene: &Scene<'_>, name: &str, record: Option<&ContainerRecord>) -> i32 {
+    let shown = record.map_or(0, |record| i32::try_from(record.attempt).unwrap_or(i32::MAX));
+    let status = scene.situation.status();
+    let lists = [&status.init_container_statuses, &status.container_statuses];
+    let told = lists.into_iter().flatten().flatten().find(|status| status.name == name);
+    told.map_or(shown, |told| told.restart_count.max(shown))
 }
 
 fn docker(id: &str) -> String {

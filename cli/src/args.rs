@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Kubeconfig(Kubeconfig),
     /// Let a held removal of many objects happen
     Prune(Prune),
+    /// Run the whole system on virtual time, with faults, and check its laws
+    Simulate(Simulate),
     /// Print the version
     Version(Version),
 }
@@ -144,6 +146,34 @@ pub(crate) struct Prune {
     /// Really remove what is held
     #[arg(long, required = true)]
     pub(crate) confirm: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// How many seeds to run
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seeds: u64,
+    /// The first seed
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// For how much virtual time the cluster is disturbed
+    #[arg(long, value_name = "H", default_value_t = 0.2)]
+    pub(crate) hours: f64,
+    /// How many nodes there are
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) nodes: usize,
+    /// Leave out a fault or a wish, by the name the report gives it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) without: Vec<String>,
+    /// Show a failure as it was found: do not look for a shorter one
+    #[arg(long)]
+    pub(crate) as_found: bool,
+    /// Go on after a seed that breaks a law
+    #[arg(long)]
+    pub(crate) go_on: bool,
+    /// Fail where a fault never fires or a declared edge is never crossed
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@
 //! | `data` | what lies where in the data folder |
 //! | `operators` | the operators this binary carries |
 //! | `overview` | the answer of `sampan status` |
+//! | `simulate` | the whole system on virtual time, with faults |
 
 mod api;
 mod args;
@@ -18,6 +19,7 @@ mod daemon;
 mod data;
 mod operators;
 mod overview;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -47,6 +49,7 @@ fn run(command: Command) -> Result<()> {
         Command::Graph(arguments) => commands::graph::run(&arguments),
         Command::Kubeconfig(arguments) => commands::kubeconfig::run(&arguments),
         Command::Prune(arguments) => commands::prune::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Version(arguments) => commands::version::run(&arguments),
     }
 }

@@ -58,6 +58,11 @@ impl Scribe {
         }
     }
 
+    /// Whether [`begin`](Self::begin) has a request.
+    pub fn has_work(&self) -> bool {
+        self.under_way.is_none() && !self.waiting.is_empty()
+    }
+
     /// The next request, unless one is under way.
     pub fn begin(&mut self) -> Option<ApiRequest> {
         while self.under_way.is_none() {

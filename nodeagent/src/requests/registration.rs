@@ -294,3 +294,75 @@ impl Registration {
 fn after(moment: Timestamp, wait: SignedDuration) -> Timestamp {
     moment.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> NodeDescription {
+        let text = |text: &str| text.to_owned();
+        NodeDescription {
+            name: text("here"),
+            host_ip: text("127.0.0.1"),
+            cpus: 1,
+            memory_bytes: 1 << 30,
+            disk_bytes: 1 << 30,
+            kubelet_port: None,
+            runtime_version: String::new(),
+            os_image: String::new(),
+            kernel_version: String::new(),
+            machine_id: String::new(),
+            boot_id: String::new(),
+            simulated: true,
+            lease_offset: SignedDuration::ZERO,
+        }
+    }
+
+    fn second(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    /// The requests a node makes at these seconds, each answered so.
+    fn asked(script: &[(i64, Result<(), u16>)]) -> Vec<String> {
+        let mut registration = Registration::new(node(), second(0));
+        let mut asked = Vec::new();
+        for (at, answer) in script {
+            let Some(request) = registration.begin(second(*at)) else {
+                asked.push("nothing".to_owned());
+                continue;
+            };
+            let path = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+            asked.push(format!("{} {path}", request.method()));
+            assert!(registration.begin(second(*at)).is_none(), "one request at a time");
+            registration.answered(*answer, second(*at));
+        }
+        asked
+    }
+
+    #[test]
+    fn a_node_registers_tells_how_it_is_and_renews_its_lease() {
+        let script = [(0, Ok(())), (0, Ok(())), (0, Err(404)), (0, Ok(())), (9, Ok(())), (10, Ok(()))];
+        assert_eq!(
+            asked(&script),
+            ["POST nodes", "PATCH status", "PATCH here", "POST leases", "nothing", "PATCH here"]
+        );
+    }
+
+    #[test]
+    fn a_node_that_exists_gets_its_labels() {
+        assert_eq!(asked(&[(0, Err(409)), (0, Ok(())), (0, Ok(()))]), ["POST nodes", "PATCH here", "PATCH status"]);
+    }
+
+    #[test]
+    fn what_nobody_answers_is_asked_again_later() {
+        assert_eq!(asked(&[(0, Err(0)), (0, Ok(())), (1, Ok(()))]), ["POST nodes", "nothing", "POST nodes"]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_no_lease_waiting() {
+        let up = [(1000, Ok(())), (1000, Ok(())), (1000, Ok(()))];
+        let then = [(0, Ok(())), (10, Ok(()))];
+        let script: Vec<_> = up.into_iter().chain(then).collect();
+        assert_eq!(asked(&script)[3..], ["nothing", "PATCH here"]);
+    }
+}

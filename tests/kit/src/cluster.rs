@@ -21,8 +21,6 @@ use crate::world::{Edit, World};
 
 /// When every world begins: 2026-01-01T00:00:00Z.
 pub const EPOCH: Timestamp = Timestamp::constant(1_767_225_600, 0);
-/// Every world goes the same way from the same seed.
-const SEED: u64 = 1;
 
 /// The ticket of writes that are not steps'.
 const OTHERS: Ticket = Ticket(1);
@@ -46,14 +44,14 @@ pub enum Moved {
 /// A cluster that can be forked.
 pub struct Cluster<'w> {
     world: &'w World,
-    gateway: Arc<Gateway>,
-    disk: MemoryDisk,
-    sequencer: Sequencer<MemoryBackend>,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) disk: MemoryDisk,
+    pub(crate) sequencer: Sequencer<MemoryBackend>,
     /// The loop that ships, with its driver to be looked at.
     pub driver: Loop,
     /// The virtual time.
     pub now: Timestamp,
-    entropy: SeededEntropy,
+    pub(crate) entropy: SeededEntropy,
     /// How often each actor has acted.
     pub(crate) acted: Vec<usize>,
     /// Every transition taken since the last look.
@@ -74,8 +72,8 @@ impl<'w> Cluster<'w> {
         admissions.insert(0, Box::new(NamespaceLifecycle));
         let gateway = Arc::new(Gateway::new(registry, Box::new(SystemAuthorizer), admissions));
         let disk = MemoryDisk::default();
-        let sequencer = open(&disk);
-        let driver = Loop::new(Driver::new(gateway.clone(), Box::new(SeededEntropy::new(SEED))));
+        let sequencer = open(&disk, world);
+        let driver = Loop::new(Driver::new(gateway.clone(), Box::new(SeededEntropy::new(world.seed))));
         let mut cluster = Self {
             world,
             gateway,
@@ -83,7 +81,7 @@ impl<'w> Cluster<'w> {
             sequencer,
             driver,
             now: EPOCH,
-            entropy: SeededEntropy::new(SEED),
+            entropy: SeededEntropy::new(world.seed),
             acted: vec![0; world.actors.len()],
             crossed: BTreeSet::new(),
             fault: None,
@@ -99,7 +97,7 @@ impl<'w> Cluster<'w> {
     /// The same cluster, to go on another way.
     pub fn fork(&self) -> Self {
         let disk = self.disk.fork();
-        let sequencer = open(&disk);
+        let sequencer = open(&disk, self.world);
         Self {
             world: self.world,
             gateway: self.gateway.clone(),
@@ -130,6 +128,12 @@ impl<'w> Cluster<'w> {
         (self.world.operators)(&mut driver);
         self.driver = Loop::new(driver);
         self.hear();
+    }
+
+    /// The store is opened again from what was durable, and the process begins anew.
+    pub(crate) fn reopen(&mut self) {
+        self.sequencer = open(&self.disk, self.world);
+        self.restart();
     }
 
     /// One step of one key, and its commit.
@@ -210,7 +214,7 @@ impl<'w> Cluster<'w> {
     }
 
     /// One turn of the loop, and the commits it began.
-    fn turn(&mut self) -> (Turn, Vec<Launched>) {
+    pub(crate) fn turn(&mut self) -> (Turn, Vec<Launched>) {
         let mut dock = Dock::new(&mut self.sequencer, self.now);
         let turn = self.driver.turn(&mut dock);
         let Dock { launched, effects, .. } = dock;
@@ -260,7 +264,7 @@ impl<'w> Cluster<'w> {
         answers.into_iter().try_for_each(|(_, outcome)| outcome.map(drop).map_err(|refusal| refusal.to_string()))
     }
 
-    fn hear(&mut self) {
+    pub(crate) fn hear(&mut self) {
         let dock = Dock::new(&mut self.sequencer, self.now);
         self.driver.hear(&dock);
     }
@@ -316,7 +320,7 @@ impl<'w> Cluster<'w> {
 }
 
 /// A commit the loop began, and what is held still for it.
-type Launched = (StepCommit, Option<ReservationId>);
+pub(crate) type Launched = (StepCommit, Option<ReservationId>);
 
 /// What the loop stands on: the sequencer, and a place where commits wait until the world lets them go.
 struct Dock<'c> {
@@ -362,7 +366,7 @@ fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
     value.pointer(pointer).and_then(Value::as_str)
 }
 
-fn open(disk: &MemoryDisk) -> Sequencer<MemoryBackend> {
-    let settings = Settings { cluster_uid: "conformance".into(), ..Settings::default() };
+fn open(disk: &MemoryDisk, world: &World) -> Sequencer<MemoryBackend> {
+    let settings = Settings { cluster_uid: "conformance".into(), times_to_live: world.times_to_live.clone() };
     Sequencer::open(disk.restart(), settings).expect("a store in memory that was not damaged opens")
 }

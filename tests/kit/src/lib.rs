@@ -14,6 +14,7 @@
 mod cluster;
 mod digest;
 mod explore;
+pub mod simulation;
 mod world;
 
 pub use cluster::{Cluster, EPOCH, Moved};

@@ -5,7 +5,7 @@ use sampan_core::gateway::Admission;
 use sampan_core::object::ObjectKey;
 use sampan_core::operator::Driver;
 use sampan_core::resource::ResourceDefinition;
-use sampan_core::store::Snapshot;
+use sampan_core::store::{Snapshot, TimesToLive};
 use serde_json::Value;
 
 /// Something that must hold of the cluster.
@@ -33,6 +33,10 @@ pub struct World {
     pub ages_seconds: i64,
     /// The bound: reaching it fails, as the world is then not explored.
     pub states_max: usize,
+    /// Names and uids are drawn from it: a world goes the same way from the same seed.
+    pub seed: u64,
+    /// Which objects go by themselves.
+    pub times_to_live: TimesToLive,
 }
 
 /// Somebody who acts beside the operators.
@@ -83,6 +87,8 @@ impl World {
             at_rest: Vec::new(),
             ages_seconds: 0,
             states_max: 5_000,
+            seed: 1,
+            times_to_live: TimesToLive::default(),
         }
     }
 

@@ -11,6 +11,7 @@ use sampan_machine::Chart;
 /// Adds every operator to the driver. `root_certificate` is what every namespace gets to know the API server by.
 pub(crate) fn install(driver: &mut Driver, root_certificate: &str) {
     driver.add(sampan_clusterroleaggregation::ClusterRoleAggregation);
+    driver.add(sampan_customresourcedefinition::CustomResourceDefinitionOperator);
     driver.add(sampan_deployment::DeploymentOperator);
     driver.add(sampan_garbagecollector::GarbageCollector);
     driver.add(sampan_namespace::NamespaceOperator::new(root_certificate));
@@ -19,8 +20,12 @@ pub(crate) fn install(driver: &mut Driver, root_certificate: &str) {
 }
 
 /// The resource types whose operators are here.
-pub(crate) fn definitions() -> [ResourceDefinition; 2] {
-    [sampan_deployment::definition(), sampan_replicaset::resource::definition()]
+pub(crate) fn definitions() -> [ResourceDefinition; 3] {
+    [
+        sampan_customresourcedefinition::definition(),
+        sampan_deployment::definition(),
+        sampan_replicaset::resource::definition(),
+    ]
 }
 
 /// The charts of all operators, by name. Nothing runs for it.

@@ -22,6 +22,7 @@
 //! * [`why`]: where an object comes from, and what it waits for.
 
 pub mod access;
+pub mod cel;
 pub mod entropy;
 pub mod gateway;
 pub mod manifest;

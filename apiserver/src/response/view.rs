@@ -64,6 +64,7 @@ impl View {
         };
         let stored = served.definition.versions.first();
         let as_stored = version.from_stored.is_none()
+            && !served.definition.strategy.completes()
             && stored.is_none_or(|stored| stored.group == version.group && stored.version == version.version);
         let rows = RowObject::parse(query.text("includeObject"))?;
         Ok(Self { served, accept, rows, pretty: query.flag("pretty"), now, api_version, as_stored })
@@ -123,6 +124,9 @@ impl View {
     }
 
     fn spoken_value(&self, mut value: Value) -> Value {
+        if self.served.definition.strategy.completes() {
+            self.served.definition.strategy.default(&mut value);
+        }
         if let Some(from_stored) = self.served.version.from_stored {
             from_stored(&mut value);
         }

@@ -108,6 +108,7 @@ fn gateway(folder: &DataFolder) -> Result<Gateway> {
 async fn serve(arguments: &Up, folder: &DataFolder, store: &Store, console: Console, started: Instant) -> Result<()> {
     let shutdown = CancellationToken::new();
     let gateway = Arc::new(gateway(folder)?);
+    gateway.learn(&store.snapshot());
     let cluster = Cluster::new(gateway.clone(), store.clone(), Timestamp::now, SystemEntropy.next_u64());
     bootstrap::run(&cluster).await?;
 

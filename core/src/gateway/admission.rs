@@ -84,6 +84,14 @@ pub(super) fn namespace_terminating(resource: &str, name: &str, namespace: &str)
     })
 }
 
+/// The refusal of a create of what is defined by something that is going away.
+pub(super) fn definition_terminating() -> Status {
+    Status {
+        message: "create not allowed while custom resource definition is terminating".to_owned(),
+        ..Status::method_not_allowed()
+    }
+}
+
 /// A pod runs as a service account that exists: its namespace's `default` where it names none.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ServiceAccountAdmission;

@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
+use super::admission;
 use super::metadata::{name_mismatch, text};
 use super::preparation::Preparation;
 use super::{Body, Prepared, Subresource};
 use crate::resource::validate_metadata;
 use crate::status::Status;
-use crate::store::Precondition;
+use crate::store::{CommitCondition, Precondition};
 
 impl Preparation<'_> {
     pub(super) fn create(mut self, body: &Body) -> Result<Prepared, Status> {
@@ -23,6 +24,7 @@ impl Preparation<'_> {
         if !text(&object, "resourceVersion").is_empty() {
             return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
         }
+        self.require_definition()?;
         let key = self.name_new(&mut object)?;
         self.stamp_new(&mut object)?;
         let strategy = self.definition.strategy.clone();
@@ -39,6 +41,16 @@ impl Preparation<'_> {
         self.warnings.extend(strategy.warnings(&object));
         self.track_fields(&mut object, None)?;
         self.put(key, object, Precondition::Absent)
+    }
+
+    /// Nothing is created of a type whose definition goes, also when that happens before the commit.
+    fn require_definition(&mut self) -> Result<(), Status> {
+        let Some(definition) = &self.definition.defined_by else { return Ok(()) };
+        if self.snapshot.get(definition).is_none_or(|definition| definition.metadata().is_terminating()) {
+            return Err(admission::definition_terminating());
+        }
+        self.conditions.push(CommitCondition::Lasting(definition.clone()));
+        Ok(())
     }
 
     /// A create at `…/<name>/<subresource>`, such as a pod's binding: a change of the parent.

@@ -23,7 +23,9 @@ fn group_version(group: &str, version: &str) -> String {
 impl Preparation<'_> {
     /// The object of a request, checked against its schema, in the stored version.
     pub(super) fn decode(&mut self, body: &Body) -> Result<Value, Status> {
-        let object = self.decode_as(&self.schema()?, body)?;
+        let schema = self.reading_schema()?;
+        let decoded = self.pruned(read(&schema, body));
+        let object = self.accept(decoded)?;
         self.to_stored(object)
     }
 
@@ -33,22 +35,22 @@ impl Preparation<'_> {
         let spoken = spoken.ok_or_else(Status::method_not_allowed)?;
         let name = spoken.schema.ok_or_else(Status::method_not_allowed)?;
         let schema = Schema::named(name).ok_or_else(|| Status::internal(format!("no schema {name}")))?;
-        let value = self.decode_as(&schema, body)?;
+        let value = self.accept(read(&schema, body))?;
         check_type(&value, &group_version(spoken.group, spoken.version), spoken.kind)?;
         Ok(value)
     }
 
-    fn decode_as(&mut self, schema: &Schema, body: &Body) -> Result<Value, Status> {
-        let decoded = match body {
-            Body::Json(bytes) => schema::decode(schema, bytes),
-            Body::Value(value) => schema::conform(schema, value.clone()),
-        };
-        self.accept(decoded)
+    /// Without the fields the type itself does not know.
+    fn pruned(&self, decoded: Result<Decoded, DecodeError>) -> Result<Decoded, DecodeError> {
+        let Decoded { mut value, mut unexpected } = decoded?;
+        let dropped = self.definition.strategy.prune(&mut value);
+        unexpected.extend(dropped.into_iter().map(Unexpected::Unknown));
+        Ok(Decoded { value, unexpected })
     }
 
     /// A value that a patch led to, checked against its schema, in the stored version.
     pub(super) fn conform(&mut self, value: Value) -> Result<Value, Status> {
-        let decoded = schema::conform(&self.schema()?, value);
+        let decoded = self.pruned(schema::conform(&self.reading_schema()?, value));
         let object = self.accept(decoded)?;
         self.to_stored(object)
     }
@@ -57,6 +59,12 @@ impl Preparation<'_> {
     pub(super) fn schema(&self) -> Result<Schema, Status> {
         let source = &self.mutation.target.served.version.schema;
         source.schema().ok_or_else(|| Status::internal(format!("no schema {}", source.name())))
+    }
+
+    /// What of it an object is read by.
+    fn reading_schema(&self) -> Result<Schema, Status> {
+        let source = &self.mutation.target.served.version.schema;
+        source.reading_schema().ok_or_else(|| Status::internal(format!("no schema {}", source.name())))
     }
 
     /// Refuses, warns of, or passes over what does not belong there, as the request asks.
@@ -107,7 +115,10 @@ impl Preparation<'_> {
 
     /// The stored object in the version that is spoken.
     pub(super) fn to_spoken(&self, mut object: Value) -> Value {
-        let version = &self.mutation.target.served.version;
+        let Served { definition, version } = &self.mutation.target.served;
+        if definition.strategy.completes() {
+            definition.strategy.default(&mut object);
+        }
         if let Some(from_stored) = version.from_stored {
             from_stored(&mut object);
         }
@@ -133,6 +144,13 @@ fn check_type(object: &Value, spoken: &str, kind: &str) -> Result<(), Status> {
             "the kind in the data ({other}) does not match the expected kind ({kind})"
         ))),
         _ => Ok(()),
+    }
+}
+
+fn read(schema: &Schema, body: &Body) -> Result<Decoded, DecodeError> {
+    match body {
+        Body::Json(bytes) => schema::decode(schema, bytes),
+        Body::Value(value) => schema::conform(schema, value.clone()),
     }
 }
 

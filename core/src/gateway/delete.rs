@@ -27,10 +27,10 @@ impl Preparation<'_> {
         let mut object = old.clone();
         set_propagation(&mut object, options.propagation)?;
         self.set_deletion(existing, &mut object, options)?;
+        self.definition.strategy.begin_deletion(&mut object);
         if self.is_let_go(&object) {
             return Ok(self.remove(existing));
         }
-        self.definition.strategy.begin_deletion(&mut object);
         if object == old {
             return Ok(self.unchanged(existing));
         }

@@ -11,6 +11,7 @@ mod attempt;
 mod authorize;
 mod cluster;
 mod create;
+mod custom;
 mod decode;
 mod delete;
 mod escalation;

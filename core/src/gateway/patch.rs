@@ -14,6 +14,9 @@ use crate::status::{Status, StatusCause};
 /// The type of the `scale` subresource.
 const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 
+/// What clients are told who patch a custom object strategically; kubectl falls back to a merge.
+const STRATEGIC_CUSTOM: &str = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+
 impl Preparation<'_> {
     pub(super) fn patch(mut self, kind: PatchKind, body: &Body) -> Result<Prepared, Status> {
         let of_scale = self.mutation.target.subresource == Subresource::Scale;
@@ -22,6 +25,9 @@ impl Preparation<'_> {
         }
         let patch = plain(body)?;
         let existing = self.existing()?;
+        if kind == PatchKind::Strategic && self.definition.defined_by.is_some() && !of_scale {
+            return Err(Status::unsupported_media_type(STRATEGIC_CUSTOM));
+        }
         if of_scale {
             let (_, scale) = self.scale(existing)?;
             let schema = Schema::named(SCALE).ok_or_else(|| Status::internal(format!("no schema {SCALE}")))?;

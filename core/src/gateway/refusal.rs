@@ -1,6 +1,6 @@
 //! What the sequencer's refusals mean to a client.
 
-use super::admission::namespace_terminating;
+use super::admission::{definition_terminating, namespace_terminating};
 use crate::object::ObjectKey;
 use crate::status::Status;
 use crate::store::Refusal;
@@ -18,6 +18,7 @@ pub fn refusal_status(refusal: &Refusal, key: &ObjectKey) -> Status {
         ),
         Refusal::NamespaceMissing(namespace) => Status::not_found("namespaces", namespace),
         Refusal::NamespaceTerminating(namespace) => namespace_terminating(&resource, &key.name, namespace),
+        Refusal::NotLasting(_) => definition_terminating(),
         Refusal::TooManyChanges { .. } => Status::too_large(refusal.to_string()),
         Refusal::Overloaded => Status::too_many_requests("too many writes wait already; try again"),
         Refusal::Unavailable(_) => Status::unavailable(refusal.to_string()),

@@ -28,7 +28,7 @@ fn scale_value(paths: &ScalePaths, object: &Value) -> Value {
         "spec": {"replicas": replicas(paths.spec_replicas)},
         "status": {
             "replicas": replicas(paths.status_replicas),
-            "selector": selector_text(object.pointer(paths.selector)),
+            "selector": selector_text(object.pointer(paths.selector).filter(|_| !paths.selector.is_empty())),
         },
     })
 }
@@ -36,7 +36,18 @@ fn scale_value(paths: &ScalePaths, object: &Value) -> Value {
 /// A label selector in the one-line form clients parse.
 fn selector_text(selector: Option<&Value>) -> String {
     let Some(selector) = selector else { return String::new() };
+    if let Value::String(text) = selector {
+        return text.clone();
+    }
     crate::object::selector::Selector::from_value(selector).map(|selector| selector.to_string()).unwrap_or_default()
+}
+
+/// Sets what is at a JSON pointer, in an object that is there.
+fn set_at(object: &mut Value, pointer: &str, value: Value) {
+    let Some((parent, field)) = pointer.rsplit_once('/') else { return };
+    if let Some(Value::Object(fields)) = object.pointer_mut(parent) {
+        fields.insert(field.replace("~1", "/").replace("~0", "~"), value);
+    }
 }
 
 impl Preparation<'_> {
@@ -59,9 +70,7 @@ impl Preparation<'_> {
         }
         let old = existing.value();
         let mut object = old.clone();
-        if let Some(slot) = object.pointer_mut(paths.spec_replicas) {
-            *slot = Value::from(replicas);
-        }
+        set_at(&mut object, paths.spec_replicas, Value::from(replicas));
         let version = text(scale, "resourceVersion");
         if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.insert("resourceVersion".to_owned(), Value::String(version.to_owned()));

@@ -118,7 +118,7 @@ impl Preparation<'_> {
 
     /// The generation rises when anything but metadata and status changes.
     fn raise_generation(&self, object: &mut Value, old: &Value) -> Result<(), Status> {
-        if !self.definition.has_generation || same_spec(object, old) {
+        if !self.definition.has_generation || same_spec(object, old, self.definition.has_status) {
             return Ok(());
         }
         let generation = old.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
@@ -145,10 +145,15 @@ fn set(object: &mut Value, field: &str, value: Option<Value>) {
     }
 }
 
-fn same_spec(object: &Value, old: &Value) -> bool {
+/// Whether nothing but metadata, and a status written apart, differs.
+fn same_spec(object: &Value, old: &Value, has_status: bool) -> bool {
     let spec = |value: &Value| -> Vec<(String, Value)> {
         let fields = value.as_object().into_iter().flatten();
-        let spec = fields.filter(|(name, _)| !matches!(name.as_str(), "metadata" | "status" | "apiVersion" | "kind"));
+        let spec = fields.filter(|(name, _)| match name.as_str() {
+            "metadata" | "apiVersion" | "kind" => false,
+            "status" => !has_status,
+            _ => true,
+        });
         spec.map(|(name, field)| (name.clone(), field.clone())).collect()
     };
     spec(object) == spec(old)

@@ -18,7 +18,8 @@ use super::watcher::{Happening, Watcher};
 use super::{Directory, Task, carry, setting};
 use crate::gateway::Cluster;
 use crate::object::{Name, ObjectKey, Revision};
-use crate::resource::NAMESPACES;
+use crate::resource::custom::CUSTOM_RESOURCE_DEFINITIONS;
+use crate::resource::{NAMESPACES, Registry};
 use crate::store::{Event, WatchChange};
 
 /// How long a file that is written and not closed must be quiet before it is read.
@@ -134,6 +135,8 @@ struct Shell {
     /// Files that are being written: when they are read unless they are closed before, and at the latest.
     writing: BTreeMap<Name, (Timestamp, Timestamp)>,
     cursor: Revision,
+    /// The resource types the directory was last told of.
+    registry: Arc<Registry>,
     is_stopping: bool,
 }
 
@@ -147,9 +150,11 @@ impl Shell {
     ) -> Self {
         let snapshot = cluster.snapshot();
         let reports = snapshot.list(MANIFEST_FILES, None, None).map(|object| object.value()).collect();
-        let directory = Directory::new(reports, &cluster.registry());
+        let registry = cluster.registry();
+        let directory = Directory::new(reports, &registry);
         Self {
             cursor: snapshot.revision(),
+            registry,
             cluster,
             disk: Disk::new(root),
             directory,
@@ -351,7 +356,20 @@ impl Shell {
         if event.key.resource == NAMESPACES {
             self.directory.namespace_changed(&event.key.name, now);
         }
+        if event.key.resource == CUSTOM_RESOURCE_DEFINITIONS {
+            self.hear_of_kinds(now);
+        }
         self.directory.object_changed(&event.key, event.revision, now);
+    }
+
+    /// A definition has changed. The type is served before it says so, and so there is always a change after which a new
+    /// registry is found.
+    fn hear_of_kinds(&mut self, now: Timestamp) {
+        let registry = self.cluster.registry();
+        if !Arc::ptr_eq(&registry, &self.registry) {
+            self.directory.kinds_changed(&registry, now);
+            self.registry = registry;
+        }
     }
 
     /// A `ManifestFile` was deleted, or annotated by hand to confirm.

@@ -36,6 +36,7 @@ fn definition(plural: &'static str, kind: &'static str, scope: Scope) -> Resourc
         selectable_paths: Vec::new(),
         ttl_seconds: None,
         has_generation: false,
+        defined_by: None,
         strategy: Arc::new(Plain),
         questions: Vec::new(),
     }

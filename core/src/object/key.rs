@@ -70,7 +70,8 @@ impl ResourceType {
 }
 
 /// Keeps one copy of a name for the life of the process. Only for names whose number is bounded: those of resource types
-/// and of selectable fields.
+/// and of their fields. A custom resource type costs some hundred bytes once, however often its definition changes or comes
+/// back; what is large of it is not kept.
 pub(crate) fn intern(name: &str) -> &'static str {
     static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
     let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,6 +80,19 @@ pub(crate) fn intern(name: &str) -> &'static str {
     }
     let kept: &'static str = Box::leak(name.into());
     names.insert(kept);
+    kept
+}
+
+/// Keeps one copy of a list of names for the life of the process, as [`intern`] keeps the names.
+pub(crate) fn intern_list(names: &[&str]) -> &'static [&'static str] {
+    static LISTS: Mutex<BTreeSet<&'static [&'static str]>> = Mutex::new(BTreeSet::new());
+    let kept: Vec<&'static str> = names.iter().map(|name| intern(name)).collect();
+    let mut lists = LISTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = lists.get(kept.as_slice()) {
+        return known;
+    }
+    let kept: &'static [&'static str] = Box::leak(kept.into());
+    lists.insert(kept);
     kept
 }
 

@@ -12,8 +12,8 @@ mod stored;
 mod typed;
 
 pub use field::{FieldError, FieldErrorKind, FieldErrors, FieldPath};
-pub(crate) use key::intern;
 pub use key::{Name, ObjectKey, ResourceType, Revision, Uid};
+pub(crate) use key::{intern, intern_list};
 pub use label_selector::UnknownOperator;
 pub use metadata::{Metadata, OwnerReference};
 pub use quantity::{Quantity, QuantityError};

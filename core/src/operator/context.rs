@@ -15,11 +15,13 @@ use crate::entropy::Entropy;
 use crate::gateway::DeleteOptions;
 use crate::object::selector::{Operator as LabelOperator, Selector};
 use crate::object::{Object, ObjectKey, ResourceType, Uid};
+use crate::resource::Registry;
 use crate::store::{IndexKey, ReadKey, Snapshot};
 
 /// What a step may look at, and where it puts its commands. Every read is recorded: it guards the commit.
 pub struct Context<'a> {
     snapshot: &'a Snapshot,
+    registry: &'a Registry,
     declaration: &'a Declaration,
     key: &'a ObjectKey,
     now: Timestamp,
@@ -82,13 +84,20 @@ impl<'a> Context<'a> {
     /// A context for one step, as the driver makes it and tests may.
     pub fn new(
         snapshot: &'a Snapshot,
+        registry: &'a Registry,
         declaration: &'a Declaration,
         wake: &'a Wake,
         now: Timestamp,
         entropy: &'a mut dyn Entropy,
     ) -> Self {
         let refusal = wake.refusal.clone();
-        Self { snapshot, declaration, key: &wake.key, now, entropy, refusal, out: Yield::default() }
+        Self { snapshot, registry, declaration, key: &wake.key, now, entropy, refusal, out: Yield::default() }
+    }
+
+    /// The resource types served. They change by the changes of their definitions: what a step concludes from them is right
+    /// until the next of those, which wakes whoever watches definitions.
+    pub fn registry(&self) -> &'a Registry {
+        self.registry
     }
 
     /// What the step left behind.

@@ -170,6 +170,7 @@ impl Driver {
 
     /// Wakes every primary: what happened while nobody looked is unknown. Changes after `snapshot` are to be observed.
     pub fn start(&mut self, snapshot: &Snapshot, now: Timestamp) {
+        self.gateway.learn(snapshot);
         let all: Vec<OperatorId> = self.members.keys().copied().collect();
         for id in all {
             self.start_member(id, snapshot, now);
@@ -198,6 +199,8 @@ impl Driver {
 
     /// Hears of changes, in order; `snapshot` holds at least all of them.
     pub fn observe(&mut self, events: &[Arc<Event>], snapshot: &Snapshot, now: Timestamp) {
+        // What is served comes first: whoever is woken finds the types these changes define.
+        self.gateway.hear(events);
         let registry = self.gateway.registry();
         let around = Surroundings { snapshot, registry: &registry };
         for event in events {

@@ -10,6 +10,7 @@ use sampan_machine::{Chart, Machine, UNOBSERVED};
 use super::{Context, Declaration, Operator, Wake, Yield};
 use crate::entropy::Entropy;
 use crate::object::ObjectKey;
+use crate::resource::Registry;
 use crate::store::Snapshot;
 use crate::vital::panic_text;
 
@@ -31,6 +32,7 @@ pub(super) trait Seat: Send {
         &mut self,
         wake: &Wake,
         snapshot: &Snapshot,
+        registry: &Registry,
         now: Timestamp,
         entropy: &mut dyn Entropy,
     ) -> Result<Stepped, StepPanic>;
@@ -72,6 +74,7 @@ impl<O: Operator> Seat for Machines<O> {
         &mut self,
         wake: &Wake,
         snapshot: &Snapshot,
+        registry: &Registry,
         now: Timestamp,
         entropy: &mut dyn Entropy,
     ) -> Result<Stepped, StepPanic> {
@@ -79,7 +82,7 @@ impl<O: Operator> Seat for Machines<O> {
         let from = machine.state();
         // The machine is a copy and the context is dropped, so nothing half-changed outlives a panic.
         let stepped = catch_unwind(AssertUnwindSafe(|| {
-            let mut cx = Context::new(snapshot, &self.declaration, wake, now, entropy);
+            let mut cx = Context::new(snapshot, registry, &self.declaration, wake, now, entropy);
             self.operator.step(&mut machine, wake, &mut cx);
             cx.finish()
         }));

@@ -35,7 +35,14 @@ impl Driver {
                 let refused = refused(&after.asked, namespace, &slot, refusal);
                 self.queue.put_back(slot, Pending { insists: true, refusal: Some(Arc::new(refused)), ..taken });
             }
-            Err(Refusal::Exists(_) | Refusal::Missing(_) | Refusal::Changed { .. } | Refusal::Guard { .. }) => {
+            // Where a definition goes, the gateway refuses what the step creates when it is prepared again.
+            Err(
+                Refusal::Exists(_)
+                | Refusal::Missing(_)
+                | Refusal::Changed { .. }
+                | Refusal::Guard { .. }
+                | Refusal::NotLasting(_),
+            ) => {
                 member.figures.conflicts += 1;
                 member.seat.discard(&slot.1);
                 self.standings.conflicted(&slot, rests_on);

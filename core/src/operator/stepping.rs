@@ -31,7 +31,7 @@ impl Driver {
             let wake = Wake { key: slot.1.clone(), reasons: taken.reasons.clone(), refusal: taken.refusal.take() };
             let Some(member) = self.members.get_mut(&slot.0) else { return Progress::Stepped };
             member.figures.steps += 1;
-            let stepped = match member.seat.step(&wake, snapshot, now, &mut self.entropy) {
+            let stepped = match member.seat.step(&wake, snapshot, &self.gateway.registry(), now, &mut self.entropy) {
                 Ok(stepped) => stepped,
                 Err(StepPanic(reason)) => {
                     self.disable(slot.0, &slot.1, reason);

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Question, SubresourceDefinition, Verb, table};
-use crate::object::{Object, ResourceType, names};
+use crate::object::{FieldPath, Object, ObjectKey, ResourceType, names};
 use crate::schema::Schema;
 use crate::status::{Status, StatusCause};
 use crate::store::Snapshot;
@@ -66,8 +66,12 @@ pub enum SchemaSource {
 pub struct CustomSchema {
     /// The name its definition has in OpenAPI documents, such as `com.example.v1.Widget`.
     pub name: String,
+    /// The kind of lists of it.
+    pub list_kind: String,
     /// What it says.
     pub schema: Schema,
+    /// What of it is checked while a request is read: the type's own [`Strategy`] does the rest.
+    pub envelope: Schema,
     /// Its text with descriptions, a JSON object in the form of OpenAPI v3.
     pub text: String,
 }
@@ -86,6 +90,14 @@ impl SchemaSource {
         match self {
             Self::Published(name) => Schema::named(name),
             Self::Custom(custom) => Some(custom.schema.clone()),
+        }
+    }
+
+    /// What a request's object is read by; `None` where nothing is published under the name.
+    pub fn reading_schema(&self) -> Option<Schema> {
+        match self {
+            Self::Published(name) => Schema::named(name),
+            Self::Custom(custom) => Some(custom.envelope.clone()),
         }
     }
 
@@ -131,6 +143,17 @@ pub type FieldGetter = fn(&Value) -> String;
 ///
 /// Values are in the stored version and have passed the schema: unknown fields are gone, types are right.
 pub trait Strategy: Send + Sync {
+    /// Drops fields that are not known, beyond those the schema has dropped, and tells which they were.
+    fn prune(&self, _object: &mut Value) -> Vec<FieldPath> {
+        Vec::new()
+    }
+
+    /// Whether defaults may be missing in a stored object, because the type has got them since: they are filled in when
+    /// it is read.
+    fn completes(&self) -> bool {
+        false
+    }
+
     /// Fills in what the user left out.
     fn default(&self, _object: &mut Value) {}
 
@@ -247,6 +270,8 @@ pub struct ResourceDefinition {
     pub ttl_seconds: Option<u32>,
     /// Whether writing the spec raises the generation. Kinds without spec and status keep 0.
     pub has_generation: bool,
+    /// The object that defines the type, where one does: once it is being deleted, nothing is created any more.
+    pub defined_by: Option<ObjectKey>,
     /// The behaviour.
     pub strategy: Arc<dyn Strategy>,
     /// What is asked and not kept: by subresource, the resource type itself under the empty name.
@@ -278,6 +303,7 @@ impl ResourceDefinition {
             selectable_paths: Vec::new(),
             ttl_seconds: None,
             has_generation: false,
+            defined_by: None,
             strategy: Arc::new(strategy),
             questions: Vec::new(),
         }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::check::{Faults, Field};
+use super::custom::CUSTOM_RESOURCE_DEFINITIONS;
 use super::{ResourceDefinition, Scope};
 use crate::object::names;
 use crate::status::StatusCause;
@@ -36,7 +37,7 @@ fn validate(definition: &ResourceDefinition, metadata: &Field<'_>, faults: &mut 
     faults.nonnegative(&metadata.at("generation"));
     validate_labels_and_annotations(metadata, faults);
     validate_owners(&metadata.at("ownerReferences"), faults);
-    validate_finalizers(&metadata.at("finalizers"), faults);
+    validate_finalizers(definition, &metadata.at("finalizers"), faults);
     for entry in metadata.at("managedFields").items() {
         let manager = entry.at("manager");
         if manager.text().len() > MANAGER_MAX_BYTES {
@@ -92,11 +93,13 @@ fn validate_owners(owners: &Field<'_>, faults: &mut Faults) {
     }
 }
 
-fn validate_finalizers(finalizers: &Field<'_>, faults: &mut Faults) {
+/// Custom objects and their definitions may have finalizers without a domain of their own, as in Kubernetes.
+fn validate_finalizers(definition: &ResourceDefinition, finalizers: &Field<'_>, faults: &mut Faults) {
+    let is_custom = definition.defined_by.is_some() || definition.resource == CUSTOM_RESOURCE_DEFINITIONS;
     for finalizer in finalizers.items() {
         let name = finalizer.text();
         faults.errors.push_messages(&finalizers.path, name, names::qualified_name(name));
-        if !name.contains('/') && !KNOWN_FINALIZERS.contains(&name) {
+        if !is_custom && !name.contains('/') && !KNOWN_FINALIZERS.contains(&name) {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             faults.errors.push(crate::object::FieldError::invalid(finalizers.path.clone(), name, why));
         }

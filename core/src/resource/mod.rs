@@ -25,6 +25,7 @@ mod autoscaling;
 pub mod batch;
 pub mod check;
 mod config_map;
+pub mod custom;
 mod definition;
 mod effect;
 mod endpoints;

@@ -1,8 +1,9 @@
 //! The resource types served.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::custom::{Digest, Learnt};
 use super::{ResourceDefinition, ServedVersion};
 use crate::object::ResourceType;
 
@@ -10,8 +11,18 @@ use crate::object::ResourceType;
 #[derive(Default, Clone)]
 pub struct Registry {
     definitions: BTreeMap<ResourceType, Arc<ResourceDefinition>>,
-    /// What a resource type is in versions in which it behaves otherwise.
-    variants: BTreeMap<ResourceType, Vec<(&'static str, Arc<ResourceDefinition>)>>,
+    custom: BTreeMap<ResourceType, Custom>,
+    /// Kinds that were served and are not any more, by group.
+    retired: BTreeSet<(&'static str, &'static str)>,
+}
+
+/// What is known of a custom resource type beside its definition.
+#[derive(Clone)]
+struct Custom {
+    /// What it was learnt from.
+    from: Digest,
+    /// What it is in each version: validation, columns and subresources are the version's own.
+    variants: Vec<(&'static str, Arc<ResourceDefinition>)>,
 }
 
 /// A resource type in one of the versions it is served in.
@@ -29,23 +40,30 @@ impl Registry {
         self.definitions.insert(definition.resource, Arc::new(definition));
     }
 
-    /// Adds or replaces a resource type that may behave otherwise in each version: its validation, columns and subresources
-    /// are the version's own. `definition` is what it is in the version stored.
-    pub fn register_by_version(
-        &mut self,
-        definition: ResourceDefinition,
-        variants: Vec<(&'static str, ResourceDefinition)>,
-    ) {
-        let resource = definition.resource;
-        let variants = variants.into_iter().map(|(version, variant)| (version, Arc::new(variant)));
-        self.variants.insert(resource, variants.collect());
-        self.register(definition);
+    /// Adds or replaces a resource type learnt from its definition.
+    pub fn register_learnt(&mut self, learnt: Learnt, from: Digest) {
+        let resource = learnt.definition.resource;
+        let variants = learnt.variants.into_iter().map(|(version, variant)| (version, Arc::new(variant))).collect();
+        self.custom.insert(resource, Custom { from, variants });
+        self.register(learnt.definition);
+    }
+
+    /// What a custom resource type was learnt from.
+    pub fn learnt_from(&self, resource: ResourceType) -> Option<Digest> {
+        self.custom.get(&resource).map(|custom| custom.from)
+    }
+
+    /// The custom resource types.
+    pub fn custom(&self) -> impl Iterator<Item = ResourceType> {
+        self.custom.keys().copied()
     }
 
     /// Takes a resource type away.
     pub fn remove(&mut self, resource: ResourceType) {
-        self.definitions.remove(&resource);
-        self.variants.remove(&resource);
+        if let Some(definition) = self.definitions.remove(&resource) {
+            self.retired.insert((resource.group, definition.kind));
+        }
+        self.custom.remove(&resource);
     }
 
     /// The definition of a stored resource type.
@@ -56,6 +74,15 @@ impl Registry {
     /// All definitions, by group and plural name.
     pub fn definitions(&self) -> impl Iterator<Item = &Arc<ResourceDefinition>> {
         self.definitions.values()
+    }
+
+    /// Whether a kind of a group is served, or was: then an object of it that is not in the store does not exist. Of any other
+    /// kind nobody here can tell.
+    pub fn knows_kind(&self, group: &str, kind: &str) -> bool {
+        let is_it = |definition: &Arc<ResourceDefinition>| {
+            definition.kind == kind && definition.versions.iter().any(|version| version.group == group)
+        };
+        self.definitions.values().any(is_it) || self.retired.iter().any(|retired| *retired == (group, kind))
     }
 
     /// What is served at `/apis/{group}/{version}/…/{plural}`.
@@ -82,7 +109,8 @@ impl Registry {
         definition: &'a Arc<ResourceDefinition>,
         version: &str,
     ) -> &'a Arc<ResourceDefinition> {
-        let mut variants = self.variants.get(&definition.resource).into_iter().flatten();
+        let custom = self.custom.get(&definition.resource);
+        let mut variants = custom.iter().flat_map(|custom| &custom.variants);
         variants.find(|(of, _)| *of == version).map_or(definition, |(_, variant)| variant)
     }
 }

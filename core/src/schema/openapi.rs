@@ -14,10 +14,12 @@ const PATCH_TYPES: [&str; 5] = [
     "application/apply-patch+yaml",
     "application/json-patch+json",
     "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
+    STRATEGIC,
     "application/yaml",
 ];
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
 const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
+const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 
@@ -116,10 +118,12 @@ fn encoded(value: &Value) -> Vec<u8> {
 }
 
 fn write_schemas(out: &mut Vec<u8>, endpoints: &[Endpoint<'_>]) {
-    let own = endpoints.iter().filter_map(|endpoint| Some((endpoint.schema, endpoint.own_schema?)));
-    let published = needed(endpoints).into_iter().map(|definition| (definition.name(), definition.text()));
+    let custom = || endpoints.iter().filter_map(|endpoint| Some((endpoint, endpoint.own_schema?)));
+    let own = custom().map(|(endpoint, text)| (endpoint.schema.to_owned(), text.to_owned()));
+    let lists = custom().map(|(endpoint, _)| (list_of(endpoint), own_list(endpoint)));
+    let published = needed(endpoints).into_iter().map(|it| (it.name().to_owned(), it.text().to_owned()));
     let mut comma = "";
-    for (name, text) in published.chain(own) {
+    for (name, text) in published.chain(own).chain(lists) {
         out.extend_from_slice(format!("{comma}{}:", json!(name)).as_bytes());
         out.extend_from_slice(text.as_bytes());
         comma = ",";
@@ -135,6 +139,7 @@ pub(super) fn needed(endpoints: &[Endpoint<'_>]) -> BTreeSet<Definition> {
         waiting.extend(Definition::named(&list_of(endpoint)));
         waiting.extend(endpoint.subresources.iter().filter_map(|it| Definition::named(it.schema)));
         waiting.extend(referred_by(endpoint.own_schema.unwrap_or_default()));
+        waiting.extend(endpoint.own_schema.and_then(|_| Definition::named(LIST_META)));
     }
     let mut found = BTreeSet::new();
     while let Some(definition) = waiting.pop() {
@@ -152,6 +157,20 @@ fn referred_by(text: &str) -> impl Iterator<Item = Definition> {
 
 fn list_of(endpoint: &Endpoint<'_>) -> String {
     format!("{}List", endpoint.schema)
+}
+
+/// The definition of lists of a kind that is not published.
+fn own_list(endpoint: &Endpoint<'_>) -> String {
+    let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    json!({
+        "type": "object", "required": ["items"], "description": format!("{}List is a list of {}", endpoint.kind, endpoint.kind),
+        "properties": {
+            "apiVersion": {"type": "string"}, "kind": {"type": "string"},
+            "metadata": {"allOf": [reference("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta")]},
+            "items": {"type": "array", "items": reference(endpoint.schema)},
+        },
+    })
+    .to_string()
 }
 
 /// What an operation reads and writes.
@@ -247,7 +266,7 @@ fn operation(name: &str, action: &str, kind: Kind<'_>, place: Place, subresource
     });
     let body = match action {
         "post" | "put" => content(&OBJECT_TYPES, kind.schema),
-        "patch" => content(&PATCH_TYPES, PATCH),
+        "patch" => content(&patch_types(kind), PATCH),
         "delete" | "deletecollection" => content(&OBJECT_TYPES, DELETE_OPTIONS),
         _ => return operation,
     };
@@ -256,6 +275,13 @@ fn operation(name: &str, action: &str, kind: Kind<'_>, place: Place, subresource
         fields.insert("requestBody".to_owned(), json!({ "content": body, "required": required }));
     }
     operation
+}
+
+/// How a kind may be patched. What a strategic merge would merge by is published: of custom kinds it is not, and kubectl
+/// falls back to a plain merge where it reads so.
+fn patch_types(kind: Kind<'_>) -> Vec<&'static str> {
+    let is_published = Definition::named(kind.schema).is_some();
+    PATCH_TYPES.into_iter().filter(|media| is_published || *media != STRATEGIC).collect()
 }
 
 fn capitalized(text: &str) -> String {

@@ -17,6 +17,7 @@ pub(super) fn check(write: &Write, head: &Head) -> Result<(), Refusal> {
     for condition in &write.conditions {
         match condition {
             CommitCondition::NamespaceActive(namespace) => check_namespace(namespace, head)?,
+            CommitCondition::Lasting(key) => check_lasting(key, head)?,
         }
     }
     let mut world = Foreseen { head, changed: BTreeMap::new() };
@@ -32,6 +33,13 @@ fn check_namespace(namespace: &Name, head: &Head) -> Result<(), Refusal> {
         None => Err(Refusal::NamespaceMissing(namespace.clone())),
         Some(object) if object.metadata().is_terminating() => Err(Refusal::NamespaceTerminating(namespace.clone())),
         Some(_) => Ok(()),
+    }
+}
+
+fn check_lasting(key: &ObjectKey, head: &Head) -> Result<(), Refusal> {
+    match head.get(key) {
+        Some(object) if !object.metadata().is_terminating() => Ok(()),
+        _ => Err(Refusal::NotLasting(key.clone())),
     }
 }
 

@@ -95,6 +95,8 @@ impl ReadKey {
 pub enum CommitCondition {
     /// The namespace exists and is not being deleted.
     NamespaceActive(Name),
+    /// The object exists and is not being deleted: what defines the resource type of what is created.
+    Lasting(ObjectKey),
 }
 
 /// Where a change comes from. It is kept with the change and answers `sampan why`.
@@ -178,6 +180,9 @@ pub enum Refusal {
     /// The namespace is being deleted.
     #[error("namespace {0:?} is being terminated")]
     NamespaceTerminating(Name),
+    /// What defines the resource type is gone or being deleted.
+    #[error("{0} is being deleted")]
+    NotLasting(ObjectKey),
     /// More changes than one request may hold.
     #[error("{found} changes in one request, at most {CHANGES_MAX}")]
     TooManyChanges {

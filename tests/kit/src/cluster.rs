@@ -207,14 +207,17 @@ impl<'w> Cluster<'w> {
     }
 
     fn prepare(&mut self, edit: &Edit) -> Result<Write, String> {
-        let mutation = self.mutation(edit)?;
         let snapshot = self.snapshot();
+        // Forks share a gateway: what it serves is what this one's history defines.
+        self.gateway.learn(&snapshot);
+        let mutation = self.mutation(edit)?;
         let prepared = self.gateway.prepare(&snapshot, self.now, &mut self.entropy, &mutation);
         Ok(prepared.map_err(|status| status.message)?.write)
     }
 
     /// One turn of the loop, and the commits it began.
     pub(crate) fn turn(&mut self) -> (Turn, Vec<Launched>) {
+        self.gateway.learn(&self.sequencer.snapshot());
         let mut dock = Dock::new(&mut self.sequencer, self.now);
         let turn = self.driver.turn(&mut dock);
         let Dock { launched, effects, .. } = dock;

@@ -1,0 +1,91 @@
+//! What can be told of an expression before it runs: names that are not there.
+
+use cel::common::ast::{EntryExpr, Expr};
+use cel::parser::Expression;
+
+use super::{Typing, functions, operators};
+
+/// What a name may stand for.
+struct Scope<'s> {
+    names: Vec<(&'s str, Option<&'s Typing>)>,
+}
+
+/// Checks that every variable, function and field is there.
+pub(super) fn check(expression: &Expression, variables: &[(&str, Option<&Typing>)]) -> Result<(), String> {
+    let mut scope = Scope { names: variables.to_vec() };
+    scope.check(expression).map(drop)
+}
+
+impl<'s> Scope<'s> {
+    /// The type of an expression, where it is that of a value of an object.
+    fn check(&mut self, expression: &'s Expression) -> Result<Option<&'s Typing>, String> {
+        match &expression.expr {
+            Expr::Ident(name) => self.name(name),
+            Expr::Select(select) => {
+                let of = self.check(&select.operand)?;
+                field(of, &select.field)
+            }
+            Expr::Call(call) => {
+                call.target.as_deref().map(|target| self.check(target)).transpose()?;
+                let of_args = call.args.iter().map(|argument| self.check(argument)).collect::<Result<Vec<_>, _>>()?;
+                known_function(&call.func_name)?;
+                Ok(match call.func_name.as_str() {
+                    operators::INDEX => of_args.first().copied().flatten().and_then(Typing::of_items),
+                    _ => None,
+                })
+            }
+            Expr::Comprehension(loops) => {
+                let of_range = self.check(&loops.iter_range)?;
+                let depth = self.names.len();
+                // The items of a list; the keys of a map are texts.
+                let of_item = of_range.filter(|it| it.fields.is_empty()).and_then(Typing::of_items);
+                self.check(&loops.accu_init)?;
+                self.names.push((&loops.iter_var, of_item.filter(|_| of_range.is_some_and(|it| !it.is_closed))));
+                self.names.extend(loops.iter_var2.as_deref().map(|name| (name, None)));
+                self.names.push((&loops.accu_var, None));
+                let body = [&loops.loop_cond, &loops.loop_step, &loops.result];
+                let checked = body.into_iter().try_for_each(|part| self.check(part).map(drop));
+                self.names.truncate(depth);
+                checked.map(|()| None)
+            }
+            Expr::List(list) => list.elements.iter().try_for_each(|item| self.check(item).map(drop)).map(|()| None),
+            Expr::Map(map) => {
+                for entry in &map.entries {
+                    if let EntryExpr::MapEntry(entry) = &entry.expr {
+                        self.check(&entry.key)?;
+                        self.check(&entry.value)?;
+                    }
+                }
+                Ok(None)
+            }
+            Expr::Struct(made) => Err(format!("undeclared reference to '{}' (in container '')", made.type_name)),
+            Expr::Literal(_) | Expr::Unspecified => Ok(None),
+        }
+    }
+
+    fn name(&self, name: &str) -> Result<Option<&'s Typing>, String> {
+        let found = self.names.iter().rev().find(|(known, _)| *known == name);
+        match found {
+            Some((_, typing)) => Ok(*typing),
+            None if functions::type_named(name).is_some() || functions::is_room(name) => Ok(None),
+            None => Err(format!("undeclared reference to '{name}' (in container '')")),
+        }
+    }
+}
+
+fn field<'s>(of: Option<&'s Typing>, name: &str) -> Result<Option<&'s Typing>, String> {
+    let Some(of) = of else { return Ok(None) };
+    match of.of_field(name) {
+        Some(typing) => Ok(Some(typing)),
+        // An escaped name is looked up when it is met.
+        None if of.is_closed && !name.contains("__") => Err(format!("undefined field '{name}'")),
+        None => Ok(None),
+    }
+}
+
+fn known_function(name: &str) -> Result<(), String> {
+    match operators::is_operator(name) || functions::is_known(name) {
+        true => Ok(()),
+        false => Err(format!("undeclared reference to '{name}' (in container '')")),
+    }
+}

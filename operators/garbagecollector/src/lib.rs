@@ -14,7 +14,7 @@ mod owners;
 mod plan;
 
 use sampan_core::gateway::DeleteOptions;
-use sampan_core::object::{Object, ObjectKey};
+use sampan_core::object::{Object, ObjectKey, OwnerReference};
 use sampan_core::operator::{Command, Context, Declaration, Guarding, Mapping, Operator, Wake, WriteVerb};
 use sampan_core::store::{ReadKey, Snapshot};
 use sampan_machine::Chart;
@@ -55,7 +55,10 @@ impl Operator for GarbageCollector {
     fn step(&self, machine: &mut GarbageCollectorMachine, _wake: &Wake, cx: &mut Context<'_>) {
         let Some(object) = cx.primary_object() else { return };
         cx.rests_on(ReadKey::Object(object.key().clone()));
-        let mut scene = Scene::new(View::of(&object, cx.unguarded()), std::mem::take(cx.trace()));
+        let registry = cx.registry();
+        let can_tell = |owner: &OwnerReference| registry.knows_kind(owners::group(owner), &owner.kind);
+        let view = View::of(&object, cx.unguarded(), can_tell);
+        let mut scene = Scene::new(view, std::mem::take(cx.trace()));
         machine.observe(&mut scene);
         *cx.trace() = scene.trace;
         for intent in scene.intents {
@@ -99,7 +102,8 @@ fn may_concern(object: &Object) -> bool {
 fn concerned(object: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
     let mut keys = Vec::new();
     let is_gone = snapshot.get(object.key()).is_none_or(|now| now.metadata().uid != object.metadata().uid);
-    if !is_gone && View::of(object, snapshot).has_work() {
+    // Which kinds are served the step sees.
+    if !is_gone && View::of(object, snapshot, |_| true).has_work() {
         keys.push(object.key().clone());
     }
     if is_gone || object.metadata().is_terminating() {

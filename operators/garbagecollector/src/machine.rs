@@ -45,6 +45,9 @@ const RECLASSIFIED: &str = "reclassified";
 const LEFT: &str = "dependents still name it";
 const NONE_LEFT: &str = "no dependent holds it";
 
+/// What would let the collector judge an owner of a kind that is not served.
+const KNOWN: &str = "its owner's kind is served";
+
 /// The chart of the garbage collector's machine.
 pub(crate) static CHART: Chart = Chart {
     name: "garbagecollector",
@@ -83,6 +86,9 @@ impl View {
     }
 
     fn wait(&self, trace: &mut Trace) {
+        if let Some(kind) = self.unheard_of.first() {
+            trace.waiting_for(KNOWN, format!("{kind} is not served: whether its owner exists nobody can tell"), None);
+        }
         if self.held_by.is_some() && self.blocking > 0 {
             trace.waiting_for(NONE_LEFT, format!("{} dependents are left", self.blocking), None);
         }

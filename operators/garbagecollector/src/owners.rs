@@ -26,7 +26,7 @@ pub(crate) fn find<'a>(
     dependent: &Object,
     snapshot: &'a Snapshot,
 ) -> Option<&'a Arc<Object>> {
-    let group = reference.api_version.split_once('/').map_or("", |(group, _)| group);
+    let group = group(reference);
     let own_namespace = &dependent.key().namespace;
     let places = [own_namespace.clone(), None];
     let places = if own_namespace.is_some() { places.as_slice() } else { &[None] };
@@ -36,4 +36,9 @@ pub(crate) fn find<'a>(
             snapshot.get(&key).filter(|owner| owner.metadata().uid == reference.uid)
         })
     })
+}
+
+/// The API group of the owner a reference names.
+pub(crate) fn group(reference: &OwnerReference) -> &str {
+    reference.api_version.split_once('/').map_or("", |(group, _)| group)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sampan_core::object::{Object, Uid};
+use sampan_core::object::{Object, OwnerReference, Uid};
 use sampan_core::store::Snapshot;
 use serde_json::Value;
 
@@ -24,6 +24,8 @@ pub(crate) struct View {
     pub(crate) is_deleted: bool,
     /// Owners that are gone.
     pub(crate) gone: Vec<Uid>,
+    /// Kinds of owners of which nobody can tell whether they exist, because they are not served. They keep the object.
+    pub(crate) unheard_of: Vec<String>,
     /// Owners that wait for the object to go.
     pub(crate) waiting: Vec<Uid>,
     /// Whether an owner waits for the object, and it is an owner itself.
@@ -37,7 +39,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn of(object: &Object, snapshot: &Snapshot) -> Self {
+    pub(crate) fn of(object: &Object, snapshot: &Snapshot, can_tell: impl Fn(&OwnerReference) -> bool) -> Self {
         let held_by = holding_finalizer(object);
         let dependents: Vec<Arc<Object>> = match held_by {
             Some(_) => owners::dependents(object, snapshot).cloned().collect(),
@@ -54,6 +56,7 @@ impl View {
             held_by,
             is_deleted: object.metadata().is_terminating(),
             gone: Vec::new(),
+            unheard_of: Vec::new(),
             waiting: Vec::new(),
             is_awaited_owner: false,
             named: references.len(),
@@ -62,7 +65,8 @@ impl View {
         };
         for reference in references {
             match owners::find(reference, object, snapshot) {
-                None => view.gone.push(reference.uid.clone()),
+                None if can_tell(reference) => view.gone.push(reference.uid.clone()),
+                None => view.unheard_of.push(reference.kind.to_string()),
                 Some(owner) if holding_finalizer(owner) == Some(FOREGROUND) => view.waiting.push(reference.uid.clone()),
                 Some(_) => {}
             }

@@ -126,3 +126,26 @@ fn every_law_holds_in_every_world_and_every_declared_edge_is_taken() {
         .collect();
     assert_eq!(Report::uncrossed(&reports, GarbageCollectorMachine::chart()), Vec::<String>::new());
 }
+
+/// What an owner of a kind that is not served owns is nobody's to delete.
+#[test]
+fn an_owner_of_a_kind_that_is_not_served_keeps_what_it_owns() {
+    let reference = json!({"apiVersion": "unheard.example/v1", "kind": "Thing", "name": "owner", "uid": "a-uid"});
+    let mut child = map("child", &json!([]));
+    child["metadata"]["ownerReferences"] = json!([reference]);
+    let world = World::new("unheard", |driver| driver.add(GarbageCollector))
+        .holding(child)
+        .actor_times(1, "user", |snapshot, _| {
+            let labelled = snapshot.get(&key("child")).map(|child| {
+                let mut child = child.value();
+                child["metadata"]["labels"] = json!({"touched": "yes"});
+                Deed { what: "the child is labelled".into(), edit: Edit::Update(child) }
+            });
+            labelled.into_iter().collect()
+        })
+        .always("the child stays", |snapshot, _| match snapshot.get(&key("child")) {
+            Some(child) if !child.metadata().is_terminating() => Ok(()),
+            _ => Err("the child is deleted".into()),
+        });
+    println!("{}", explore(&world).unwrap_or_else(|failure| panic!("{failure}")));
+}

@@ -49,7 +49,7 @@ impl Strategy for CustomStrategy {
         }
     }
 
-    fn validate_create(&self, object: &Value) -> Vec<StatusCause> {
+    fn validate_create(&self, object: &Value, _cx: &WriteContext<'_>) -> Vec<StatusCause> {
         validate::validate(&self.schema, object, None)
     }
 

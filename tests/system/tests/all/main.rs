@@ -3,8 +3,10 @@
 mod access;
 mod bad_input;
 mod crashes;
+mod custom;
 mod directory;
 mod kinds;
+mod kube_rs;
 mod kubectl;
 mod kubectl_table;
 mod quiet;

@@ -1,14 +1,57 @@
-//! The operators this binary carries.
+//! The operators a binary carries: those of Sampan, and those its author adds.
 
 use std::sync::Arc;
 
 use sampan_core::entropy::SeededEntropy;
 use sampan_core::gateway::{Gateway, SystemAuthorizer};
-use sampan_core::operator::Driver;
+use sampan_core::operator::{Driver, Operator};
 use sampan_core::resource::{Registry, ResourceDefinition};
 use sampan_machine::Chart;
 
-/// Adds every operator to the driver. `root_certificate` is what every namespace gets to know the API server by.
+type Adds = Box<dyn Fn(&mut Driver)>;
+
+/// What a binary carries beside Sampan's own.
+#[derive(Default)]
+pub(crate) struct Carried {
+    operators: Vec<Adds>,
+    definitions: Vec<ResourceDefinition>,
+}
+
+impl Carried {
+    pub(crate) fn add_operator(&mut self, operator: impl Operator + Clone) {
+        self.operators.push(Box::new(move |driver| driver.add(operator.clone())));
+    }
+
+    pub(crate) fn add_definition(&mut self, definition: ResourceDefinition) {
+        self.definitions.push(definition);
+    }
+
+    /// Adds every operator to the driver. `root_certificate` is what every namespace gets to know the API server by.
+    pub(crate) fn install(&self, driver: &mut Driver, root_certificate: &str) {
+        install(driver, root_certificate);
+        self.operators.iter().for_each(|add| add(driver));
+    }
+
+    /// Every resource type served from the start.
+    pub(crate) fn registry(&self) -> Registry {
+        let mut registry = Registry::default();
+        let builtin = sampan_core::resource::builtin().into_iter().chain(definitions());
+        builtin.chain(self.definitions.iter().cloned()).for_each(|definition| registry.register(definition));
+        registry
+    }
+
+    /// The charts of all operators, by name. Nothing runs for it.
+    pub(crate) fn charts(&self) -> Vec<&'static Chart> {
+        let gateway = Gateway::new(Registry::default(), Box::new(SystemAuthorizer), Vec::new());
+        let mut driver = Driver::new(Arc::new(gateway), Box::new(SeededEntropy::new(0)));
+        self.install(&mut driver, "");
+        let mut charts: Vec<&'static Chart> = driver.charts().collect();
+        charts.sort_by_key(|chart| chart.name);
+        charts
+    }
+}
+
+/// Adds Sampan's own operators to a driver.
 pub(crate) fn install(driver: &mut Driver, root_certificate: &str) {
     driver.add(sampan_clusterroleaggregation::ClusterRoleAggregation);
     driver.add(sampan_customresourcedefinition::CustomResourceDefinitionOperator);
@@ -19,21 +62,11 @@ pub(crate) fn install(driver: &mut Driver, root_certificate: &str) {
     driver.add(sampan_scheduler::Scheduler);
 }
 
-/// The resource types whose operators are here.
+/// The resource types whose operators are Sampan's own.
 pub(crate) fn definitions() -> [ResourceDefinition; 3] {
     [
         sampan_customresourcedefinition::definition(),
         sampan_deployment::definition(),
         sampan_replicaset::resource::definition(),
     ]
-}
-
-/// The charts of all operators, by name. Nothing runs for it.
-pub(crate) fn charts() -> Vec<&'static Chart> {
-    let gateway = Gateway::new(Registry::default(), Box::new(SystemAuthorizer), Vec::new());
-    let mut driver = Driver::new(Arc::new(gateway), Box::new(SeededEntropy::new(0)));
-    install(&mut driver, "");
-    let mut charts: Vec<&'static Chart> = driver.charts().collect();
-    charts.sort_by_key(|chart| chart.name);
-    charts
 }

@@ -3,10 +3,10 @@
 use anyhow::{Context as _, Result};
 
 use crate::args::{Drawing, Graph};
-use crate::operators;
+use crate::operators::Carried;
 
-pub(crate) fn run(arguments: &Graph) -> Result<()> {
-    let charts = operators::charts();
+pub(crate) fn run(arguments: &Graph, carried: &Carried) -> Result<()> {
+    let charts = carried.charts();
     let names: Vec<&str> = charts.iter().map(|chart| chart.name).collect();
     let chart = charts
         .iter()

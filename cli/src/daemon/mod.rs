@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::Up;
 use crate::control::{self, Answer, Question};
 use crate::data::DataFolder;
-use crate::operators;
+use crate::operators::Carried;
 use entropy::SystemEntropy;
 use health::{OperatorsPart, StorePart};
 use inside::Kubelets;
@@ -50,14 +50,14 @@ const TOKEN_ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 const WORKERS: usize = 2;
 
 /// Runs the cluster until it is told to end.
-pub(crate) fn run(arguments: &Up) -> Result<()> {
+pub(crate) fn run(arguments: &Up, carried: &Carried) -> Result<()> {
     let started = Instant::now();
     let console = Console::open();
     show_log(console.clone());
     let folder = DataFolder::create(&arguments.folder.data)?;
-    let store = open_store(&folder)?;
+    let store = open_store(&folder, &carried.registry())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
-    let outcome = runtime.block_on(serve(arguments, &folder, &store, console, started));
+    let outcome = runtime.block_on(serve(arguments, carried, &folder, &store, console, started));
     store.close();
     // Whoever sees the socket gone may open the store.
     let _ = std::fs::remove_file(folder.control_socket());
@@ -69,9 +69,9 @@ fn show_log(console: Console) {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(console).with_target(false).init();
 }
 
-fn open_store(folder: &DataFolder) -> Result<Store> {
+fn open_store(folder: &DataFolder, registry: &Registry) -> Result<Store> {
     let backend = FjallBackend::open(&folder.store())?;
-    let settings = Settings { cluster_uid: SystemEntropy.uuid(), times_to_live: times_to_live(&registry()) };
+    let settings = Settings { cluster_uid: SystemEntropy.uuid(), times_to_live: times_to_live(registry) };
     let store = Store::open(backend, settings, Arc::new(Timestamp::now))?;
     folder.note_cluster_id(store.cluster_uid())?;
     Ok(store)
@@ -83,16 +83,8 @@ fn times_to_live(registry: &Registry) -> TimesToLive {
     mortal.map(|(resource, seconds)| (resource, Duration::from_secs(seconds.into()))).collect()
 }
 
-fn registry() -> Registry {
-    let mut registry = Registry::default();
-    for definition in sampan_core::resource::builtin().into_iter().chain(operators::definitions()) {
-        registry.register(definition);
-    }
-    registry
-}
-
 /// The way in: who may do what is decided by roles and bindings, and by what runs on a node.
-fn gateway(folder: &DataFolder) -> Result<Gateway> {
+fn gateway(folder: &DataFolder, registry: Registry) -> Result<Gateway> {
     let authorizer = Arc::new(RoleAuthorizer::default());
     let admissions: Vec<Box<dyn Admission>> = vec![
         Box::new(NamespaceLifecycle),
@@ -102,19 +94,26 @@ fn gateway(folder: &DataFolder) -> Result<Gateway> {
         Box::new(ServiceAccountTokenVolume),
     ];
     let tokens = Tokens::new(TOKEN_ISSUER, Arc::new(TokenKey::open(&folder.certificates())?));
-    Ok(Gateway::new(registry(), Box::new(authorizer), admissions).with_tokens(tokens))
+    Ok(Gateway::new(registry, Box::new(authorizer), admissions).with_tokens(tokens))
 }
 
-async fn serve(arguments: &Up, folder: &DataFolder, store: &Store, console: Console, started: Instant) -> Result<()> {
+async fn serve(
+    arguments: &Up,
+    carried: &Carried,
+    folder: &DataFolder,
+    store: &Store,
+    console: Console,
+    started: Instant,
+) -> Result<()> {
     let shutdown = CancellationToken::new();
-    let gateway = Arc::new(gateway(folder)?);
+    let gateway = Arc::new(gateway(folder, carried.registry())?);
     gateway.learn(&store.snapshot());
     let cluster = Cluster::new(gateway.clone(), store.clone(), Timestamp::now, SystemEntropy.next_u64());
     bootstrap::run(&cluster).await?;
 
     let mut driver = Driver::new(gateway, Box::new(SystemEntropy));
     let authority = Authority::open(&folder.certificates(), Timestamp::now())?;
-    operators::install(&mut driver, authority.certificate());
+    carried.install(&mut driver, authority.certificate());
     let mut operators = Operators::start(driver, store.clone(), Arc::new(Timestamp::now));
 
     let kubelets = Kubelets::default();

@@ -1,0 +1,67 @@
+//! A binary of one's own: Sampan with more operators.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use sampan_core::operator::Operator;
+use sampan_core::resource::ResourceDefinition;
+
+use crate::args::Arguments;
+use crate::operators::Carried;
+
+/// Sampan as a binary of one's own, with all its commands.
+#[derive(Debug, Clone, Copy)]
+pub struct Daemon;
+
+impl Daemon {
+    /// Begins with what Sampan carries itself.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+/// Puts a binary together.
+///
+/// # Example
+/// ```no_run
+/// # use sampan::core::operator::{Context, Declaration, Operator, Wake};
+/// # #[derive(Clone)]
+/// # struct Mine;
+/// # impl Operator for Mine {
+/// #     type Machine = sampan_replicaset::ReplicaSetMachine;
+/// #     fn declaration(&self) -> Declaration { unimplemented!() }
+/// #     fn step(&self, _: &mut Self::Machine, _: &Wake, _: &mut Context<'_>) {}
+/// # }
+/// fn main() -> std::process::ExitCode {
+///     sampan::Daemon::builder().operator(Mine).run()
+/// }
+/// ```
+#[derive(Default)]
+pub struct Builder {
+    carried: Carried,
+}
+
+impl Builder {
+    /// Runs an operator beside those of Sampan.
+    pub fn operator(mut self, operator: impl Operator + Clone) -> Self {
+        self.carried.add_operator(operator);
+        self
+    }
+
+    /// Serves a resource type defined in Rust. One that comes as a CustomResourceDefinition needs no word here.
+    pub fn resource(mut self, definition: ResourceDefinition) -> Self {
+        self.carried.add_definition(definition);
+        self
+    }
+
+    /// Does what the command line says: `up`, `status`, `why`, `graph` and all the rest.
+    pub fn run(self) -> ExitCode {
+        match crate::run(Arguments::parse().command, &self.carried) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("sampan: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}

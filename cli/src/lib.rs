@@ -1,0 +1,52 @@
+//! Sampan: Kubernetes manifests, run from one binary and a directory. As a library: [`Daemon`] puts a binary together that
+//! carries operators of its author beside those of Sampan.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | `args` | what can be typed |
+//! | `builder` | a binary of one's own |
+//! | `daemon` | `sampan up`: everything put together |
+//! | `commands` | the commands that ask a running cluster, or need none |
+//! | `api`, `control` | how they ask it |
+//! | `data` | what lies where in the data folder |
+//! | `operators` | the operators this binary carries |
+//! | `overview` | the answer of `sampan status` |
+//! | `simulate` | the whole system on virtual time, with faults |
+
+mod api;
+mod args;
+mod builder;
+mod commands;
+mod control;
+mod daemon;
+mod data;
+mod operators;
+mod overview;
+mod simulate;
+
+use anyhow::Result;
+/// The framework operators are written with.
+pub use sampan_core as core;
+/// Charts, machines and traces.
+pub use sampan_machine as machine;
+
+pub use builder::{Builder, Daemon};
+
+use args::Command;
+use operators::Carried;
+
+fn run(command: Command, carried: &Carried) -> Result<()> {
+    match command {
+        Command::Up(arguments) => daemon::run(&arguments, carried),
+        Command::Down(arguments) => commands::down::run(&arguments),
+        Command::Status(arguments) => commands::status::run(&arguments),
+        Command::Plan(arguments) => commands::plan::run(&arguments),
+        Command::Why(arguments) => commands::why::run(&arguments),
+        Command::History(arguments) => commands::history::run(&arguments),
+        Command::Graph(arguments) => commands::graph::run(&arguments, carried),
+        Command::Kubeconfig(arguments) => commands::kubeconfig::run(&arguments),
+        Command::Prune(arguments) => commands::prune::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Version(arguments) => commands::version::run(&arguments),
+    }
+}

@@ -48,13 +48,13 @@ fn config_map(name: &str) -> Draft {
 
 fn put(name: &str, precondition: Precondition) -> Change {
     let draft = config_map(name);
-    Change { key: draft.key().clone(), precondition, put: Put::Object(Box::new(draft)) }
+    Change { key: draft.key().clone(), precondition, put: Put::Object(Box::new(draft)), conditions: Vec::new() }
 }
 
 fn request(changes: Vec<Change>) -> Write {
     let origin =
         Origin::Request { user: "figures".to_owned(), client: "figures".to_owned(), verb: "create".to_owned() };
-    Write { origin, changes, guard: None, conditions: Vec::new(), decision: None }
+    Write { origin, changes, guard: None, decision: None }
 }
 
 fn writes(directory: &Path, count: usize) {

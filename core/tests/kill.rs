@@ -34,9 +34,14 @@ fn create(name: &str, bytes: usize) -> Write {
     let value = json!({"data": {"k": "x".repeat(bytes)}, "metadata": {
         "name": name, "namespace": "default", "uid": name, "creationTimestamp": "2026-01-01T00:00:00Z"}});
     let draft = Draft::new(key(name), value, Vec::new()).unwrap();
-    let change = Change { key: key(name), precondition: Precondition::Absent, put: Put::Object(Box::new(draft)) };
+    let change = Change {
+        key: key(name),
+        precondition: Precondition::Absent,
+        put: Put::Object(Box::new(draft)),
+        conditions: Vec::new(),
+    };
     let origin = Origin::System { purpose: "test".to_owned() };
-    Write { origin, changes: vec![change], guard: None, conditions: Vec::new(), decision: None }
+    Write { origin, changes: vec![change], guard: None, decision: None }
 }
 
 /// The process that is killed. It says what was acknowledged, a line each.

@@ -1,11 +1,12 @@
 //! What a pod's node is asked for: logs, exec, attach, port-forward.
 
 use form_urlencoded::Serializer;
-use sampan_core::gateway::Verb;
+use sampan_core::gateway::{Action, Mutation, Options, Subresource, Verb};
 use sampan_core::status::Status;
 use serde_json::Value;
 
 use super::read;
+use super::write::target;
 use crate::call::Call;
 use crate::node::{forward, upgrade};
 use crate::response::{self, Response};
@@ -31,10 +32,11 @@ pub(super) async fn log(call: Call) -> Result<Response, Status> {
 }
 
 /// The answer to exec or attach: bytes between the client and the container.
-pub(super) async fn stream(call: Call, verb: &str) -> Result<Response, Status> {
+pub(super) async fn stream(call: Call, verb: &'static str) -> Result<Response, Status> {
     call.authorize(Verb::Create)?;
     let pod = Pod::find(&call)?;
     pod.require_running(verb)?;
+    admit(&call, verb).await?;
     let container = pod.container(call.query.text("container"))?;
     let node = pod.require_node()?;
     let command = call.query.all("command").map(|word| ("command", word));
@@ -48,11 +50,24 @@ pub(super) async fn stream(call: Call, verb: &str) -> Result<Response, Status> {
 pub(super) async fn port_forward(call: Call) -> Result<Response, Status> {
     call.authorize(Verb::Create)?;
     let pod = Pod::find(&call)?;
+    admit(&call, "portforward").await?;
     let node = pod.require_node()?;
     let ports = call.query.all("ports").map(|port| ("port", port));
     let uri = format!("/portForward/{}/{}?{}", pod.namespace, pod.name, encoded(ports));
     let nodes = call.state.nodes.clone();
     upgrade(&*nodes, node, &uri, (call.parts, call.body)).await
+}
+
+/// Asks admission whether bytes may flow.
+async fn admit(call: &Call, subresource: &'static str) -> Result<(), Status> {
+    let mutation = Mutation {
+        identity: (*call.identity).clone(),
+        origin: call.origin(Verb::Create),
+        target: target(call, Subresource::Named(subresource))?,
+        action: Action::Connect,
+        options: Options::default(),
+    };
+    call.state.cluster.mutate(mutation).await.map(drop)
 }
 
 fn encoded<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> String {

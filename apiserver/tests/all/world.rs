@@ -16,7 +16,8 @@ use sampan_core::Timestamp;
 use sampan_core::access::token::Tokens;
 use sampan_core::access::{Identity, RoleAuthorizer, bootstrap};
 use sampan_core::gateway::{
-    Cluster, EscalationCheck, Gateway, NamespaceLifecycle, NodeRestriction, ServiceAccountAdmission,
+    Admission, Cluster, EscalationCheck, Gateway, NamespaceLifecycle, NodeRestriction, Priority,
+    ServiceAccountAdmission,
 };
 use sampan_core::resource::{Registry, builtin};
 use sampan_core::store::{MemoryDisk, Settings, Store, TimesToLive};
@@ -75,11 +76,12 @@ impl World {
         }
         let authorizer = Arc::new(RoleAuthorizer::default());
         let tokens = Tokens::new(ISSUER, Arc::new(TokenKey::open(tempfile::tempdir().unwrap().path()).unwrap()));
-        let admissions: Vec<Box<dyn sampan_core::gateway::Admission>> = vec![
+        let admissions: Vec<Box<dyn Admission>> = vec![
             Box::new(NamespaceLifecycle),
             Box::new(NodeRestriction),
             Box::new(EscalationCheck::new(authorizer.clone())),
             Box::new(ServiceAccountAdmission),
+            Box::new(Priority),
         ];
         let gateway = Gateway::new(registry, Box::new(authorizer), admissions).with_tokens(tokens);
         let settings = Settings { cluster_uid: "test".into(), times_to_live: TimesToLive::default() };

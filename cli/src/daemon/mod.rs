@@ -20,10 +20,7 @@ use sampan_apiserver::ApiServer;
 use sampan_apiserver::tls::{Authority, Kubeconfig, TokenKey, server_config, write_kubeconfig};
 use sampan_core::access::token::Tokens;
 use sampan_core::entropy::Entropy as _;
-use sampan_core::gateway::{
-    Admission, Cluster, EscalationCheck, Gateway, NamespaceLifecycle, NodeRestriction, RoleAuthorizer,
-    ServiceAccountAdmission, ServiceAccountTokenVolume,
-};
+use sampan_core::gateway::{Cluster, Gateway, RoleAuthorizer, standard_admissions};
 use sampan_core::manifest::{self, Keeper};
 use sampan_core::operator::{Driver, Operators, Shown};
 use sampan_core::resource::Registry;
@@ -86,13 +83,7 @@ fn times_to_live(registry: &Registry) -> TimesToLive {
 /// The way in: who may do what is decided by roles and bindings, and by what runs on a node.
 fn gateway(folder: &DataFolder, registry: Registry) -> Result<Gateway> {
     let authorizer = Arc::new(RoleAuthorizer::default());
-    let admissions: Vec<Box<dyn Admission>> = vec![
-        Box::new(NamespaceLifecycle),
-        Box::new(NodeRestriction),
-        Box::new(EscalationCheck::new(authorizer.clone())),
-        Box::new(ServiceAccountAdmission),
-        Box::new(ServiceAccountTokenVolume),
-    ];
+    let admissions = standard_admissions(authorizer.clone());
     let tokens = Tokens::new(TOKEN_ISSUER, Arc::new(TokenKey::open(&folder.certificates())?));
     Ok(Gateway::new(registry, Box::new(authorizer), admissions).with_tokens(tokens))
 }

@@ -10,7 +10,7 @@ use super::{Action, Answer, Gateway, Mutation, PatchKind, Prepared, refusal_stat
 use crate::entropy::Entropy;
 use crate::object::{Object, ObjectKey};
 use crate::status::Status;
-use crate::store::{Commit, Put, Refusal, Snapshot, Write};
+use crate::store::{Commit, Put, Refusal, Snapshot, Unmet, Write};
 
 /// How often a write that names no revision is prepared anew when somebody else was faster.
 const TRIES_MAX: usize = 8;
@@ -113,7 +113,7 @@ fn about(write: &Write) -> Option<(ObjectKey, bool)> {
     Some((change.key.clone(), matches!(change.put, Put::Nothing)))
 }
 
-/// Whether a refusal is no answer yet: the client insists on no revision, or a generated name was taken.
+/// Whether a refusal is no answer yet: the client insists on no revision, or what was drawn for it was taken meanwhile.
 fn may_try_again(mutation: &Mutation, refusal: &Refusal) -> bool {
     match (&mutation.action, refusal) {
         // An apply that creates met a create; one that changes met a removal.
@@ -121,6 +121,8 @@ fn may_try_again(mutation: &Mutation, refusal: &Refusal) -> bool {
         (Action::Create(_), Refusal::Exists(_)) => mutation.target.name.is_none(),
         // Prepared anew, a write that names its revision is refused by the gateway, as it should be.
         (_, Refusal::Changed { .. }) => true,
+        // What was drawn from the free ones is no longer free: another is drawn.
+        (_, Refusal::Unmet { unmet: Unmet::Taken { .. }, .. }) => true,
         _ => false,
     }
 }

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::admission;
 use super::metadata::{name_mismatch, text};
 use super::preparation::Preparation;
 use super::{Body, Prepared, Subresource};
@@ -28,13 +27,15 @@ impl Preparation<'_> {
         let key = self.name_new(&mut object)?;
         self.stamp_new(&mut object)?;
         let strategy = self.definition.strategy.clone();
+        self.mutate(&mut object, None)?;
         strategy.default(&mut object);
         strategy.prepare_create(&mut object, &self.context());
-        self.admit(&mut object, None)?;
         let mut faults = validate_metadata(self.definition, &object, None);
         faults.extend(strategy.validate(&object));
         faults.extend(strategy.validate_create(&object, &self.context()));
         self.refuse_faults(&key.name, faults)?;
+        self.judge(&object, None)?;
+        self.conditions.extend(strategy.commit_conditions(&object));
         if self.snapshot.get(&key).is_some() {
             return Err(Status::already_exists(&self.mutation.target.resource_name(), &key.name));
         }
@@ -47,9 +48,9 @@ impl Preparation<'_> {
     fn require_definition(&mut self) -> Result<(), Status> {
         let Some(definition) = &self.definition.defined_by else { return Ok(()) };
         if self.snapshot.get(definition).is_none_or(|definition| definition.metadata().is_terminating()) {
-            return Err(admission::definition_terminating());
+            return Err(definition_terminating());
         }
-        self.conditions.push(CommitCondition::Lasting(definition.clone()));
+        self.conditions.push(CommitCondition::Active(definition.clone()));
         Ok(())
     }
 
@@ -67,5 +68,13 @@ impl Preparation<'_> {
         let strategy = self.definition.strategy.clone();
         strategy.write_subresource(name, &body, &mut object, &self.context())?;
         self.replace(existing, old, object)
+    }
+}
+
+/// The refusal of a create of what is defined by something that is going away.
+pub(super) fn definition_terminating() -> Status {
+    Status {
+        message: "create not allowed while custom resource definition is terminating".to_owned(),
+        ..Status::method_not_allowed()
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use serde_json::Value;
 
-use super::admission;
 use super::metadata::{metadata_mut, time};
 use super::preparation::Preparation;
 use super::{DeleteOptions, Prepared, Propagation};
@@ -19,11 +18,11 @@ const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
 
 impl Preparation<'_> {
-    pub(super) fn delete(self, options: &DeleteOptions) -> Result<Prepared, Status> {
+    pub(super) fn delete(mut self, options: &DeleteOptions) -> Result<Prepared, Status> {
         let existing = self.existing()?;
-        admission::refuse_removal(existing.key())?;
         self.check_preconditions(existing, options)?;
         let old = existing.value();
+        self.judge(&old, Some(&old))?;
         let mut object = old.clone();
         set_propagation(&mut object, options.propagation)?;
         self.set_deletion(existing, &mut object, options)?;

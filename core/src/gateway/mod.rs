@@ -1,4 +1,5 @@
-//! The one way in: verb → authorize → decode → default → admit → validate → strategy → commit.
+//! The one way in: verb → authorize → decode → default → change by admission → default again → prepare → validate → judge by
+//! admission → commit.
 //!
 //! HTTP requests, manifests and operators' commands are all [`Mutation`]s. [`Gateway::prepare`] is a function of the
 //! mutation and a snapshot: it yields the [`Write`](crate::store::Write) to hand to the sequencer, which may refuse it if the world has moved
@@ -14,16 +15,13 @@ mod create;
 mod custom;
 mod decode;
 mod delete;
-mod escalation;
 mod managed;
 mod metadata;
 mod mutation;
-mod node_restriction;
 mod patch;
 mod preparation;
 mod refusal;
 mod scale;
-mod token_volume;
 mod update;
 
 use std::sync::Arc;
@@ -32,18 +30,19 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
 pub use crate::resource::Verb;
-pub use admission::{Admission, NamespaceLifecycle, ServiceAccountAdmission};
+pub use admission::{
+    Admission, AdmissionRequest, DefaultStorageClass, DefaultTolerationSeconds, EscalationCheck, LimitRanger,
+    NamespaceLifecycle, NodeRestriction, Operation, PodSecurity, Priority, Quota, ResourceQuota,
+    ServiceAccountAdmission, ServiceAccountTokenVolume, Verdict, standard as standard_admissions,
+};
 pub use attempt::{Attempt, Next, Outcome};
 pub use cluster::Cluster;
-pub use escalation::EscalationCheck;
 pub use mutation::{
     Action, Answer, Body, DeleteOptions, FieldValidation, Mutation, Options, PatchKind, Prepared, Propagation,
     Subresource, Target,
 };
-pub use node_restriction::NodeRestriction;
 pub use refusal::refusal_status;
 pub use scale::scale_of;
-pub use token_volume::ServiceAccountTokenVolume;
 
 use self::preparation::Preparation;
 use crate::access::{self, token::Tokens};
@@ -62,7 +61,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway to these resource types. `admissions` run in order on every create and update.
+    /// A gateway to these resource types. `admissions` are asked in order of every write.
     pub fn new(registry: Registry, authorizer: Box<dyn Authorizer>, admissions: Vec<Box<dyn Admission>>) -> Self {
         Self { registry: ArcSwap::from_pointee(registry), authorizer, admissions, tokens: None }
     }
@@ -124,6 +123,7 @@ impl Gateway {
             Action::Delete(options) | Action::DeleteAsOneOfMany(options) | Action::Evict(options) => {
                 preparation.delete(options)
             }
+            Action::Connect => preparation.connect(),
         }
     }
 }

@@ -67,6 +67,8 @@ pub enum Action {
     DeleteAsOneOfMany(DeleteOptions),
     /// Deletion of a pod that asks first.
     Evict(DeleteOptions),
+    /// Nothing is written: bytes are to flow between the client and the object, and admission is asked.
+    Connect,
 }
 
 /// An object or patch: as a client sent it, or as our own code built it.
@@ -185,7 +187,7 @@ impl Action {
             Self::Patch(..) => Verb::Patch,
             Self::Delete(_) => Verb::Delete,
             Self::DeleteAsOneOfMany(_) => Verb::DeleteCollection,
-            Self::Evict(_) => Verb::Create,
+            Self::Evict(_) | Self::Connect => Verb::Create,
         }
     }
 }
@@ -195,7 +197,9 @@ impl Mutation {
     pub(super) fn require_declared(&self) -> Result<(), Status> {
         let (definition, verb) = (&self.target.served.definition, self.action.verb());
         let is_declared = match self.target.subresource {
-            Subresource::Whole => definition.verbs.contains(&verb) && !matches!(self.action, Action::Evict(_)),
+            Subresource::Whole => {
+                definition.verbs.contains(&verb) && !matches!(self.action, Action::Evict(_) | Action::Connect)
+            }
             Subresource::Status => definition.has_status && matches!(verb, Verb::Update | Verb::Patch),
             Subresource::Scale => definition.scale.is_some() && matches!(verb, Verb::Update | Verb::Patch),
             Subresource::Named(_) => self.target.named().is_some_and(|named| match named.handler {
@@ -204,7 +208,7 @@ impl Mutation {
                     matches!(self.action, Action::Create(_)) && named.allows(verb)
                 }
                 SubresourceHandler::Eviction => matches!(self.action, Action::Evict(_)),
-                _ => false,
+                handler => handler.streams() && matches!(self.action, Action::Connect),
             }),
         };
         if is_declared { Ok(()) } else { Err(Status::method_not_allowed()) }

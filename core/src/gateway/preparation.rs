@@ -5,7 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Answer, Gateway, Mutation, Prepared};
+use super::admission::AdmissionRequest;
+use super::{Answer, Gateway, Mutation, Prepared, refusal_status};
 use crate::entropy::Entropy;
 use crate::object::{Draft, Object, ObjectKey};
 use crate::resource::{ResourceDefinition, WriteContext};
@@ -47,12 +48,41 @@ impl<'a> Preparation<'a> {
         self.snapshot.get(&target.key(name)).ok_or_else(|| Status::not_found(&target.resource_name(), name))
     }
 
-    /// Runs admission; what must still hold at the commit is kept.
-    pub(super) fn admit(&mut self, object: &mut Value, old: Option<&Value>) -> Result<(), Status> {
-        for admission in &self.gateway.admissions {
-            self.conditions.extend(admission.admit(self.mutation, self.snapshot, object, old)?);
+    /// Lets the rules of admission that are concerned change the object, once it is defaulted.
+    pub(super) fn mutate(&self, object: &mut Value, old: Option<&Value>) -> Result<(), Status> {
+        let request = self.request(old);
+        let mut concerned = self.gateway.admissions.iter().filter(|rule| rule.concerns(&request)).peekable();
+        if concerned.peek().is_some() {
+            self.definition.strategy.default(object);
+        }
+        concerned.try_for_each(|rule| rule.mutate(&request, object))
+    }
+
+    /// Asks the rules of admission about what will be stored; what must still hold at the commit is kept.
+    pub(super) fn judge(&mut self, object: &Value, old: Option<&Value>) -> Result<(), Status> {
+        let request = self.request(old);
+        let mut verdicts = Vec::new();
+        for rule in self.gateway.admissions.iter().filter(|rule| rule.concerns(&request)) {
+            verdicts.push(rule.validate(&request, object)?);
+        }
+        for verdict in verdicts {
+            self.conditions.extend(verdict.conditions);
+            self.warnings.extend(verdict.warnings);
         }
         Ok(())
+    }
+
+    fn request<'r>(&'r self, old: Option<&'r Value>) -> AdmissionRequest<'r> {
+        let (mutation, snapshot) = (self.mutation, self.snapshot);
+        AdmissionRequest { mutation, operation: mutation.action.operation(old.is_none()), snapshot, now: self.now, old }
+    }
+
+    /// Nothing is written; whoever is concerned may say no.
+    pub(super) fn connect(mut self) -> Result<Prepared, Status> {
+        let existing = self.existing()?;
+        let object = existing.value();
+        self.judge(&object, Some(&object))?;
+        Ok(self.unchanged(existing))
     }
 
     /// `Invalid` where there are faults.
@@ -64,16 +94,19 @@ impl<'a> Preparation<'a> {
     }
 
     /// Commits `object` under `key`, or shows it where nothing is to be committed.
-    pub(super) fn put(self, key: ObjectKey, object: Value, precondition: Precondition) -> Result<Prepared, Status> {
+    pub(super) fn put(mut self, key: ObjectKey, object: Value, precondition: Precondition) -> Result<Prepared, Status> {
         let creates = precondition == Precondition::Absent;
-        if self.mutation.options.dry_run {
-            let answer = Answer::Preview(Box::new(object));
-            return Ok(self.prepared(Vec::new(), answer, creates));
-        }
+        let preview = self.mutation.options.dry_run.then(|| Box::new(object.clone()));
         let fields = self.definition.selectable_values(&object);
         let draft = Draft::new(key.clone(), object, fields).map_err(|error| Status::internal(error.to_string()))?;
-        let change = Change { key, precondition, put: Put::Object(Box::new(draft)) };
-        Ok(self.prepared(vec![change], Answer::Committed, creates))
+        let put = Put::Object(Box::new(draft));
+        let change = Change { key: key.clone(), precondition, put, conditions: std::mem::take(&mut self.conditions) };
+        let Some(preview) = preview else { return Ok(self.prepared(vec![change], Answer::Committed, creates)) };
+        let snapshot = self.snapshot;
+        let mut prepared = self.prepared(vec![change], Answer::Preview(preview), creates);
+        snapshot.check(&prepared.write).map_err(|refusal| refusal_status(&refusal, &key))?;
+        prepared.write.changes.clear();
+        Ok(prepared)
     }
 
     /// Removes the object, or shows it where nothing is to be committed.
@@ -85,6 +118,7 @@ impl<'a> Preparation<'a> {
             key: object.key().clone(),
             precondition: Precondition::Unchanged(object.revision()),
             put: Put::Nothing,
+            conditions: Vec::new(),
         };
         self.prepared(vec![change], Answer::Committed, false)
     }
@@ -100,13 +134,7 @@ impl<'a> Preparation<'a> {
     }
 
     fn prepared(self, changes: Vec<Change>, answer: Answer, creates: bool) -> Prepared {
-        let write = Write {
-            origin: self.mutation.origin.clone(),
-            changes,
-            guard: None,
-            conditions: self.conditions,
-            decision: None,
-        };
+        let write = Write { origin: self.mutation.origin.clone(), changes, guard: None, decision: None };
         Prepared { write, answer, creates, warnings: self.warnings }
     }
 }

@@ -1,9 +1,11 @@
 //! What the sequencer's refusals mean to a client.
 
-use super::admission::{definition_terminating, namespace_terminating};
+use super::admission::{exceeded, namespace_terminating};
+use super::create::definition_terminating;
 use crate::object::ObjectKey;
+use crate::resource::custom::CUSTOM_RESOURCE_DEFINITIONS;
 use crate::status::Status;
-use crate::store::Refusal;
+use crate::store::{Refusal, Unmet};
 
 /// The answer to a client whose write the sequencer refused. `key` is what the write was about.
 pub fn refusal_status(refusal: &Refusal, key: &ObjectKey) -> Status {
@@ -16,9 +18,23 @@ pub fn refusal_status(refusal: &Refusal, key: &ObjectKey) -> Status {
             &key.name,
             "the object has been modified; please apply your changes to the latest version and try again",
         ),
-        Refusal::NamespaceMissing(namespace) => Status::not_found("namespaces", namespace),
-        Refusal::NamespaceTerminating(namespace) => namespace_terminating(&resource, &key.name, namespace),
-        Refusal::NotLasting(_) => definition_terminating(),
+        Refusal::Unmet { unmet: Unmet::Missing(needed) | Unmet::Terminating(needed), .. }
+            if needed.resource == CUSTOM_RESOURCE_DEFINITIONS =>
+        {
+            definition_terminating()
+        }
+        Refusal::Unmet { unmet: Unmet::Missing(needed), .. } => {
+            Status::not_found(&needed.resource.to_string(), &needed.name)
+        }
+        Refusal::Unmet { unmet: Unmet::Terminating(namespace), .. } => {
+            namespace_terminating(&resource, &key.name, &namespace.name)
+        }
+        Refusal::Unmet { unmet: Unmet::Taken { by, .. }, .. } => {
+            Status::conflict(&resource, &key.name, &format!("what it was given belongs to {by}; please try again"))
+        }
+        Refusal::Unmet { unmet: Unmet::Exceeded { owner, excesses }, .. } => {
+            Status::forbidden(format!("{resource} {:?} is forbidden: {}", key.name, exceeded(owner, excesses)))
+        }
         Refusal::TooManyChanges { .. } => Status::too_large(refusal.to_string()),
         Refusal::Overloaded => Status::too_many_requests("too many writes wait already; try again"),
         Refusal::Unavailable(_) => Status::unavailable(refusal.to_string()),

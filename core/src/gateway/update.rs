@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::decode::plain;
 use super::metadata::{has_finalizers, metadata_mut, name_mismatch, text};
@@ -33,8 +33,9 @@ impl Preparation<'_> {
     }
 
     /// Makes `object` of `old`, if it is based on what is there.
-    pub(super) fn change(self, existing: &Arc<Object>, old: Value, object: Value) -> Result<Prepared, Status> {
+    pub(super) fn change(self, existing: &Arc<Object>, old: Value, mut object: Value) -> Result<Prepared, Status> {
         self.check_basis(existing, &object)?;
+        self.mutate(&mut object, Some(&old))?;
         let object = self.merge_by_subresource(object, &old)?;
         self.replace(existing, old, object)
     }
@@ -82,7 +83,7 @@ impl Preparation<'_> {
         Ok(object)
     }
 
-    /// Makes `object` of `old`: keeps, defaults, admits, validates.
+    /// Makes `object` of `old`: keeps, defaults, prepares, validates, has it judged.
     pub(super) fn replace(mut self, existing: &Arc<Object>, old: Value, mut object: Value) -> Result<Prepared, Status> {
         let name = &existing.key().name;
         self.keep_metadata(&mut object, &old)?;
@@ -93,7 +94,6 @@ impl Preparation<'_> {
             strategy.prepare_update(&mut object, &old, &self.context());
         }
         self.raise_generation(&mut object, &old)?;
-        self.admit(&mut object, Some(&old))?;
         let mut faults = validate_metadata(self.definition, &object, Some(&old));
         if self.mutation.target.subresource == Subresource::Status {
             faults.extend(strategy.validate_status(&object, &old));
@@ -106,11 +106,13 @@ impl Preparation<'_> {
             self.warnings.extend(strategy.warnings(&object));
         }
         self.refuse_faults(name, faults)?;
+        self.judge(&object, Some(&old))?;
+        self.conditions.extend(strategy.commit_conditions(&object));
         self.track_fields(&mut object, Some(&old))?;
         if self.is_let_go(&object) {
             return Ok(self.remove(existing));
         }
-        if without_version(&object) == without_version(&old) {
+        if is_same(&object, &old) {
             return Ok(self.unchanged(existing));
         }
         self.put(existing.key().clone(), object, Precondition::Unchanged(existing.revision()))
@@ -147,23 +149,63 @@ fn set(object: &mut Value, field: &str, value: Option<Value>) {
 
 /// Whether nothing but metadata, and a status written apart, differs.
 fn same_spec(object: &Value, old: &Value, has_status: bool) -> bool {
-    let spec = |value: &Value| -> Vec<(String, Value)> {
-        let fields = value.as_object().into_iter().flatten();
-        let spec = fields.filter(|(name, _)| match name.as_str() {
-            "metadata" | "apiVersion" | "kind" => false,
-            "status" => !has_status,
-            _ => true,
-        });
-        spec.map(|(name, field)| (name.clone(), field.clone())).collect()
+    let beside: &[&str] = match has_status {
+        true => &["metadata", "apiVersion", "kind", "status"],
+        false => &["metadata", "apiVersion", "kind"],
     };
-    spec(object) == spec(old)
+    same_fields(Some(object), Some(old), beside)
 }
 
-/// What two writes are compared by: everything but the resource version, which every write has anew.
-fn without_version(object: &Value) -> Value {
-    let mut object = object.clone();
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("resourceVersion");
+/// Whether two writes leave the same: everything but the resource version, which every write has anew.
+fn is_same(object: &Value, old: &Value) -> bool {
+    same_fields(Some(object), Some(old), &["metadata"])
+        && same_fields(object.get("metadata"), old.get("metadata"), &["resourceVersion"])
+}
+
+/// Whether two objects have the same fields beside some.
+fn same_fields(object: Option<&Value>, other: Option<&Value>, beside: &[&str]) -> bool {
+    let (Some(Value::Object(object)), Some(Value::Object(other))) = (object, other) else { return object == other };
+    let count =
+        |fields: &Map<String, Value>| fields.len() - beside.iter().filter(|it| fields.contains_key(**it)).count();
+    let compared = || object.iter().filter(|(name, _)| !beside.contains(&name.as_str()));
+    count(object) == count(other) && compared().all(|(name, field)| other.get(name) == Some(field))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn objects_are_compared_beside_the_fields_named() {
+        let object = json!({"metadata": {"name": "a", "resourceVersion": "1"}, "spec": {"a": 1}, "status": {}});
+        let with = |pointer: &str, value: Value| {
+            let mut other = object.clone();
+            *other.pointer_mut(pointer).unwrap() = value;
+            other
+        };
+        let mut without_status = object.clone();
+        set(&mut without_status, "status", None);
+        let mut with_data = object.clone();
+        set(&mut with_data, "data", Some(json!({})));
+        let cases = [
+            (with("/metadata/resourceVersion", json!("2")), true, true),
+            (with("/metadata/name", json!("b")), true, false),
+            (with("/spec/a", json!(2)), false, false),
+            (with("/status", json!({"b": 1})), true, false),
+            (without_status, true, false),
+            (with_data, false, false),
+        ];
+        for (other, spec, all) in cases {
+            assert_eq!((same_spec(&object, &other, true), is_same(&object, &other)), (spec, all), "{other}");
+            assert_eq!((same_spec(&other, &object, true), is_same(&other, &object)), (spec, all), "{other}");
+        }
     }
-    object
+
+    #[test]
+    fn a_status_that_is_not_written_apart_belongs_to_the_spec() {
+        let (old, new) = (json!({"status": {"a": 1}}), json!({"status": {"a": 2}}));
+        assert!(same_spec(&new, &old, true) && !same_spec(&new, &old, false));
+    }
 }

@@ -151,8 +151,7 @@ impl<'a> Sheet<'a> {
             snapshot: bench.snapshot.revision().0,
         };
         let manager = bench.declaration.manager();
-        let write =
-            Write { origin: origin.clone(), changes: Vec::new(), guard: None, conditions: Vec::new(), decision: None };
+        let write = Write { origin: origin.clone(), changes: Vec::new(), guard: None, decision: None };
         let assembly =
             Assembly { write, records: Vec::new(), sources: Vec::new(), said: Said::default(), left_over: false };
         let identity = service_account(&manager);
@@ -254,11 +253,6 @@ impl<'a> Sheet<'a> {
             self.assembly.records.push(record);
             self.touched.insert(change.key.clone());
             self.assembly.write.changes.push(change);
-        }
-        for condition in write.conditions {
-            if !self.assembly.write.conditions.contains(&condition) {
-                self.assembly.write.conditions.push(condition);
-            }
         }
         Ok(())
     }

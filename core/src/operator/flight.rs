@@ -6,9 +6,10 @@ use sampan_machine::Decision;
 use super::queue::{Pending, Slot};
 use super::recorder::Said;
 use super::{Command, Refused, WriteVerb};
-use crate::object::{Name, ResourceType, Revision};
+use crate::gateway::refusal_status;
+use crate::object::{ObjectKey, ResourceType, Revision};
 use crate::status::Status;
-use crate::store::{ReadKey, Write};
+use crate::store::{ReadKey, Refusal, Write};
 
 /// A step whose commit is under way.
 #[derive(Clone)]
@@ -56,24 +57,24 @@ type Permission = Option<(WriteVerb, ResourceType)>;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Asked {
     commands: Vec<Permission>,
-    /// The namespace of each change, and the command it comes from.
-    changes: Vec<(Option<Name>, usize)>,
+    /// The object of each change, and the command it comes from.
+    changes: Vec<(ObjectKey, usize)>,
 }
 
 impl Asked {
     /// What commands ask for by a write whose changes come from these of them.
     pub(super) fn new(commands: &[Command], write: &Write, sources: &[usize]) -> Self {
-        let namespaces = write.changes.iter().map(|change| change.key.namespace.clone());
+        let objects = write.changes.iter().map(|change| change.key.clone());
         Self {
             commands: commands.iter().map(Command::permission).collect(),
-            changes: namespaces.zip(sources.iter().copied()).collect(),
+            changes: objects.zip(sources.iter().copied()).collect(),
         }
     }
 
-    /// The command that a namespace refuses first, as refused; `None` where none of them is in it.
-    pub(super) fn refused_by(&self, namespace: &Name, status: Status) -> Option<Refused> {
-        let (_, command) = self.changes.iter().find(|(found, _)| found.as_ref() == Some(namespace))?;
-        refused(&self.commands, *command, status)
+    /// The command a refused change comes from, as refused; `None` where it comes from none.
+    pub(super) fn refused_at(&self, change: usize, refusal: &Refusal) -> Option<Refused> {
+        let (object, command) = self.changes.get(change)?;
+        refused(&self.commands, *command, refusal_status(refusal, object))
     }
 }
 

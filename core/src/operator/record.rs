@@ -77,7 +77,7 @@ pub(super) fn alone(decision: Decision) -> Write {
         object: decision.object.clone(),
         snapshot: decision.snapshot,
     };
-    Write { origin, changes: Vec::new(), guard: None, conditions: Vec::new(), decision: Some(decision) }
+    Write { origin, changes: Vec::new(), guard: None, decision: Some(decision) }
 }
 
 /// Whether nothing but the start woke a step.

@@ -9,9 +9,8 @@ use super::flight::{After, Asked, Flight};
 use super::progress::{Progress, Ticket};
 use super::queue::{Pending, Slot};
 use super::{Driver, Refused, WriteVerb, backoff, record};
-use crate::object::Name;
 use crate::status::Status;
-use crate::store::{Commit, Refusal};
+use crate::store::{Commit, Refusal, Unmet};
 
 impl Driver {
     /// Hears what became of a commit.
@@ -30,18 +29,17 @@ impl Driver {
             Err(Refusal::Unavailable(_) | Refusal::Overloaded | Refusal::TooManyChanges { .. }) => {
                 self.retry_later(slot, now);
             }
-            Err(refusal @ (Refusal::NamespaceMissing(namespace) | Refusal::NamespaceTerminating(namespace))) => {
+            Err(refusal @ Refusal::Unmet { change, unmet }) if !matches!(unmet, Unmet::Taken { .. }) => {
                 member.seat.discard(&slot.1);
-                let refused = refused(&after.asked, namespace, &slot, refusal);
+                let refused = refused(&after.asked, *change, &slot, refusal);
                 self.queue.put_back(slot, Pending { insists: true, refusal: Some(Arc::new(refused)), ..taken });
             }
-            // Where a definition goes, the gateway refuses what the step creates when it is prepared again.
             Err(
                 Refusal::Exists(_)
                 | Refusal::Missing(_)
                 | Refusal::Changed { .. }
                 | Refusal::Guard { .. }
-                | Refusal::NotLasting(_),
+                | Refusal::Unmet { .. },
             ) => {
                 member.figures.conflicts += 1;
                 member.seat.discard(&slot.1);
@@ -105,8 +103,9 @@ impl Driver {
 }
 
 /// A refusal at commit, told as the refusal of one of the step's commands.
-fn refused(asked: &Asked, namespace: &Name, slot: &Slot, refusal: &Refusal) -> Refused {
-    let status = Status::forbidden(refusal.to_string());
-    let told = asked.refused_by(namespace, status.clone());
-    told.unwrap_or(Refused { accepted_before: 0, resource: slot.1.resource, verb: WriteVerb::Create, status })
+fn refused(asked: &Asked, change: usize, slot: &Slot, refusal: &Refusal) -> Refused {
+    asked.refused_at(change, refusal).unwrap_or_else(|| {
+        let status = Status::forbidden(refusal.to_string());
+        Refused { accepted_before: 0, resource: slot.1.resource, verb: WriteVerb::Create, status }
+    })
 }

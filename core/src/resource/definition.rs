@@ -10,7 +10,7 @@ use super::{Question, SubresourceDefinition, Verb, table};
 use crate::object::{FieldPath, Object, ObjectKey, ResourceType, names};
 use crate::schema::Schema;
 use crate::status::{Status, StatusCause};
-use crate::store::Snapshot;
+use crate::store::{CommitCondition, Snapshot};
 
 /// Whether objects live in a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,11 +157,21 @@ pub trait Strategy: Send + Sync {
     /// Fills in what the user left out.
     fn default(&self, _object: &mut Value) {}
 
-    /// Prepares a new object: resets status, allocates. Called after defaulting.
+    /// Prepares a new object: resets status, allocates. Called after defaulting, for each try of a write anew.
+    ///
+    /// What is given out is drawn from what the snapshot shows as free and claimed in
+    /// [`commit_conditions`](Self::commit_conditions). The chance to draw by is in the object's uid, which is another on each
+    /// try.
     fn prepare_create(&self, _object: &mut Value, _cx: &WriteContext<'_>) {}
 
     /// Prepares an update: keeps what this endpoint must not change.
     fn prepare_update(&self, _object: &mut Value, _old: &Value, _cx: &WriteContext<'_>) {}
+
+    /// What must hold of the cluster when the object is committed: that an address it was given is nobody else's. A draw
+    /// that is lost has the write prepared again.
+    fn commit_conditions(&self, _object: &Value) -> Vec<CommitCondition> {
+        Vec::new()
+    }
 
     /// Checks an object; each fault names its field.
     fn validate(&self, _object: &Value) -> Vec<StatusCause> {

@@ -85,6 +85,7 @@ pub use node::NODES;
 pub use pod::PODS;
 pub use pod_disruption_budget::POD_DISRUPTION_BUDGETS;
 pub use pod_template::POD_TEMPLATES;
+pub(crate) use priority_class::{ClassPriority, priority_of};
 pub use priority_class::{PRIORITY_CLASSES, SYSTEM_PRIORITY_CLASSES};
 pub use question::{AnswerContext, Question};
 pub use quota::{LIMIT_RANGES, RESOURCE_QUOTAS};

@@ -110,18 +110,18 @@ fn system_fault(object: &Value) -> Option<String> {
 
 /// What a pod is given by its class.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Priority {
+pub(crate) struct ClassPriority {
     /// The class; empty where there is none.
-    pub(super) class: String,
-    pub(super) value: i64,
-    pub(super) preemption: String,
+    pub(crate) class: String,
+    pub(crate) value: i64,
+    pub(crate) preemption: String,
 }
 
 /// The priority of a class, or of the default one where the name is empty. `None` where there is no such class.
-pub(super) fn priority_of(class: &str, snapshot: &Snapshot) -> Option<Priority> {
+pub(crate) fn priority_of(class: &str, snapshot: &Snapshot) -> Option<ClassPriority> {
     let of = |object: &Object| {
         let value = object.value();
-        Priority {
+        ClassPriority {
             class: text(&value, "/metadata/name").to_owned(),
             value: integer(&value, "/value"),
             preemption: text(&value, "/preemptionPolicy").to_owned(),
@@ -131,12 +131,12 @@ pub(super) fn priority_of(class: &str, snapshot: &Snapshot) -> Option<Priority> 
         let defaults =
             snapshot.list(PRIORITY_CLASSES, None, None).filter(|object| is_true(&object.value(), "/globalDefault"));
         let least = defaults.map(|object| of(object)).min_by_key(|priority| priority.value);
-        let none = Priority { class: String::new(), value: 0, preemption: "PreemptLowerPriority".to_owned() };
+        let none = ClassPriority { class: String::new(), value: 0, preemption: "PreemptLowerPriority".to_owned() };
         return Some(least.unwrap_or(none));
     }
     if let Some(object) = snapshot.get(&ObjectKey::cluster(PRIORITY_CLASSES, class)) {
         return Some(of(object));
     }
     let (name, value, _) = SYSTEM_PRIORITY_CLASSES.into_iter().find(|(name, ..)| *name == class)?;
-    Some(Priority { class: name.to_owned(), value, preemption: "PreemptLowerPriority".to_owned() })
+    Some(ClassPriority { class: name.to_owned(), value, preemption: "PreemptLowerPriority".to_owned() })
 }

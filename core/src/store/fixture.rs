@@ -56,11 +56,11 @@ pub(crate) fn origin(who: &str) -> Origin {
 }
 
 pub(crate) fn write(changes: Vec<Change>) -> Write {
-    Write { origin: origin("test"), changes, guard: None, conditions: Vec::new(), decision: None }
+    Write { origin: origin("test"), changes, guard: None, decision: None }
 }
 
 pub(crate) fn change(draft: Draft, precondition: Precondition) -> Change {
-    Change { key: draft.key().clone(), precondition, put: Put::Object(Box::new(draft)) }
+    Change { key: draft.key().clone(), precondition, put: Put::Object(Box::new(draft)), conditions: Vec::new() }
 }
 
 pub(crate) fn create(draft: Draft) -> Write {
@@ -72,7 +72,7 @@ pub(crate) fn update(draft: Draft, at: Revision) -> Write {
 }
 
 pub(crate) fn remove(key: ObjectKey, at: Revision) -> Write {
-    write(vec![Change { key, precondition: Precondition::Unchanged(at), put: Put::Nothing }])
+    write(vec![Change { key, precondition: Precondition::Unchanged(at), put: Put::Nothing, conditions: Vec::new() }])
 }
 
 pub(crate) fn guarded(mut write: Write, at: Revision, reads: Vec<ReadKey>) -> Write {

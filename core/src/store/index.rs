@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use crate::object::{Metadata, Name, Object, ObjectKey, ResourceType, Uid};
+use crate::object::{Draft, Metadata, Name, Object, ObjectKey, ResourceType, Uid};
 
 /// What objects are indexed by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,16 +38,22 @@ pub enum IndexKey {
 impl IndexKey {
     /// Whether `object` is found under this key.
     pub fn holds(&self, object: &Object) -> bool {
+        self.finds(object.key(), object.metadata(), object.fields())
+    }
+
+    /// Whether an object that is about to be is found under this key.
+    pub(super) fn holds_draft(&self, draft: &Draft) -> bool {
+        self.finds(draft.key(), draft.metadata(), draft.fields())
+    }
+
+    fn finds(&self, key: &ObjectKey, metadata: &Metadata, fields: &[(&'static str, String)]) -> bool {
         match self {
-            Self::Owner(uid) => object.metadata().owner_references.iter().any(|owner| owner.uid == *uid),
+            Self::Owner(uid) => metadata.owner_references.iter().any(|owner| owner.uid == *uid),
             Self::Label { resource, namespace, label, value } => {
-                object.key().resource == *resource
-                    && object.key().namespace == *namespace
-                    && object.metadata().labels.get(label) == Some(value)
+                key.resource == *resource && key.namespace == *namespace && metadata.labels.get(label) == Some(value)
             }
             Self::Field { resource, field, value } => {
-                object.key().resource == *resource
-                    && object.fields().iter().any(|(name, found)| name == field && **found == **value)
+                key.resource == *resource && fields.iter().any(|(name, found)| name == field && **found == **value)
             }
         }
     }

@@ -8,6 +8,7 @@
 pub mod backend;
 mod check;
 mod codec;
+mod condition;
 mod decisions;
 mod expiry;
 mod feed;
@@ -28,6 +29,7 @@ mod write;
 
 pub use backend::{Backend, BackendError, Crash, FjallBackend, MemoryBackend, MemoryDisk};
 pub use codec::Damage;
+pub use condition::{CommitCondition, Counter, Excess, Measure, Unmet};
 pub use decisions::{DECISIONS_MAX, DECISIONS_PER_OBJECT};
 pub use event_listener::{EventListener, Listener};
 pub use expiry::TimesToLive;
@@ -41,9 +43,7 @@ pub use sequencer::{Answer, Sequencer, Settings, Ticket};
 pub use snapshot::{Collection, Origins, Snapshot};
 pub use thread::{Clock, Store};
 pub use watch::{Batch, Change as WatchChange, Compacted, Event, Told, Watch, WatchError, WatchScope};
-pub use write::{
-    CHANGES_MAX, Change, Commit, CommitCondition, Guard, Origin, Precondition, Put, ReadKey, Refusal, Write,
-};
+pub use write::{CHANGES_MAX, Change, Commit, Guard, Origin, Precondition, Put, ReadKey, Refusal, Write};
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::backend::Backend;
 use super::check::check;
+use super::condition::Counters;
 use super::decisions::{Shelf, fill_revisions};
 use super::expiry::{Expiry, TimesToLive};
 use super::feed::Feed;
@@ -57,6 +58,7 @@ pub struct Sequencer<B: Backend> {
     head: Head,
     queue: VecDeque<Queued>,
     touched: Touched,
+    counters: Counters,
     reservations: Reservations,
     window: LogWindow,
     shelf: Shelf,
@@ -97,6 +99,7 @@ impl<B: Backend> Sequencer<B> {
             head: recovered.head,
             queue: VecDeque::new(),
             touched: Touched::new(revision),
+            counters: Counters::default(),
             reservations: Reservations::default(),
             window: LogWindow::new(recovered.floor),
             shelf: recovered.shelf,
@@ -181,6 +184,7 @@ impl<B: Backend> Sequencer<B> {
             Ok(()) => self.count(answers),
             Err(reason) => {
                 self.head = self.snapshot().head().clone();
+                self.counters.forget();
                 let _ = self.shared.halted.set(reason);
                 self.refuse_all(answers)
             }
@@ -249,7 +253,7 @@ impl<B: Backend> Sequencer<B> {
     }
 
     fn decide(&mut self, write: Write, now: Timestamp, group: &mut Building) -> Result<Commit, Refusal> {
-        check(&write, &self.head)?;
+        check(&write, &self.head, &mut self.counters)?;
         if let Some((read, changed_at)) = write.guard.as_ref().and_then(|guard| self.touched.broken(guard)) {
             return Err(Refusal::Guard { read: Box::new(read.clone()), changed_at });
         }
@@ -291,6 +295,7 @@ impl<B: Backend> Sequencer<B> {
         let origins = self.origins.share(Origins { created, changed: origin.clone() });
         group.put(&object, &origins, now);
         let before = self.head.insert(object.clone(), origins);
+        self.counters.changed(object.key(), before.as_deref(), Some(&object));
         let after = After::of(object.key(), object.metadata(), object.fields());
         let touched = touched_by(object.key(), before.as_deref(), &after);
         self.touched.mark(revision, &touched);
@@ -311,6 +316,7 @@ impl<B: Backend> Sequencer<B> {
         group: &mut Building,
     ) -> Arc<Object> {
         let before = self.head.remove(key).expect("only an object found by the check is removed");
+        self.counters.changed(key, Some(&before), None);
         self.touched.mark(revision, &touched_by(key, Some(&before), &After::gone()));
         group.remove(key);
         let change = WatchChange::Removed(Arc::new(before.restamped(revision)));
@@ -322,10 +328,14 @@ impl<B: Backend> Sequencer<B> {
     fn expire(&mut self, now: Timestamp, group: &mut Building) {
         for _ in 0..EXPIRED_MAX {
             let Some(due) = self.expiry.pop(now) else { break };
-            let removal =
-                Change { precondition: Precondition::Unchanged(due.revision), key: due.key, put: Put::Nothing };
+            let removal = Change {
+                precondition: Precondition::Unchanged(due.revision),
+                key: due.key,
+                put: Put::Nothing,
+                conditions: Vec::new(),
+            };
             let origin = own_origin("expiry");
-            let write = Write { origin, changes: vec![removal], guard: None, conditions: Vec::new(), decision: None };
+            let write = Write { origin, changes: vec![removal], guard: None, decision: None };
             // Refused is what a later change has given more time.
             let _ = self.decide(write, now, group);
         }

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
+use super::check::check;
+use super::condition::Counters;
 use super::index::Index;
 use super::{IndexKey, Origin};
-use crate::object::{Draft, Object, ObjectKey, ResourceType, Revision};
+use super::{Refusal, Write};
+use crate::object::{Draft, Name, Object, ObjectKey, ResourceType, Revision};
 
 /// The cluster at one revision: consistent across all kinds, never blocking, never touching the disk.
 ///
@@ -86,6 +89,21 @@ impl Head {
         Some(old)
     }
 
+    /// The objects of a resource type, in one namespace or all.
+    pub(super) fn list(&self, resource: ResourceType, namespace: Option<&Name>) -> impl Iterator<Item = &Arc<Object>> {
+        let first = ObjectKey { resource, namespace: namespace.cloned(), name: "".into() };
+        let namespace = namespace.cloned();
+        let found = self.resources.get(&resource).into_iter().flat_map(move |objects| objects.range(first.clone()..));
+        found
+            .map(|(_, entry)| &entry.object)
+            .take_while(move |object| namespace.is_none() || object.key().namespace == namespace)
+    }
+
+    /// The objects under an index key.
+    pub(super) fn find(&self, index: &IndexKey) -> impl Iterator<Item = &Arc<Object>> + use<'_> {
+        self.index.find(index)
+    }
+
     /// A snapshot of the state as it is now.
     pub(super) fn snapshot(&self) -> Snapshot {
         Snapshot(Arc::new(self.clone()))
@@ -103,6 +121,14 @@ impl Snapshot {
             head.insert(Arc::new(draft.at(head.revision)), origins.clone());
         }
         Self(Arc::new(head))
+    }
+
+    /// Whether a request would be committed as the cluster stands here: for dry runs.
+    ///
+    /// # Errors
+    /// Why it would not be.
+    pub fn check(&self, write: &Write) -> Result<(), Refusal> {
+        check(write, &self.0, &mut Counters::default())
     }
 
     pub(super) fn head(&self) -> &Head {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sampan_machine::Decision;
 use serde::{Deserialize, Serialize};
 
-use super::IndexKey;
+use super::{CommitCondition, IndexKey, Unmet};
 use crate::object::{Draft, Name, Object, ObjectKey, ResourceType, Revision, Uid};
 
 /// The most changes one request may hold: what an operator may command in one step.
@@ -20,8 +20,6 @@ pub struct Write {
     pub changes: Vec<Change>,
     /// What it was decided on: refused if any of that has changed since.
     pub guard: Option<Guard>,
-    /// What must hold when it is committed, beyond preconditions on the objects themselves.
-    pub conditions: Vec<CommitCondition>,
     /// The decision that led here, written in the same batch. It takes no revision.
     pub decision: Option<Decision>,
 }
@@ -35,6 +33,8 @@ pub struct Change {
     pub precondition: Precondition,
     /// What becomes of it.
     pub put: Put,
+    /// What must hold of the rest of the cluster.
+    pub conditions: Vec<CommitCondition>,
 }
 
 /// What becomes of an object.
@@ -88,15 +88,6 @@ impl ReadKey {
             other => other,
         }
     }
-}
-
-/// What must hold of the cluster when a request is committed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommitCondition {
-    /// The namespace exists and is not being deleted.
-    NamespaceActive(Name),
-    /// The object exists and is not being deleted: what defines the resource type of what is created.
-    Lasting(ObjectKey),
 }
 
 /// Where a change comes from. It is kept with the change and answers `sampan why`.
@@ -174,15 +165,14 @@ pub enum Refusal {
         /// When it changed; the oldest revision remembered where that is no longer known.
         changed_at: Revision,
     },
-    /// The namespace does not exist.
-    #[error("namespace {0:?} not found")]
-    NamespaceMissing(Name),
-    /// The namespace is being deleted.
-    #[error("namespace {0:?} is being terminated")]
-    NamespaceTerminating(Name),
-    /// What defines the resource type is gone or being deleted.
-    #[error("{0} is being deleted")]
-    NotLasting(ObjectKey),
+    /// A condition of one of its changes does not hold.
+    #[error("change {change}: {unmet}")]
+    Unmet {
+        /// Which change of the request, from 0.
+        change: usize,
+        /// What does not hold.
+        unmet: Unmet,
+    },
     /// More changes than one request may hold.
     #[error("{found} changes in one request, at most {CHANGES_MAX}")]
     TooManyChanges {

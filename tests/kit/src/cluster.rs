@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sampan_core::entropy::{Entropy as _, SeededEntropy};
 use sampan_core::gateway::{
-    Action, Body, DeleteOptions, Gateway, Identity, Mutation, NamespaceLifecycle, Options, Subresource,
-    SystemAuthorizer, Target,
+    Action, Admission, Body, DefaultTolerationSeconds, DeleteOptions, Gateway, Identity, Mutation, NamespaceLifecycle,
+    Options, Priority, Subresource, SystemAuthorizer, Target,
 };
 use sampan_core::object::ObjectKey;
 use sampan_core::operator::{Driver, EffectRun, Host, Loop, StepCommit, Turn};
@@ -69,7 +69,9 @@ impl<'w> Cluster<'w> {
         let mut registry = Registry::default();
         builtin().into_iter().chain(world.definitions.iter().cloned()).for_each(|it| registry.register(it));
         let mut admissions = (world.admissions)();
-        admissions.insert(0, Box::new(NamespaceLifecycle));
+        let always: [Box<dyn Admission>; 3] =
+            [Box::new(NamespaceLifecycle), Box::new(Priority), Box::new(DefaultTolerationSeconds)];
+        admissions.splice(0..0, always);
         let gateway = Arc::new(Gateway::new(registry, Box::new(SystemAuthorizer), admissions));
         let disk = MemoryDisk::default();
         let sequencer = open(&disk, world);

@@ -1,6 +1,5 @@
 //! Pods: containers that share a network and volumes, on one node.
 
-mod admit;
 mod columns;
 pub mod default;
 mod qos;
@@ -61,9 +60,7 @@ impl Strategy for PodStrategy {
         default::pod(object);
     }
 
-    fn prepare_create(&self, object: &mut Value, cx: &WriteContext<'_>) {
-        admit::tolerations(object);
-        admit::priority(object, cx.snapshot);
+    fn prepare_create(&self, object: &mut Value, _cx: &WriteContext<'_>) {
         let mut status = json!({"phase": "Pending", "qosClass": QosClass::of(object).as_str()});
         if size(object, "/spec/schedulingGates") > 0 {
             set(&mut status, "conditions", json!([scheduling_gated()]));
@@ -82,10 +79,8 @@ impl Strategy for PodStrategy {
         validate::pod(object).errors.causes()
     }
 
-    fn validate_create(&self, object: &Value, cx: &WriteContext<'_>) -> Vec<StatusCause> {
-        let mut faults = validate::creation(object);
-        admit::check_priority(&Field::root(object).at("spec"), cx.snapshot, &mut faults);
-        faults.errors.causes()
+    fn validate_create(&self, object: &Value, _cx: &WriteContext<'_>) -> Vec<StatusCause> {
+        validate::creation(object).errors.causes()
     }
 
     fn validate_update(&self, object: &Value, old: &Value) -> Vec<StatusCause> {

@@ -1,5 +1,6 @@
 //! The store as a whole, in memory.
 
+mod conditions;
 mod crash;
 mod model;
 mod requests;

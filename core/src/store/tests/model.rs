@@ -89,7 +89,7 @@ fn real(request: &Request) -> Write {
         let precondition =
             expected.map_or(Precondition::Absent, |revision| Precondition::Unchanged(Revision(revision)));
         let put = if *removes { Put::Nothing } else { Put::Object(Box::new(config_map(NAMES[*name], "x"))) };
-        Change { key: key(CONFIG_MAPS, NAMES[*name]), precondition, put }
+        Change { key: key(CONFIG_MAPS, NAMES[*name]), precondition, put, conditions: Vec::new() }
     });
     let write = write(changes.collect());
     match request.guard {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::object::{Name, Revision};
+use crate::object::Revision;
 use crate::store::fixture::*;
 use crate::store::{
     CHANGES_MAX, CommitCondition, IndexKey, LOG_CHANGES_MAX, MemoryDisk, Precondition, ReadKey, Refusal, Sequencer,
-    Settings, Ticket, WatchError,
+    Settings, Ticket, Unmet, WatchError,
 };
 
 fn map(at: &str) -> crate::object::Draft {
@@ -104,14 +104,20 @@ fn nothing_is_created_in_a_namespace_that_is_gone_or_going() {
     let namespace = |metadata| draft(NAMESPACES, "team", metadata, json!({}), Vec::new());
     let inside = || {
         let mut write = create(map("team/a"));
-        write.conditions.push(CommitCondition::NamespaceActive(Name::from("team")));
+        write.changes[0].conditions.push(CommitCondition::Active(key(NAMESPACES, "team")));
         write
     };
-    assert!(matches!(commit(&mut sequencer, vec![inside()], 0)[0].1, Err(Refusal::NamespaceMissing(_))));
+    assert!(matches!(
+        commit(&mut sequencer, vec![inside()], 0)[0].1,
+        Err(Refusal::Unmet { change: 0, unmet: Unmet::Missing(_) })
+    ));
     let at = must(&mut sequencer, create(namespace(json!({}))));
     let going = update(namespace(json!({"deletionTimestamp": "2026-01-02T00:00:00Z"})), at);
     let answers = commit(&mut sequencer, vec![going, inside()], 0);
-    assert!(matches!(answers[1].1, Err(Refusal::NamespaceTerminating(_))), "decided against the group being built");
+    assert!(
+        matches!(answers[1].1, Err(Refusal::Unmet { change: 0, unmet: Unmet::Terminating(_) })),
+        "decided against the group being built"
+    );
 }
 
 fn pod(at: &str, app: &str, owner: &str, node: &str) -> crate::object::Draft {

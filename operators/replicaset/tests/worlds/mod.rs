@@ -4,11 +4,11 @@
 
 use jiff::Timestamp;
 use sampan_conformance::{Deed, Edit, World};
-use sampan_core::gateway::{Admission, Mutation};
+use sampan_core::gateway::{Admission, AdmissionRequest};
 use sampan_core::object::{Object, ObjectKey, ResourceType};
 use sampan_core::operator::Operator;
 use sampan_core::status::Status;
-use sampan_core::store::{CommitCondition, Snapshot};
+use sampan_core::store::Snapshot;
 use sampan_replicaset::resource::{REPLICA_SETS, definition};
 use serde_json::{Value, json};
 
@@ -255,20 +255,16 @@ fn quota(pods: usize) -> Value {
 struct Quota;
 
 impl Admission for Quota {
-    fn admit(
-        &self,
-        mutation: &Mutation,
-        snapshot: &Snapshot,
-        _object: &mut Value,
-        old: Option<&Value>,
-    ) -> Result<Vec<CommitCondition>, Status> {
-        let limit = snapshot.get(&quota_key()).and_then(|quota| quota.value()["data"]["pods"].as_str()?.parse().ok());
-        if mutation.target.resource() == PODS
-            && old.is_none()
-            && limit.is_some_and(|limit: usize| pods(snapshot).count() >= limit)
-        {
+    fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
+        request.creates(PODS)
+    }
+
+    fn mutate(&self, request: &AdmissionRequest<'_>, _object: &mut Value) -> Result<(), Status> {
+        let quota = request.snapshot.get(&quota_key());
+        let limit = quota.and_then(|quota| quota.value()["data"]["pods"].as_str()?.parse().ok());
+        if limit.is_some_and(|limit: usize| pods(request.snapshot).count() >= limit) {
             return Err(Status::forbidden("exceeded quota: pods"));
         }
-        Ok(Vec::new())
+        Ok(())
     }
 }

@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::admission::{PODS, SERVICE_ACCOUNTS};
 use super::node_restriction::MIRROR;
-use super::{Admission, Mutation, Subresource};
+use super::{Admission, AdmissionRequest};
 use crate::object::ObjectKey;
 use crate::resource::fill::items_mut;
 use crate::resource::read::{items, text, texts};
+use crate::resource::{PODS, SERVICE_ACCOUNTS};
 use crate::status::Status;
-use crate::store::{CommitCondition, Snapshot};
+use crate::store::Snapshot;
 
 /// Where every client library looks.
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -27,19 +27,15 @@ const LIFETIME_SECONDS: i64 = 3607;
 pub struct ServiceAccountTokenVolume;
 
 impl Admission for ServiceAccountTokenVolume {
-    fn admit(
-        &self,
-        mutation: &Mutation,
-        snapshot: &Snapshot,
-        object: &mut Value,
-        old: Option<&Value>,
-    ) -> Result<Vec<CommitCondition>, Status> {
-        let target = &mutation.target;
-        let creates_pod = target.resource() == PODS && target.subresource == Subresource::Whole && old.is_none();
-        if creates_pod && wants_token(snapshot, target.namespace.as_deref().unwrap_or_default(), object) {
+    fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
+        request.creates(PODS)
+    }
+
+    fn mutate(&self, request: &AdmissionRequest<'_>, object: &mut Value) -> Result<(), Status> {
+        if wants_token(request.snapshot, request.namespace().unwrap_or_default(), object) {
             mount(object);
         }
-        Ok(Vec::new())
+        Ok(())
     }
 }
 

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Admission, Mutation};
+use super::{Admission, AdmissionRequest, Operation, Verdict};
 use crate::access::{
     Attributes, Authorizer, MASTERS, PolicyRule, ResourceAttributes, What, forbidden_grant, uncovered,
 };
+use crate::gateway::Mutation;
 use crate::object::{ObjectKey, ResourceType};
 use crate::resource::read::text;
 use crate::resource::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES};
 use crate::status::Status;
-use crate::store::{CommitCondition, Snapshot};
+use crate::store::Snapshot;
 
 /// A role is written by those who may do all it says, or may `escalate` it; a binding by those who may do all its role says,
 /// or may `bind` the role.
@@ -28,23 +29,22 @@ impl EscalationCheck {
 }
 
 impl Admission for EscalationCheck {
-    fn admit(
-        &self,
-        mutation: &Mutation,
-        snapshot: &Snapshot,
-        object: &mut Value,
-        old: Option<&Value>,
-    ) -> Result<Vec<CommitCondition>, Status> {
-        if mutation.identity.is_in(MASTERS) {
-            return Ok(Vec::new());
-        }
+    fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
+        matches!(request.operation, Operation::Create | Operation::Update)
+            && [ROLES, CLUSTER_ROLES, ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS]
+                .contains(&request.mutation.target.resource())
+            && !request.mutation.identity.is_in(MASTERS)
+    }
+
+    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
+        let (mutation, snapshot, old) = (request.mutation, request.snapshot, request.old);
         let check = Check { authorizer: &*self.authorizer, mutation, snapshot, object };
         match mutation.target.resource() {
             ROLES | CLUSTER_ROLES if check.changes(old, ["rules", "aggregationRule"]) => check.role(old)?,
             ROLE_BINDINGS | CLUSTER_ROLE_BINDINGS if check.changes(old, ["roleRef", "subjects"]) => check.binding()?,
             _ => {}
         }
-        Ok(Vec::new())
+        Ok(Verdict::default())
     }
 }
 

@@ -6,13 +6,11 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Admission, Mutation, Subresource};
+use super::{Admission, AdmissionRequest, Operation, Verdict};
 use crate::access::{node_of, refers_to_anything};
-use crate::object::ResourceType;
 use crate::resource::read::{text, texts};
 use crate::resource::{LEASES, NODES, PODS};
 use crate::status::Status;
-use crate::store::{CommitCondition, Snapshot};
 
 /// Says that a pod shows one that a node runs by itself.
 pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -39,32 +37,27 @@ const OWN_DOMAINS: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
 pub struct NodeRestriction;
 
 impl Admission for NodeRestriction {
-    fn admit(
-        &self,
-        mutation: &Mutation,
-        _: &Snapshot,
-        object: &mut Value,
-        old: Option<&Value>,
-    ) -> Result<Vec<CommitCondition>, Status> {
-        let Some(node) = node_of(&mutation.identity) else { return Ok(Vec::new()) };
-        let resource = mutation.target.resource();
-        let refusal = match (resource, old) {
+    fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
+        matches!(request.operation, Operation::Create | Operation::Update)
+            && [PODS, LEASES, NODES].contains(&request.mutation.target.resource())
+            && node_of(&request.mutation.identity).is_some()
+    }
+
+    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
+        let Some(node) = node_of(&request.mutation.identity) else { return Ok(Verdict::default()) };
+        let refusal = match (request.mutation.target.resource(), request.old) {
             (PODS, None) => refused_pod(node, object),
             (LEASES, None) => refused_name("lease", node, object),
-            (NODES, old) if mutation.target.subresource == Subresource::Whole => {
+            (NODES, old) if request.is_whole(NODES) => {
                 refused_name("node", node, object).or_else(|| refused_node(node, object, old))
             }
             _ => None,
         };
         match refusal {
-            None => Ok(Vec::new()),
-            Some(why) => Err(forbidden(resource, object, &why)),
+            None => Ok(Verdict::default()),
+            Some(why) => Err(request.forbidden(object, why)),
         }
     }
-}
-
-fn forbidden(resource: ResourceType, object: &Value, why: &str) -> Status {
-    Status::forbidden(format!("{resource} {:?} is forbidden: {why}", text(object, "/metadata/name")))
 }
 
 fn refused_name(what: &str, node: &str, object: &Value) -> Option<String> {

@@ -1,0 +1,303 @@
+//! Admission in its order: what is changed, what is refused, and what a client is told.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
+
+use std::sync::Arc;
+
+use sampan_core::entropy::SeededEntropy;
+use sampan_core::gateway::{
+    Action, Admission, AdmissionRequest, Answer, Body, DeleteOptions, Gateway, Identity, Mutation, Operation, Options,
+    Subresource, SystemAuthorizer, Target, Verdict, standard_admissions,
+};
+use sampan_core::object::{Draft, ObjectKey, ResourceType};
+use sampan_core::resource::{Registry, builtin};
+use sampan_core::status::Status;
+use sampan_core::store::{Origin, Snapshot};
+use serde_json::{Value, json};
+
+/// Objects a cluster has before anything is asked of it: group, plural, namespace, and the object.
+type Given = (&'static str, &'static str, &'static str, Value);
+
+/// What would be stored, and the warnings.
+type Answered = (Value, Vec<String>);
+
+/// A cluster of what every one has, and some objects more.
+struct World {
+    gateway: Gateway,
+    snapshot: Snapshot,
+}
+
+impl World {
+    fn with(given: Vec<Given>) -> Self {
+        Self::admitting(standard_admissions(Arc::new(SystemAuthorizer)), given)
+    }
+
+    fn admitting(admissions: Vec<Box<dyn Admission>>, given: Vec<Given>) -> Self {
+        let mut registry = Registry::default();
+        builtin().into_iter().for_each(|definition| registry.register(definition));
+        let always: [Given; 2] = [
+            ("", "namespaces", "", json!({"metadata": {"name": "team"}})),
+            ("", "serviceaccounts", "team", json!({"metadata": {"name": "default"}})),
+        ];
+        let drafts = always.into_iter().chain(given).map(|(group, plural, namespace, object)| {
+            let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+            let resource = ResourceType::intern(group, plural);
+            let key = ObjectKey {
+                resource,
+                namespace: (!namespace.is_empty()).then(|| namespace.into()),
+                name: name.as_str().into(),
+            };
+            let mut object = object;
+            object["metadata"]["uid"] = json!(format!("uid-of-{name}"));
+            object["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+            Draft::new(key, object, Vec::new()).unwrap()
+        });
+        let snapshot = Snapshot::of(drafts.collect::<Vec<_>>());
+        Self { gateway: Gateway::new(registry, Box::new(SystemAuthorizer), admissions), snapshot }
+    }
+
+    fn ask(&self, plural: &str, namespace: &str, name: Option<&str>, action: Action) -> Result<Answered, Status> {
+        self.ask_at(plural, namespace, name, Subresource::Whole, action)
+    }
+
+    fn ask_at(
+        &self,
+        plural: &str,
+        namespace: &str,
+        name: Option<&str>,
+        subresource: Subresource,
+        action: Action,
+    ) -> Result<Answered, Status> {
+        let served = self.gateway.registry().served("", "v1", plural).unwrap();
+        let namespace = (!namespace.is_empty()).then(|| namespace.into());
+        let mutation = Mutation {
+            identity: Identity::new("admin", &["system:masters"]),
+            origin: Origin::System { purpose: "test".into() },
+            target: Target { served, namespace, name: name.map(Into::into), subresource },
+            action,
+            options: Options { dry_run: true, ..Options::default() },
+        };
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let prepared = self.gateway.prepare(&self.snapshot, now, &mut SeededEntropy::new(1), &mutation)?;
+        match prepared.answer {
+            Answer::Preview(object) => Ok((*object, prepared.warnings)),
+            Answer::Unchanged(object) => Ok((object.value(), prepared.warnings)),
+            Answer::Committed => panic!("a dry run commits nothing"),
+        }
+    }
+
+    fn create(&self, pod: Value) -> Result<Value, Status> {
+        self.ask("pods", "team", None, Action::Create(Body::Value(pod))).map(|(object, _)| object)
+    }
+
+    fn refusal(&self, pod: Value) -> String {
+        let refused = self.create(pod).unwrap_err();
+        assert_eq!(refused.code, 403, "{}", refused.message);
+        refused.message
+    }
+}
+
+fn pod(name: &str, resources: Value) -> Value {
+    json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i", "resources": resources}]}})
+}
+
+fn limit_range(limit: Value) -> Given {
+    ("", "limitranges", "team", json!({"metadata": {"name": "bounds"}, "spec": {"limits": [limit]}}))
+}
+
+fn quota(name: &str, spec: Value) -> Given {
+    ("", "resourcequotas", "team", json!({"metadata": {"name": name}, "spec": spec}))
+}
+
+fn priority_class(name: &str, value: i64, is_default: bool) -> Given {
+    let class = json!({"metadata": {"name": name}, "value": value, "globalDefault": is_default,
+        "preemptionPolicy": "PreemptLowerPriority"});
+    ("scheduling.k8s.io", "priorityclasses", "", class)
+}
+
+/// What a webhook might do: a container beside the pod's own, as bare as people write it.
+struct AddSidecar;
+
+impl Admission for AddSidecar {
+    fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
+        request.operation == Operation::Create
+    }
+
+    fn mutate(&self, _request: &AdmissionRequest<'_>, object: &mut Value) -> Result<(), Status> {
+        assert_eq!(object["spec"]["restartPolicy"], "Always", "what is seen is defaulted");
+        let sidecar = json!({"name": "sidecar", "image": "s", "resources": {"requests": {"cpu": "1"}}});
+        object["spec"]["containers"].as_array_mut().unwrap().push(sidecar);
+        object["status"] = json!({"phase": "Running"});
+        Ok(())
+    }
+
+    fn validate(&self, _request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
+        assert_eq!(object["status"]["qosClass"], "Burstable", "what is judged is what will be stored");
+        Ok(Verdict { warnings: vec!["look out".to_owned()], ..Verdict::default() })
+    }
+}
+
+#[test]
+fn what_admission_changes_is_defaulted_prepared_and_judged_last() {
+    let world = World::admitting(vec![Box::new(AddSidecar)], Vec::new());
+    let asked = Action::Create(Body::Value(pod("web", json!({}))));
+    let (object, warnings) = world.ask("pods", "team", None, asked).unwrap();
+    assert_eq!(object["spec"]["containers"][1]["imagePullPolicy"], "Always");
+    assert_eq!(object["status"], json!({"phase": "Pending", "qosClass": "Burstable"}));
+    assert_eq!(warnings, ["look out"]);
+}
+
+#[test]
+fn what_a_limit_range_gives_counts_for_the_class_of_service() {
+    let world = World::with(vec![limit_range(
+        json!({"type": "Container", "default": {"cpu": "1", "memory": "1Gi"}, "defaultRequest": {"cpu": "1", "memory": "1Gi"}}),
+    )]);
+    let object = world.create(pod("web", json!({}))).unwrap();
+    assert_eq!(object["status"]["qosClass"], "Guaranteed");
+    let note = "LimitRanger plugin set: cpu, memory request for container c; cpu, memory limit for container c";
+    assert_eq!(object["metadata"]["annotations"]["kubernetes.io/limit-ranger"], note);
+}
+
+#[test]
+fn a_limit_range_keeps_containers_within_its_bounds() {
+    let world = World::with(vec![limit_range(json!({"type": "Container", "max": {"cpu": "1"}}))]);
+    world.create(pod("web", json!({"limits": {"cpu": "1"}}))).unwrap();
+    let refused = world.refusal(pod("web", json!({"limits": {"cpu": "2"}})));
+    assert_eq!(refused, "pods \"web\" is forbidden: maximum cpu usage per Container is 1, but limit is 2");
+}
+
+#[test]
+fn a_quota_is_charged_for_what_there_is_and_asks_for_what_it_limits() {
+    let running = |name: &str, phase: &str| {
+        let mut pod = pod(name, json!({"requests": {"cpu": "600m"}}));
+        pod["status"] = json!({"phase": phase});
+        ("", "pods", "team", pod)
+    };
+    let limits = json!({"hard": {"requests.cpu": "1", "pods": "5"}});
+    let world = World::with(vec![quota("small", limits.clone()), running("old", "Running")]);
+    world.create(pod("web", json!({"requests": {"cpu": "400m"}}))).unwrap();
+    let refused = world.refusal(pod("web", json!({"requests": {"cpu": "500m"}})));
+    let expect = "pods \"web\" is forbidden: exceeded quota: small, requested: requests.cpu=500m, used: requests.cpu=600m, limited: requests.cpu=1";
+    assert_eq!(refused, expect);
+    let refused = world.refusal(pod("web", json!({})));
+    assert_eq!(refused, "pods \"web\" is forbidden: failed quota: small: must specify requests.cpu for: c");
+    let ended = World::with(vec![quota("small", limits), running("old", "Succeeded")]);
+    ended.create(pod("web", json!({"requests": {"cpu": "1"}}))).unwrap();
+}
+
+#[test]
+fn a_quota_with_a_scope_is_about_the_pods_it_chooses() {
+    let world = World::with(vec![quota("idle", json!({"hard": {"pods": "0"}, "scopes": ["BestEffort"]}))]);
+    world.create(pod("web", json!({"requests": {"cpu": "1"}}))).unwrap();
+    let refused = world.refusal(pod("web", json!({})));
+    assert!(refused.ends_with("exceeded quota: idle, requested: pods=1, used: pods=0, limited: pods=0"), "{refused}");
+    let map = Action::Create(Body::Value(json!({"metadata": {"name": "a"}})));
+    world.ask("configmaps", "team", None, map).unwrap();
+}
+
+#[test]
+fn a_pod_has_the_priority_of_its_class_or_of_the_default_one() {
+    let world = World::with(vec![priority_class("high", 1000, false), priority_class("usual", 10, true)]);
+    let with = |fields: Value| {
+        let mut pod = pod("web", json!({}));
+        pod["spec"].as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        pod
+    };
+    for (fields, class, priority) in [
+        (json!({}), "usual", 10),
+        (json!({"priorityClassName": "high"}), "high", 1000),
+        (json!({"priorityClassName": "system-node-critical"}), "system-node-critical", 2_000_001_000),
+        (json!({"priority": 10}), "usual", 10),
+    ] {
+        let spec = world.create(with(fields.clone())).unwrap()["spec"].clone();
+        assert_eq!((&spec["priorityClassName"], &spec["priority"]), (&json!(class), &json!(priority)), "{fields}");
+        assert_eq!(spec["preemptionPolicy"], "PreemptLowerPriority");
+    }
+    let refused = world.refusal(with(json!({"priorityClassName": "none"})));
+    assert_eq!(refused, "pods \"web\" is forbidden: no PriorityClass with name none was found");
+    let refused = world.refusal(with(json!({"priority": 5})));
+    assert!(refused.contains("the integer value of priority (5) must not be provided in pod spec"), "{refused}");
+    let plain = World::with(Vec::new()).create(pod("web", json!({}))).unwrap();
+    assert_eq!((&plain["spec"]["priority"], plain["spec"].get("priorityClassName")), (&json!(0), None));
+}
+
+#[test]
+fn a_claim_without_a_class_gets_the_default_one() {
+    let class = |name: &str, is_default: &str| {
+        let annotations = json!({"storageclass.kubernetes.io/is-default-class": is_default});
+        let class = json!({"metadata": {"name": name, "annotations": annotations}, "provisioner": "p"});
+        ("storage.k8s.io", "storageclasses", "", class)
+    };
+    let world = World::with(vec![class("fast", "true"), class("slow", "false")]);
+    let claim = |class: Value| {
+        let mut claim = json!({"metadata": {"name": "data"}, "spec": {
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
+        if !class.is_null() {
+            claim["spec"]["storageClassName"] = class;
+        }
+        world.ask("persistentvolumeclaims", "team", None, Action::Create(Body::Value(claim))).unwrap().0
+    };
+    for (asked, given) in [(Value::Null, "fast"), (json!("slow"), "slow"), (json!(""), "")] {
+        assert_eq!(claim(asked.clone())["spec"]["storageClassName"], given, "{asked}");
+    }
+}
+
+#[test]
+fn the_namespaces_a_cluster_cannot_be_without_stay() {
+    let namespace = |name: &str| ("", "namespaces", "", json!({"metadata": {"name": name}}));
+    let world = World::with(vec![namespace("kube-system")]);
+    let delete = |name: &str| world.ask("namespaces", "", Some(name), Action::Delete(DeleteOptions::default()));
+    let refused = delete("kube-system").unwrap_err();
+    assert_eq!(refused.message, "namespaces \"kube-system\" is forbidden: this namespace may not be deleted");
+    delete("team").unwrap();
+}
+
+#[test]
+fn a_namespace_says_how_much_its_pods_may_ask_of_their_node() {
+    let labelled =
+        |name: &str, labels: Value| ("", "namespaces", "", json!({"metadata": {"name": name, "labels": labels}}));
+    let account =
+        |namespace: &'static str| ("", "serviceaccounts", namespace, json!({"metadata": {"name": "default"}}));
+    let world = World::with(vec![
+        labelled("strict", json!({"pod-security.kubernetes.io/enforce": "restricted"})),
+        account("strict"),
+        labelled("wary", json!({"pod-security.kubernetes.io/warn": "baseline"})),
+        account("wary"),
+    ]);
+    let mut asks = pod("web", json!({}));
+    asks["spec"]["hostPID"] = json!(true);
+    let create = |namespace: &str| world.ask("pods", namespace, None, Action::Create(Body::Value(asks.clone())));
+    let refused = create("strict").unwrap_err();
+    let expect = "pods \"web\" is forbidden: violates PodSecurity \"restricted:latest\": host namespaces (hostPID=true), allowPrivilegeEscalation != false";
+    assert!(refused.code == 403 && refused.message.starts_with(expect), "{}", refused.message);
+    let warned = create("wary").unwrap().1;
+    assert_eq!(warned, ["would violate PodSecurity \"baseline:latest\": host namespaces (hostPID=true)"]);
+    assert!(create("team").unwrap().1.is_empty());
+}
+
+/// Lets nobody look into a pod.
+struct NoConnections;
+
+impl Admission for NoConnections {
+    fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
+        request.operation == Operation::Connect
+    }
+
+    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
+        Err(request.forbidden(object, "nobody looks inside"))
+    }
+}
+
+#[test]
+fn a_connection_is_admitted_though_nothing_is_written() {
+    let connect = |admissions: Vec<Box<dyn Admission>>| {
+        let world = World::admitting(admissions, vec![("", "pods", "team", pod("web", json!({})))]);
+        world.ask_at("pods", "team", Some("web"), Subresource::Named("exec"), Action::Connect)
+    };
+    assert!(connect(Vec::new()).is_ok());
+    let refused = connect(vec![Box::new(NoConnections)]).unwrap_err();
+    assert_eq!(refused.message, "pods \"web\" is forbidden: nobody looks inside");
+    let world = World::with(vec![("", "pods", "team", pod("web", json!({})))]);
+    let whole = world.ask("pods", "team", Some("web"), Action::Connect).unwrap_err();
+    assert_eq!(whole.code, 405);
+}

@@ -49,7 +49,7 @@ async fn what_is_not_served_is_told_apart() {
     let world = World::new().await;
     let mut client = world.admin().await;
     for (method, uri, code) in [
-        (Method::GET, "/", 404),
+        (Method::GET, "/nonsense", 404),
         (Method::GET, "/api/v1/nonsense", 404),
         (Method::GET, "/api/v2/pods", 404),
         (Method::GET, "/apis/apps/v9/deployments", 404),

@@ -1,5 +1,8 @@
 //! From the fields of a message to those of a JSON object.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sampan_core::Timestamp;
@@ -9,13 +12,15 @@ use super::ProtobufError;
 use super::wire::{self, Reader, text};
 
 /// A line a message: its name, then `number:name:type` of each field. A type begins with `*` where it is repeated and with
-/// `%` where it is a map of texts to it; it ends with `?` where absent and zero differ and with `~` where the fields of
-/// the message stand in JSON among those around it.
-const MESSAGES: &str = include_str!("messages.txt");
+/// `%` where it is a map of texts to it; it ends with `?` where JSON has its zero and with `~` where the fields of the
+/// message stand in JSON among those around it. A message whose fields have no name is, in JSON, the field that is there.
+static MESSAGES: LazyLock<BTreeMap<&str, &str>> = LazyLock::new(|| {
+    include_str!("messages.txt").lines().map(|line| line.split_once(' ').unwrap_or((line, ""))).collect()
+});
 /// The deepest a body may nest.
 const DEPTH_MAX: usize = 64;
 
-/// A message by its line.
+/// A message by the fields of its line.
 #[derive(Clone, Copy)]
 pub(super) struct Message(&'static str);
 
@@ -37,22 +42,27 @@ struct Field {
 }
 
 impl Message {
-    /// The message of a kind.
+    /// The message of a kind. Options of a delete are of every group.
     pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<Self> {
+        if kind == "DeleteOptions" {
+            return Self::named("meta.v1.DeleteOptions");
+        }
         let (group, version) = api_version.rsplit_once('/').unwrap_or(("core", api_version));
-        let group = group.split('.').next().unwrap_or_default();
-        let group = if kind == "DeleteOptions" { "meta" } else { group };
+        let group = match group.split_once('.') {
+            Some((group, domain)) if domain == "k8s.io" || domain.ends_with(".k8s.io") => group,
+            Some(_) => return None,
+            None => group,
+        };
         Self::named(&format!("{group}.{version}.{kind}"))
     }
 
     fn named(name: &str) -> Option<Self> {
-        let line = MESSAGES.lines().find(|line| line.split(' ').next() == Some(name))?;
-        Some(Self(line))
+        MESSAGES.get(name).copied().map(Self)
     }
 
     fn field(self, number: u64) -> Option<Field> {
-        let fields = self.0.split(' ').skip(1).filter_map(|field| field.split_once(':'));
-        let (_, rest) = fields.into_iter().find(|(found, _)| found.parse() == Ok(number))?;
+        let mut fields = self.0.split(' ').filter_map(|field| field.split_once(':'));
+        let (_, rest) = fields.find(|(found, _)| found.parse() == Ok(number))?;
         let (name, kind) = rest.split_once(':')?;
         let (kind, is_inlined) = kind.strip_suffix('~').map_or((kind, false), |kind| (kind, true));
         let (kind, keeps_zero) = kind.strip_suffix('?').map_or((kind, false), |kind| (kind, true));
@@ -62,6 +72,11 @@ impl Message {
             _ => (Occurs::Once, kind),
         };
         Some(Field { name, occurs, kind, keeps_zero, is_inlined })
+    }
+
+    /// Whether it is in JSON no object but one of its fields.
+    fn is_its_field(self) -> bool {
+        self.0.split(' ').next().is_some_and(|field| field.contains("::"))
     }
 
     /// Reads the fields of these bytes into `object`. Fields nobody knows are passed over, as in protobuf.
@@ -162,14 +177,18 @@ fn message(kind: &str, bytes: &[u8], depth: usize) -> Result<Value, ProtobufErro
             0 => Ok(Value::from(it.second)),
             _ => text(it.third).map(Value::String),
         }),
-        "meta.v1.FieldsV1" | "RawExtension" => {
-            simple.and_then(|it| serde_json::from_slice(it.first).map_err(|_| ProtobufError::Malformed))
-        }
+        "RawExtension" => simple.and_then(|it| match it.first {
+            [] => Ok(Value::Null),
+            raw => serde_json::from_slice(raw).map_err(|_| ProtobufError::Malformed),
+        }),
         kind => {
             let mut object = Map::new();
             let message = Message::named(kind).ok_or_else(|| ProtobufError::Unknown(kind.to_owned()))?;
             message.read(bytes, &mut object, depth)?;
-            Ok(Value::Object(object))
+            Ok(match message.is_its_field() {
+                true => object.remove("").unwrap_or_else(|| Value::Array(Vec::new())),
+                false => Value::Object(object),
+            })
         }
     }
 }
@@ -187,10 +206,8 @@ struct Simple<'a> {
 impl<'a> Simple<'a> {
     fn read(kind: &str, bytes: &'a [u8]) -> Result<Self, ProtobufError> {
         let mut simple = Self { is_empty: bytes.is_empty(), ..Self::default() };
-        let is_simple = matches!(
-            kind,
-            "meta.v1.Time" | "meta.v1.MicroTime" | "Quantity" | "IntOrString" | "meta.v1.FieldsV1" | "RawExtension"
-        );
+        let is_simple =
+            matches!(kind, "meta.v1.Time" | "meta.v1.MicroTime" | "Quantity" | "IntOrString" | "RawExtension");
         for field in Reader::new(bytes).take_while(|_| is_simple) {
             match field? {
                 wire::Field { number: 1, value: wire::Value::Varint(number) } => simple.number = number,
@@ -211,5 +228,37 @@ impl<'a> Simple<'a> {
             Ok(time) if !self.is_empty => Value::String(format!("{time:.digits$}")),
             _ => Value::Null,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_that_is_built_in_has_a_message_and_so_has_every_field_of_one() {
+        for definition in sampan_core::resource::builtin() {
+            for version in definition.versions.iter().filter(|version| version.group != "sampan.dev") {
+                let api_version = format!("{}/{}", version.group, version.version);
+                let message = Message::of_kind(api_version.trim_start_matches('/'), definition.kind);
+                assert!(message.is_some(), "{} of {api_version}", definition.kind);
+            }
+        }
+        for (name, fields) in MESSAGES.iter() {
+            for number in fields.split(' ').filter_map(|field| field.split(':').next()?.parse().ok()) {
+                let field = Message(fields).field(number).expect("a field by its number");
+                let values = [wire::Value::Bytes(&[]), wire::Value::Varint(0), wire::Value::Fixed(0)];
+                let is_known = values.iter().any(|value| json(field.kind, value, 0).is_ok());
+                assert!(is_known, "{name} has {}", field.kind);
+            }
+        }
+    }
+
+    #[test]
+    fn kinds_of_other_domains_are_not_taken_for_those_of_kubernetes() {
+        let known = |api_version: &str, kind: &str| Message::of_kind(api_version, kind).is_some();
+        assert!(known("rbac.authorization.k8s.io/v1", "Role") && known("policy/v1", "Eviction"));
+        assert!(known("example.com/v1", "DeleteOptions"));
+        assert!(!known("rbac.example.com/v1", "Role") && !known("autoscaling/v3", "Scale"));
     }
 }

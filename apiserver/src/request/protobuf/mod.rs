@@ -31,16 +31,19 @@ pub(super) enum ProtobufError {
     #[error("it nests too deeply")]
     Depth,
     /// Nobody here knows the kind in this encoding.
-    #[error("{0} is not known in this encoding; send JSON")]
+    #[error("{0} is not known in protobuf; send JSON")]
     Unknown(String),
 }
 
 /// The object of a protobuf body as a JSON value.
 ///
 /// # Errors
-/// `BadRequest` where it is none.
+/// `BadRequest` where it is none, `UnsupportedMediaType` where its kind has no such encoding, as those that users define.
 pub(super) fn value(body: &[u8]) -> Result<Value, Status> {
-    decode(body).map_err(|error| Status::bad_request(format!("failed to decode protobuf: {error}")))
+    decode(body).map_err(|error| match error {
+        ProtobufError::Unknown(_) => Status::unsupported_media_type(error.to_string()),
+        error => Status::bad_request(format!("failed to decode protobuf: {error}")),
+    })
 }
 
 fn decode(body: &[u8]) -> Result<Value, ProtobufError> {
@@ -80,10 +83,13 @@ mod tests {
 
     use super::*;
 
-    fn bytes(number: u8, content: &[u8]) -> Vec<u8> {
-        let mut out = vec![number << 3 | 2, u8::try_from(content.len()).unwrap()];
-        out.extend_from_slice(content);
-        out
+    fn varint(number: usize) -> Vec<u8> {
+        let low = u8::try_from(number & 0x7f).unwrap();
+        if number < 128 { vec![low] } else { [vec![low | 0x80], varint(number >> 7)].concat() }
+    }
+
+    fn bytes(number: usize, content: &[u8]) -> Vec<u8> {
+        [varint(number << 3 | 2), varint(content.len()), content.to_vec()].concat()
     }
 
     fn body(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
@@ -131,12 +137,59 @@ mod tests {
     }
 
     #[test]
+    fn a_review_keeps_its_lists_of_texts_by_name() {
+        let values = |values: &[&[u8]]| values.iter().flat_map(|value| bytes(1, value)).collect::<Vec<_>>();
+        let extra = |name: &[u8], value: &[u8]| bytes(5, &[bytes(1, name), bytes(2, value)].concat());
+        let spec = [bytes(3, b"ann"), extra(b"scopes", &values(&[b"a", b"b"])), extra(b"none", b"")].concat();
+        let expect = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+            "spec": {"user": "ann", "extra": {"scopes": ["a", "b"], "none": []}},
+        });
+        let body = body("authorization.k8s.io/v1", "SubjectAccessReview", &bytes(2, &spec));
+        assert_eq!(value(&body).unwrap(), expect);
+    }
+
+    #[test]
+    fn a_schema_has_either_or_defaults_of_any_type_and_recursion() {
+        let property = |name: &[u8], schema: &[u8]| bytes(29, &[bytes(1, name), bytes(2, schema)].concat());
+        let list = [bytes(5, b"array"), bytes(24, &bytes(1, &bytes(5, b"string")))].concat();
+        let flag = [bytes(5, b"boolean"), bytes(8, &bytes(1, b"false"))].concat();
+        let closed = bytes(30, &[1 << 3, 0]);
+        let open = bytes(30, &[vec![1 << 3, 1], bytes(2, &bytes(5, b"integer"))].concat());
+        let rule = bytes(44, &bytes(1, b"true"));
+        let schema = [property(b"list", &list), property(b"flag", &flag), property(b"closed", &closed), open, rule];
+        let expect = json!({
+            "properties": {
+                "list": {"type": "array", "items": {"type": "string"}},
+                "flag": {"type": "boolean", "default": false},
+                "closed": {"additionalProperties": false},
+            },
+            "additionalProperties": {"type": "integer"},
+            "x-kubernetes-validations": [{"rule": "true"}],
+        });
+        let version = bytes(4, &bytes(1, &schema.concat()));
+        let spec = bytes(7, &version);
+        let found = value(&body("apiextensions.k8s.io/v1", "CustomResourceDefinition", &bytes(2, &spec))).unwrap();
+        assert_eq!(found["spec"]["versions"][0]["schema"]["openAPIV3Schema"], expect);
+    }
+
+    #[test]
+    fn a_zero_that_json_has_is_kept_and_one_it_omits_is_not() {
+        let priority = body("scheduling.k8s.io/v1", "PriorityClass", &[2 << 3, 0, 3 << 3, 0]);
+        let expect = json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "value": 0});
+        assert_eq!(value(&priority).unwrap(), expect);
+    }
+
+    #[test]
+    fn a_kind_without_this_encoding_is_an_unsupported_media_type() {
+        let refused = value(&body("example.com/v1", "Thing", b"")).unwrap_err();
+        assert_eq!((refused.code, refused.reason), (415, "UnsupportedMediaType"));
+        assert_eq!(refused.message, "Thing of example.com/v1 is not known in protobuf; send JSON");
+    }
+
+    #[test]
     fn what_is_no_object_is_refused_whatever_its_bytes() {
         assert_eq!(decode(b"k8s"), Err(ProtobufError::Magic));
-        assert_eq!(
-            decode(&body("example.com/v1", "Thing", b"")).unwrap_err().to_string().split(';').next(),
-            Some("Thing of example.com/v1 is not known in this encoding")
-        );
         let whole = body("v1", "ConfigMap", &bytes(1, &bytes(1, b"name")));
         for end in 0..whole.len() {
             let cut = &whole[..end];

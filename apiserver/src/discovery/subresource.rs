@@ -26,16 +26,12 @@ impl Subresource {
         version: &ServedVersion,
     ) -> Self {
         let (name, verbs) = (subresource.name, spelled(subresource.verbs));
-        match subresource.spoken {
-            Some(SpokenKind { group, version, kind, schema }) => {
-                Self { name, group, version, kind, schema: schema.unwrap_or_default().to_owned(), verbs }
-            }
-            None => {
-                let schema = version.schema.name().to_owned();
-                let ServedVersion { group, version, .. } = *version;
-                Self { name, group, version, kind: definition.kind, schema, verbs }
-            }
+        if let Some(SpokenKind { group, version, kind, schema }) = subresource.spoken {
+            return Self { name, group, version, kind, schema: schema.unwrap_or_default().to_owned(), verbs };
         }
+        let schema = version.schema.name().to_owned();
+        let ServedVersion { group, version, .. } = *version;
+        Self { name, group, version, kind: definition.kind, schema, verbs }
     }
 }
 

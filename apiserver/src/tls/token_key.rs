@@ -32,13 +32,12 @@ impl TokenKey {
     /// When the directory cannot be read or written, or holds something else.
     pub fn open(directory: &Path) -> Result<Self, TlsError> {
         let path = directory.join("sa.key");
-        let key = match files::read(&path)? {
-            Some(text) => KeyPair::from_pem(&text)?,
-            None => {
-                let key = KeyPair::generate()?;
-                files::write_secret(&path, &key.serialize_pem())?;
-                key
-            }
+        let key = if let Some(text) = files::read(&path)? {
+            KeyPair::from_pem(&text)?
+        } else {
+            let key = KeyPair::generate()?;
+            files::write_secret(&path, &key.serialize_pem())?;
+            key
         };
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key.serialize_der(), &random);

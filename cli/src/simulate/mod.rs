@@ -78,7 +78,7 @@ fn show(run: &Run, arguments: &Simulate) {
     let Some(violation) = &run.violation else { return };
     println!("seed {}: {violation}", run.course.seed);
     run.story.iter().for_each(|line| println!("  {line}"));
-    let without: String = run.course.without.iter().map(|what| format!(" --without {what:?}")).collect();
+    let without = run.course.without.iter().fold(String::new(), |out, what| out + &format!(" --without {what:?}"));
     println!(
         "replay: sampan simulate --seed {} --hours {} --nodes {}{without} --as-found",
         run.course.seed, arguments.hours, run.course.nodes

@@ -94,8 +94,7 @@ impl View {
         if free(singular, resources, "SingularConflict") {
             given.singular.clone_from(&wanted.singular);
         }
-        let short_names = wanted.short_names.iter().flatten();
-        if short_names.fold(true, |all, name| free(name, resources, "ShortNamesConflict") && all) {
+        if wanted.short_names.iter().flatten().all(|name| free(name, resources, "ShortNamesConflict")) {
             given.short_names.clone_from(&wanted.short_names);
         }
         if free(&wanted.kind, kinds, "KindConflict") {

@@ -56,7 +56,7 @@ fn parse_line(cases: &mut Vec<Case>, line: &str) -> Result<()> {
     let case = cases.last_mut().context("a case begins with `# ` and a sentence")?;
     let regex = |text: &str| RegexBuilder::new(text).multi_line(true).build();
     match line.split_at_checked(2).unwrap_or((line, "")) {
-        ("$ ", rest) if case.line.is_empty() => case.line = rest.to_owned(),
+        ("$ ", rest) if case.line.is_empty() => rest.clone_into(&mut case.line),
         ("  ", rest) => write!(case.line, "\n{rest}")?,
         ("= ", rest) => case.code = rest.parse()?,
         ("> ", rest) => case.out.push(regex(rest)?),

@@ -145,7 +145,7 @@ fn world(setup: &Setup, course: &Course) -> World {
     let mortal = builtin().into_iter().filter_map(|definition| Some((definition.resource, definition.ttl_seconds?)));
     world.times_to_live =
         mortal.map(|(resource, seconds)| (resource, std::time::Duration::from_secs(seconds.into()))).collect();
-    let namespace = |name: &&str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-    world.initial = NAMESPACES.iter().map(|name| namespace(&name)).collect();
+    let namespace = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    world.initial = NAMESPACES.iter().map(|name| namespace(name)).collect();
     world
 }

@@ -34,6 +34,9 @@ const CLOSE: u8 = 255;
 /// The channels by what a stream of SPDY calls itself.
 const STREAM_TYPES: [(&str, u8); 5] =
     [("stdin", STDIN), ("stdout", STDOUT), ("stderr", STDERR), ("error", ERROR), ("resize", RESIZE)];
+/// The most a client may send before it has opened the streams it asked for, in bytes, and what each piece counts besides.
+const EARLY_BYTES_MAX: usize = 1 << 20;
+const PIECE_COST_BYTES: usize = 64;
 /// How long a client may take to open the streams it asked for.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take to go once it has been told all.
@@ -56,6 +59,16 @@ pub(super) enum Received {
     Closed(u8),
 }
 
+impl Received {
+    /// What it takes to keep it, in bytes.
+    fn cost_bytes(&self) -> usize {
+        match self {
+            Self::Data(_, bytes) => bytes.len() + PIECE_COST_BYTES,
+            Self::Closed(_) => PIECE_COST_BYTES,
+        }
+    }
+}
+
 /// What comes from the client.
 pub(super) enum Receiver {
     /// As messages.
@@ -75,9 +88,10 @@ pub(super) async fn channels(connection: Connection, wanted: &[u8]) -> Option<(S
     }
 }
 
-/// Waits until the client has opened a stream for each channel.
+/// Waits until the client has opened a stream for each channel; nothing where it does not, or sends too much before.
 async fn opened(sender: spdy::Sender, mut receiver: spdy::Receiver, wanted: &[u8]) -> Option<(Sender, Receiver)> {
     let (mut streams, mut channels, mut waiting) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
+    let mut early_bytes = 0;
     while !wanted.iter().all(|channel| streams.contains_key(channel)) {
         match receiver.next().await? {
             Event::Opened(stream, headers) => {
@@ -90,7 +104,19 @@ async fn opened(sender: spdy::Sender, mut receiver: spdy::Receiver, wanted: &[u8
                     None => drop(sender.reset(stream).await),
                 }
             }
-            other => waiting.extend(received(&channels, other)),
+            Event::Reset(stream) => {
+                channels.remove(&stream);
+                streams.retain(|_, known| *known != stream);
+            }
+            other => {
+                let received = received(&channels, other);
+                early_bytes += received.as_ref().map_or(0, Received::cost_bytes);
+                if early_bytes > EARLY_BYTES_MAX {
+                    sender.go_away().await;
+                    return None;
+                }
+                waiting.extend(received);
+            }
         }
     }
     Some((Sender::Spdy(sender, streams), Receiver::Spdy { receiver, channels, waiting }))
@@ -216,5 +242,21 @@ mod tests {
         assert_eq!(parse(Bytes::from_static(b"\xff\x00")), Some(Received::Closed(STDIN)));
         assert_eq!(parse(Bytes::new()), None);
         assert_eq!(parse(Bytes::from_static(b"\xff")), None);
+    }
+
+    #[tokio::test]
+    async fn what_comes_before_the_streams_are_open_is_kept_up_to_a_limit() {
+        for (bytes, expect) in [(EARLY_BYTES_MAX / 2, true), (EARLY_BYTES_MAX * 2, false)] {
+            let (mut client, sender, receiver) = spdy::client::Client::connect();
+            let opening = tokio::spawn(channels(Connection::Spdy(sender, receiver), &[STDIN, ERROR]));
+            client.open(1, &[("streamtype", "stdin")]).await;
+            let piece = Bytes::from(vec![0; 32 << 10]);
+            for _ in 0..bytes / piece.len() {
+                client.data(1, piece.clone()).await;
+            }
+            client.open(3, &[("streamtype", "error")]).await;
+            let opened = timeout(OPENING_TIMEOUT / 2, opening).await.expect("no wait for the timeout").unwrap();
+            assert_eq!(opened.is_some(), expect, "{bytes} bytes");
+        }
     }
 }

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use bytes::BytesMut;
-use futures::StreamExt;
 use futures::stream::SelectAll;
+use futures::{Stream, StreamExt};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -96,27 +96,78 @@ async fn serve(address: String, ports: Vec<u16>, mut sender: Sender, mut receive
             }
         }
     }
-    loop {
-        tokio::select! {
-            read = readers.next() => match read {
-                Some((channel, bytes)) => if !sender.send(channel, &bytes).await { return },
-                None => break,
-            },
-            received = receiver.next() => match received {
-                Some(Received::Data(channel, bytes)) => {
-                    let Some(writer) = writers.get_mut(&channel) else { continue };
-                    if writer.write_all(&bytes).await.is_err() {
-                        writers.remove(&channel);
-                    }
-                }
-                Some(Received::Closed(channel)) => {
-                    if let Some(mut writer) = writers.remove(&channel) {
-                        let _ = writer.shutdown().await;
-                    }
-                }
-                None => break,
-            },
-        }
+    // Neither way waits for the other: a port that does not read may be waiting for what it says to be taken.
+    tokio::select! {
+        () = show(readers, &mut sender) => {}
+        () = listen(writers, &mut receiver) => {}
     }
     sender.close().await;
+}
+
+/// Passes on what the ports say until they have said all or nobody takes it.
+async fn show(mut readers: SelectAll<impl Stream<Item = (u8, BytesMut)> + Unpin>, sender: &mut Sender) {
+    while let Some((channel, bytes)) = readers.next().await {
+        if !sender.send(channel, &bytes).await {
+            return;
+        }
+    }
+}
+
+/// Writes to the ports what the client sends until it goes.
+async fn listen(mut writers: BTreeMap<u8, WriteHalf<TcpStream>>, receiver: &mut Receiver) {
+    while let Some(received) = receiver.next().await {
+        match received {
+            Received::Data(channel, bytes) => {
+                let Some(writer) = writers.get_mut(&channel) else { continue };
+                if writer.write_all(&bytes).await.is_err() {
+                    writers.remove(&channel);
+                }
+            }
+            Received::Closed(channel) => {
+                if let Some(mut writer) = writers.remove(&channel) {
+                    let _ = writer.shutdown().await;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::super::spdy::client::Client;
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+    /// More than the buffers of a connection hold both ways.
+    const LOAD_BYTES: usize = 24 << 20;
+
+    #[tokio::test]
+    async fn a_port_that_says_all_before_it_reads_does_not_hold_up_its_client() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let talker = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(&vec![1; LOAD_BYTES]).await.unwrap();
+            let mut heard = Vec::new();
+            stream.take(LOAD_BYTES as u64).read_to_end(&mut heard).await.unwrap();
+            heard.len()
+        });
+        let (mut client, sender, receiver) = Client::connect();
+        client.open(1, &[]).await;
+        client.open(3, &[]).await;
+        let receiver = Receiver::Spdy { receiver, channels: [(1, 0), (3, 1)].into(), waiting: VecDeque::new() };
+        let sender = Sender::Spdy(sender, [(0, 1), (1, 3)].into());
+        tokio::spawn(serve("127.0.0.1".to_owned(), vec![port], sender, receiver));
+        let (giver, told) = client.halves();
+        let number = size_of::<u16>();
+        let both = async { tokio::join!(giver.give(1, LOAD_BYTES), told.count(1, LOAD_BYTES + number)) };
+        let ((), count) = timeout(PATIENCE, both).await.expect("both ways go on");
+        assert_eq!((count, talker.await.unwrap()), (LOAD_BYTES + number, LOAD_BYTES));
+    }
 }

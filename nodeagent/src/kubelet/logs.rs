@@ -22,7 +22,7 @@ impl KubeletApi {
         let docker = self.docker()?;
         let situation = self.pod(namespace, pod).await?;
         let run = chosen(&situation, pod, container, query.flag(&["previous"]))?;
-        let limit = query.number("limitBytes")?.map(|limit| usize::try_from(limit).unwrap_or(0));
+        let limit = query.count("limitBytes")?.map(|limit| usize::try_from(limit).unwrap_or(0));
         let chunks = docker.client().logs(&run.id, Some(options(query)?));
         let chunks = chunks.map_ok(bollard::container::LogOutput::into_bytes).map_err(std::io::Error::other);
         let mut left = limit.unwrap_or(usize::MAX);
@@ -84,11 +84,11 @@ fn options(query: &Query) -> Result<LogsOptions, Refused> {
         .stderr(true)
         .follow(query.flag(&["follow"]))
         .timestamps(query.flag(&["timestamps"]));
-    if let Some(lines) = query.number("tailLines")? {
+    if let Some(lines) = query.count("tailLines")? {
         options = options.tail(&lines.to_string());
     }
-    let since = match (query.number("sinceSeconds")?, query.time("sinceTime")?) {
-        (Some(seconds), _) => Some(crate::shell::now().as_second() - seconds),
+    let since = match (query.count("sinceSeconds")?, query.time("sinceTime")?) {
+        (Some(seconds), _) => Some(crate::shell::now().as_second().saturating_sub(seconds)),
         (None, Some(time)) => Some(time.as_second()),
         (None, None) => None,
     };

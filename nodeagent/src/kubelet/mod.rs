@@ -6,6 +6,7 @@ mod channel;
 mod forward;
 mod handshake;
 mod logs;
+mod pipe;
 mod query;
 mod remote;
 mod spdy;

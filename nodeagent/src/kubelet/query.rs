@@ -30,10 +30,12 @@ impl Query {
         names.iter().any(|name| matches!(self.get(name), Some("1" | "true" | "True" | "t" | "")))
     }
 
-    /// A parameter that must be a number if it is there.
-    pub(super) fn number(&self, name: &str) -> Result<Option<i64>, Refused> {
+    /// A parameter that must be a number from 0 on if it is there.
+    pub(super) fn count(&self, name: &str) -> Result<Option<i64>, Refused> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        let number = text.parse().map_err(|_| Refused::BadRequest(format!("{name}: {text:?} is not a number")))?;
+        let number = text.parse().ok().filter(|number| *number >= 0);
+        let number =
+            number.ok_or_else(|| Refused::BadRequest(format!("{name}: {text:?} is not a number from 0 on")))?;
         Ok(Some(number))
     }
 
@@ -43,5 +45,26 @@ impl Query {
         let time =
             text.parse().map_err(|_| Refused::BadRequest(format!("{name}: {text:?} is not an RFC 3339 time")))?;
         Ok(Some(time))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_is_a_number_that_is_not_negative() {
+        let cases = [
+            ("n=0", Some(Some(0))),
+            ("n=9223372036854775807", Some(Some(i64::MAX))),
+            ("", Some(None)),
+            ("n=-1", None),
+            ("n=-9223372036854775808", None),
+            ("n=9223372036854775808", None),
+            ("n=x", None),
+        ];
+        for (query, expect) in cases {
+            assert_eq!(Query::of(Some(query)).count("n").ok(), expect, "{query}");
+        }
     }
 }

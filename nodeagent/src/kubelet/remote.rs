@@ -46,6 +46,16 @@ struct Session {
     streams: Streams,
 }
 
+/// How a process's output came to its end.
+enum Shown {
+    /// The process has said all.
+    All,
+    /// The client takes no more.
+    Refused,
+    /// It cannot be read any more, and why.
+    Broken(String),
+}
+
 /// Which streams the client wants.
 #[derive(Debug, Clone, Copy)]
 struct Streams {
@@ -144,33 +154,50 @@ impl Session {
         })
     }
 
-    /// Carries bytes both ways until the process ends or the client goes.
-    async fn serve(self, mut output: Output, mut input: Option<Input>, mut sender: Sender, mut receiver: Receiver) {
+    /// Carries bytes both ways until the process ends or the client goes. Neither way waits for the other: a process that
+    /// does not read may be waiting for its output to be taken.
+    async fn serve(self, output: Output, input: Option<Input>, mut sender: Sender, mut receiver: Receiver) {
         // An empty message tells the client that the streams are there.
         sender.send(STDOUT, &[]).await;
-        let mut listening = true;
-        loop {
-            tokio::select! {
-                chunk = output.next() => match chunk {
-                    Some(Ok(chunk)) => if !self.pass_on(&mut sender, chunk).await { return },
-                    Some(Err(error)) => return sender.finish(Err(error.to_string())).await,
-                    None => break,
-                },
-                received = receiver.next(), if listening => {
-                    if let Some(received) = received {
-                        self.take(received, &mut input).await;
-                        continue;
-                    }
-                    // A client that closes without input to give still waits for the output.
-                    listening = false;
-                    close(&mut input).await;
-                    if self.streams.tty { return }
-                },
+        let shown = tokio::select! {
+            shown = self.show(output, &mut sender) => shown,
+            () = self.listen(input, &mut receiver) => return,
+        };
+        match shown {
+            Shown::Refused => {}
+            Shown::Broken(error) => sender.finish(Err(error)).await,
+            Shown::All => {
+                let ended = self.ended().await;
+                sender.finish(ended).await;
+                receiver.until_gone().await;
             }
         }
-        let ended = self.ended().await;
-        sender.finish(ended).await;
-        receiver.until_gone().await;
+    }
+
+    /// Passes the process's output on until it ends or nobody takes it.
+    async fn show(&self, mut output: Output, sender: &mut Sender) -> Shown {
+        while let Some(chunk) = output.next().await {
+            let taken = match chunk {
+                Ok(chunk) => self.pass_on(sender, chunk).await,
+                Err(error) => return Shown::Broken(error.to_string()),
+            };
+            if !taken {
+                return Shown::Refused;
+            }
+        }
+        Shown::All
+    }
+
+    /// Takes what the client sends, and ends where a client that goes takes the session along.
+    async fn listen(&self, mut input: Option<Input>, receiver: &mut Receiver) {
+        while let Some(received) = receiver.next().await {
+            self.take(received, &mut input).await;
+        }
+        close(&mut input).await;
+        if !self.streams.tty {
+            // A client that closes without input to give still waits for the output.
+            std::future::pending().await
+        }
     }
 
     async fn pass_on(&self, sender: &mut Sender, chunk: LogOutput) -> bool {
@@ -233,5 +260,50 @@ impl Session {
 async fn close(input: &mut Option<Input>) {
     if let Some(mut input) = input.take() {
         let _ = input.shutdown().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tokio::io::{copy, duplex, split};
+    use tokio::time::timeout;
+    use tokio_util::io::ReaderStream;
+
+    use super::super::handshake::Connection;
+    use super::super::spdy::client::Client;
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const LOAD_BYTES: usize = 1 << 20;
+
+    #[tokio::test]
+    async fn a_process_that_writes_while_it_reads_does_not_hold_up_its_session() {
+        let (near, far) = duplex(1 << 10);
+        let (mut reads, mut writes) = split(far);
+        let echo = tokio::spawn(async move {
+            copy(&mut reads, &mut writes).await.unwrap();
+            writes.shutdown().await.unwrap();
+        });
+        let (output, input) = split(near);
+        let output = ReaderStream::new(output);
+        let output = output.map(|bytes: Result<Bytes, _>| Ok(LogOutput::StdOut { message: bytes.unwrap() }));
+        let streams = Streams { stdin: true, stdout: true, stderr: false, tty: false };
+        let nobody = tempfile::NamedTempFile::new().unwrap();
+        let nobody = nobody.path().to_str().unwrap();
+        let api = bollard::Docker::connect_with_unix(nobody, 1, bollard::API_DEFAULT_VERSION).unwrap();
+        let session = Session { api, process: Process::Container(String::new()), streams };
+
+        let (mut client, sender, receiver) = Client::connect();
+        for (stream, kind) in [(1, "error"), (3, "stdin"), (5, "stdout")] {
+            client.open(stream, &[("streamtype", kind)]).await;
+        }
+        let (sender, receiver) = channels(Connection::Spdy(sender, receiver), &streams.channels()).await.unwrap();
+        tokio::spawn(session.serve(Box::pin(output), Some(Box::pin(input)), sender, receiver));
+        let (giver, told) = client.halves();
+        let both = async { tokio::join!(giver.give(3, LOAD_BYTES), told.count(5, LOAD_BYTES)) };
+        let ((), count) = timeout(PATIENCE, both).await.expect("both ways go on");
+        assert_eq!(count, LOAD_BYTES);
+        echo.await.unwrap();
     }
 }

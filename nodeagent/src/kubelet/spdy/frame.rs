@@ -12,6 +12,10 @@ const IS_CONTROL: u32 = 1 << 31;
 const HEAD_BYTES: usize = 8;
 /// The flag of the last frame of a stream in one direction.
 const FIN: u8 = 1;
+/// The longest control frame, in bytes: those that open streams hold a few short headers.
+const CONTROL_BYTES_MAX: usize = 64 << 10;
+/// So much of a data frame is told at one time at most, in bytes.
+const PIECE_BYTES_MAX: usize = 64 << 10;
 /// A length is three bytes.
 const LENGTH_MASK: u32 = 0x00ff_ffff;
 
@@ -36,14 +40,24 @@ pub(super) enum Frame {
     Data { stream: StreamId, bytes: Bytes, last: bool },
 }
 
-/// Reads and writes frames.
+/// Reads and writes frames. A data frame, which may be 16 MiB long, is told in pieces as its bytes come, so that none is
+/// held in memory whole.
 pub(super) struct Codec {
     packer: Packer,
+    /// The data frame whose bytes come next.
+    within: Option<Within>,
+}
+
+/// What is left of a data frame.
+struct Within {
+    stream: StreamId,
+    left: usize,
+    last: bool,
 }
 
 impl Codec {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { packer: Packer::new()? })
+        Ok(Self { packer: Packer::new()?, within: None })
     }
 
     fn control(&mut self, kind: u16, flags: u8, mut body: Bytes) -> io::Result<Option<Frame>> {
@@ -69,6 +83,19 @@ impl Codec {
             _ => return Ok(None),
         }))
     }
+
+    /// The next piece of a data frame, once some of it is there.
+    fn piece(&mut self, within: Within, read: &mut BytesMut) -> Option<Frame> {
+        let Within { stream, left, last } = within;
+        let length = left.min(read.len()).min(PIECE_BYTES_MAX);
+        if length == 0 && left > 0 {
+            self.within = Some(within);
+            return None;
+        }
+        let (bytes, left) = (read.split_to(length).freeze(), left - length);
+        self.within = (left > 0).then_some(Within { stream, left, last });
+        Some(Frame::Data { stream, bytes, last: last && left == 0 })
+    }
 }
 
 impl Decoder for Codec {
@@ -77,18 +104,27 @@ impl Decoder for Codec {
 
     fn decode(&mut self, read: &mut BytesMut) -> io::Result<Option<Frame>> {
         loop {
+            if let Some(within) = self.within.take() {
+                return Ok(self.piece(within, read));
+            }
             let mut head = read.as_ref();
             let (Ok(first), Ok(second)) = (head.try_get_u32(), head.try_get_u32()) else { return Ok(None) };
             let [flags, ..] = second.to_be_bytes();
-            let length = HEAD_BYTES + (second & LENGTH_MASK) as usize;
+            let left = (second & LENGTH_MASK) as usize;
+            if first & IS_CONTROL == 0 {
+                read.advance(HEAD_BYTES);
+                self.within = Some(Within { stream: first, left, last: flags & FIN != 0 });
+                continue;
+            }
+            if left > CONTROL_BYTES_MAX {
+                return Err(malformed(format!("a control frame of {left} bytes is too long")));
+            }
+            let length = HEAD_BYTES + left;
             if read.len() < length {
                 read.reserve(length - read.len());
                 return Ok(None);
             }
             let body = read.split_to(length).freeze().slice(HEAD_BYTES..);
-            if first & IS_CONTROL == 0 {
-                return Ok(Some(Frame::Data { stream: first, bytes: body, last: flags & FIN != 0 }));
-            }
             let (version, kind) = ((first >> 16) as u16 & 0x7fff, first as u16);
             if version != VERSION {
                 return Err(malformed(format!("SPDY version {version} is not spoken here, only {VERSION}")));
@@ -178,7 +214,42 @@ mod tests {
             read.put_u8(byte);
             found.extend(there.decode(&mut read).unwrap());
         }
-        assert_eq!(found, frames());
+        assert_eq!(joined(found), frames());
+    }
+
+    /// Frames with the pieces of each data frame put together.
+    fn joined(pieces: Vec<Frame>) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        for piece in pieces {
+            match (frames.last_mut(), piece) {
+                (Some(Frame::Data { bytes, last, .. }), Frame::Data { bytes: more, last: ends, .. })
+                    if !more.is_empty() =>
+                {
+                    *bytes = [bytes.clone(), more].concat().into();
+                    *last = ends;
+                }
+                (_, piece) => frames.push(piece),
+            }
+        }
+        frames
+    }
+
+    #[test]
+    fn a_long_data_frame_is_told_as_it_comes_and_a_long_control_frame_is_refused() {
+        let (mut codec, mut read) = (Codec::new().unwrap(), BytesMut::new());
+        put_head(&mut read, 1, FIN, PIECE_BYTES_MAX * 2);
+        for last in [false, true] {
+            assert_eq!(codec.decode(&mut read).unwrap(), None);
+            read.put_bytes(7, PIECE_BYTES_MAX);
+            let bytes = Bytes::from(vec![7; PIECE_BYTES_MAX]);
+            assert_eq!(codec.decode(&mut read).unwrap(), Some(Frame::Data { stream: 1, bytes, last }));
+        }
+        assert!(read.capacity() <= PIECE_BYTES_MAX * 2, "nothing is reserved for what is only announced");
+        for (length, refused) in [(CONTROL_BYTES_MAX, false), (CONTROL_BYTES_MAX + 1, true)] {
+            let mut read = BytesMut::new();
+            put_head(&mut read, IS_CONTROL | u32::from(VERSION) << 16 | u32::from(PING), 0, length);
+            assert_eq!(Codec::new().unwrap().decode(&mut read).is_err(), refused, "{length} bytes");
+        }
     }
 
     #[test]

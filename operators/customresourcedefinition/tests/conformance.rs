@@ -96,11 +96,20 @@ fn let_go(snapshot: &Snapshot, key: &ObjectKey) -> Option<Deed> {
     Some(Deed { what: format!("{key} is let go"), edit: Edit::Update(object) })
 }
 
-/// Two definitions ask for one kind; one of them goes.
+fn asks_for(snapshot: &Snapshot, plural: &str, short_name: &str) -> Option<Deed> {
+    let mut value = snapshot.get(&key(plural))?.value();
+    value["spec"]["names"]["shortNames"] = json!([short_name]);
+    Some(Deed { what: format!("{plural} asks for {short_name}"), edit: Edit::Update(value) })
+}
+
+/// Two definitions ask for one kind; one asks for a free name beside it, one of them goes.
 fn rivals() -> World {
     world("rivals")
         .holding(crd("widgets", "Widget", &json!([])))
         .holding(crd("gadgets", "Widget", &json!([])))
+        .actor_times(1, "author", |snapshot, _| {
+            ["widgets", "gadgets"].into_iter().filter_map(|plural| asks_for(snapshot, plural, "toy")).collect()
+        })
         .actor_times(1, "user", |_, _| vec![delete(key("widgets")), delete(key("gadgets"))])
 }
 
@@ -110,16 +119,19 @@ fn renamed() -> World {
         .holding(crd("widgets", "Widget", &json!([])))
         .holding(crd("gadgets", "Gadget", &json!([])))
         .actor_times(2, "user", |snapshot, _| {
-            let renamed = |short: &str| {
-                let mut value = snapshot.get(&key("widgets"))?.value();
-                value["spec"]["names"]["shortNames"] = json!([short]);
-                Some(Deed { what: format!("widgets asks for {short}"), edit: Edit::Update(value) })
-            };
-            renamed("w").into_iter().chain(renamed("gadget")).collect()
+            ["w", "gadget"].into_iter().filter_map(|name| asks_for(snapshot, "widgets", name)).collect()
         })
 }
 
-/// A definition is deleted while an object of it is held.
+/// Somebody writes that a deletion is done, and it is not.
+fn belie(snapshot: &Snapshot) -> Option<Deed> {
+    let mut value = snapshot.get(&key("widgets")).filter(|it| it.metadata().is_terminating())?.value();
+    let mut conditions = value["status"]["conditions"].as_array_mut()?.iter_mut();
+    conditions.find(|it| it["type"] == "Terminating")?["status"] = json!("False");
+    Some(Deed { what: "widgets is said to be gone".into(), edit: Edit::UpdateStatus(value) })
+}
+
+/// A definition is deleted while an object of it is held, and somebody says it is done.
 fn emptied() -> World {
     world("emptied")
         .holding(crd("widgets", "Widget", &json!([])))
@@ -134,6 +146,7 @@ fn emptied() -> World {
             if is_served && !goes { vec![deed] } else { Vec::new() }
         })
         .actor_times(1, "user", |_, _| vec![delete(key("widgets"))])
+        .actor_times(1, "liar", |snapshot, _| belie(snapshot).into_iter().collect())
         .actor_times(1, "holder", |snapshot, _| let_go(snapshot, &widget()).into_iter().collect())
 }
 

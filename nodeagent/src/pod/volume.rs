@@ -16,6 +16,8 @@ use super::source::{self, Lookup, SourceKey, SourceKind};
 
 /// The mode of a file nobody gave one.
 const DEFAULT_MODE: i32 = 0o644;
+/// The mode of a token where the pod names a group for its files, which may then read it: nobody else needs to.
+const GROUP_TOKEN_MODE: i32 = 0o600;
 
 /// A file of a volume.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -78,12 +80,16 @@ pub enum Missing {
 /// When a source is unknown, absent without being optional, or a volume is of a kind this node does not know.
 pub fn plan(scene: &Scene<'_>) -> Result<Vec<VolumePlan>, Missing> {
     let spec = scene.situation.spec();
-    let group = spec.security_context.as_ref().and_then(|security| security.fs_group);
-    let group = group.and_then(|group| u32::try_from(group).ok());
+    let group = fs_group(scene);
     let volumes = spec.volumes.iter().flatten();
     volumes
         .map(|volume| Ok(VolumePlan { name: volume.name.clone(), content: content(scene, volume)?, group }))
         .collect()
+}
+
+fn fs_group(scene: &Scene<'_>) -> Option<u32> {
+    let security = scene.situation.spec().security_context.as_ref()?;
+    u32::try_from(security.fs_group?).ok()
 }
 
 fn refused(volume: &str, message: &str) -> Missing {
@@ -221,8 +227,45 @@ impl Gathering<'_> {
             }
             Lookup::Present(data) => {
                 let token = data.get(source::TOKEN).cloned().unwrap_or_default();
-                self.put(&wish.path, token, None)
+                self.put(&wish.path, token, fs_group(self.scene).map(|_| GROUP_TOKEN_MODE))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use serde_json::{Value, json};
+
+    use super::super::situation::{NodeFacts, Situation};
+    use super::super::source::Sources;
+    use super::*;
+
+    fn token_mode(security: &Value) -> u32 {
+        let pod = json!({"metadata": {"name": "web", "uid": "u"}, "spec": {
+            "containers": [], "securityContext": security,
+            "volumes": [{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}],
+        }});
+        let situation = Situation::new(Arc::new(serde_json::from_value(pod).unwrap()));
+        let wish = ServiceAccountTokenProjection { path: "token".to_owned(), ..Default::default() };
+        let mut sources = Sources::default();
+        let token = BTreeMap::from([(source::TOKEN.to_owned(), b"secret".to_vec())]);
+        sources.observe(SourceKey::token(situation.pod(), &wish), Some(Arc::new(token)));
+        let node =
+            NodeFacts { name: String::new(), host_ip: String::new(), allocatable_milli_cpu: 0, allocatable_memory: 0 };
+        let scene = Scene { situation: &situation, sources: &sources, node: &node, now: Timestamp::UNIX_EPOCH };
+        let plans = plan(&scene).unwrap();
+        let Content::Files(files) = &plans[0].content else { panic!("{plans:?}") };
+        assert_eq!(files["token"].content, b"secret");
+        files["token"].mode
+    }
+
+    #[test]
+    fn a_token_is_for_the_group_of_the_pods_files_alone_where_there_is_one() {
+        assert_eq!(token_mode(&json!({})), 0o644);
+        assert_eq!(token_mode(&json!({"fsGroup": 2000})), 0o600);
     }
 }

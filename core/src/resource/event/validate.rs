@@ -1,4 +1,5 @@
-//! The rules events follow. Old reporters set the older fields; those that set `eventTime` follow the stricter rules.
+//! The rules events follow. Those that set `eventTime` say who reports what, and those that set none of the older fields
+//! besides, which `events.k8s.io/v1` has for reading only, follow all its rules: a `v1` reporter may call the type as it likes.
 
 use serde_json::Value;
 
@@ -7,6 +8,8 @@ use crate::resource::check::{Faults, Field};
 
 const WORD_MAX_CHARACTERS: usize = 128;
 const MESSAGE_MAX_CHARACTERS: usize = 1024;
+/// What reporters of `v1` set, and those of `events.k8s.io/v1` must not.
+const OLDER_FIELDS: [&str; 4] = ["firstTimestamp", "lastTimestamp", "count", "source"];
 /// Events about objects of the cluster live here.
 const CLUSTER_NAMESPACES: [&str; 2] = ["default", "kube-system"];
 
@@ -16,6 +19,9 @@ pub(super) fn event(event: &Value) -> Faults {
     namespace(&event, &mut faults);
     if event.at("eventTime").is_set() {
         reported(&event, &mut faults);
+        if !OLDER_FIELDS.iter().any(|field| event.at(field).is_set()) {
+            newer(&event, &mut faults);
+        }
     }
     faults
 }
@@ -41,6 +47,9 @@ fn reported(event: &Field<'_>, faults: &mut Faults) {
         at_most(&word, WORD_MAX_CHARACTERS, faults);
     }
     at_most(&event.at("message"), MESSAGE_MAX_CHARACTERS, faults);
+}
+
+fn newer(event: &Field<'_>, faults: &mut Faults) {
     faults.one_of(&event.at("type"), &["Normal", "Warning"]);
     let series = event.at("series");
     if series.is_set() {
@@ -96,6 +105,19 @@ mod tests {
             let mut part = whole.clone();
             part.as_object_mut().unwrap().remove(missing);
             assert_eq!(fields(part), [field]);
+        }
+    }
+
+    #[test]
+    fn a_reporter_of_the_older_fields_calls_the_type_as_it_likes() {
+        let told = json!({
+            "metadata": {"namespace": "web"}, "involvedObject": {"namespace": "web"}, "eventTime": "t", "type": "Error",
+            "reportingComponent": "kopf", "reportingInstance": "dev", "action": "Action?", "reason": "Logging"});
+        assert_eq!(fields(told.clone()), ["type"]);
+        for older in OLDER_FIELDS {
+            let mut told = told.clone();
+            told[older] = json!("t");
+            assert_eq!(fields(told), Vec::<String>::new());
         }
     }
 }

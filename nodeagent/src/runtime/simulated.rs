@@ -1,4 +1,5 @@
 //! A runtime in memory: every command succeeds at once, every container runs until it is stopped, every probe succeeds.
+//! Two programs are known by name, so that pods can come to an end: `true` and `false` end at once and mean what they say.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,6 +32,7 @@ impl SimulatedRuntime {
     }
 
     fn start(&self, pod: &PodRef, spec: &ContainerSpec) -> ContainerRecord {
+        let ended = code_at_once(spec).map(|code| RunState::Exited(exit(code, (self.clock)())));
         ContainerRecord {
             id: format!("{:016x}{:016x}", crc(&pod.uid.0), self.next()),
             name: spec.name.clone(),
@@ -40,7 +42,7 @@ impl SimulatedRuntime {
             image: spec.image.clone(),
             image_id: format!("sha256:{:016x}", crc(&spec.image)),
             started_at: Some((self.clock)()),
-            state: if spec.is_init { RunState::Exited(exit(0, (self.clock)())) } else { RunState::Running },
+            state: ended.unwrap_or(RunState::Running),
         }
     }
 
@@ -60,6 +62,15 @@ impl SimulatedRuntime {
             }
             Command::RemoveContainer { .. } | Command::StopSandbox | Command::Clear => Outcome::Done(None),
         }
+    }
+}
+
+/// The code a container ends with as soon as it has started; none where it runs until it is stopped.
+fn code_at_once(spec: &ContainerSpec) -> Option<i32> {
+    match spec.command.first().map(String::as_str) {
+        Some("true") => Some(0),
+        Some("false") => Some(1),
+        _ => spec.is_init.then_some(0),
     }
 }
 

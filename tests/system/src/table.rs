@@ -2,7 +2,8 @@
 //!
 //! A file is a story in a namespace of its own, its cases in order. A case begins with `#` and a sentence; then come
 //!
-//! * `$ <line>`: run by `sh`, with `kubectl` and the programs beside the table on the path; further lines indented by two spaces belong to it,
+//! * `$ <line>`: run by `sh`, with `kubectl` and the programs beside the table on the path, and the table's folder as `$BESIDE`; further lines
+//!   indented by two spaces belong to it,
 //! * `= <code>`: the exit code it must end with, 0 where nothing is said,
 //! * `> <regex>`: what standard output must hold, `! <regex>`: what standard error must hold,
 //! * `- <regex>`: what standard output must not hold,
@@ -71,6 +72,7 @@ fn parse_line(cases: &mut Vec<Case>, line: &str) -> Result<()> {
 /// Where the cases of a file are run.
 pub struct Stage {
     folder: PathBuf,
+    beside: PathBuf,
     path: String,
 }
 
@@ -87,9 +89,10 @@ impl Stage {
         std::fs::copy(cluster.kubeconfig()?, &kubeconfig)?;
         let kubectl = PathBuf::from(cluster.kubectl_command()?.get_program());
         let tools = kubectl.parent().map(|parent| parent.display().to_string()).unwrap_or_default();
-        let beside = file.parent().map(|parent| parent.display().to_string()).unwrap_or_default();
+        let beside = file.parent().context("a file lies in a folder")?.to_owned();
         let path = std::env::var("PATH").unwrap_or_default();
-        let stage = Self { folder, path: format!("{tools}:{beside}:{path}") };
+        let path = format!("{tools}:{}:{path}", beside.display());
+        let stage = Self { folder, beside, path };
         cluster.kubectl(&["create", "namespace", &name])?;
         let context = format!("kubectl config set-context --current --namespace={name}");
         stage.sh(&context)?.succeeded()?;
@@ -103,6 +106,7 @@ impl Stage {
     pub fn sh(&self, line: &str) -> Result<Run> {
         let mut command = Command::new("timeout");
         command.args([COMMAND_SECONDS_MAX, "sh", "-c", line]).current_dir(&self.folder).env("PATH", &self.path);
+        command.env("BESIDE", &self.beside);
         // Discovery is cached per host and port, and tests use ports again.
         command.env("KUBECONFIG", self.folder.join("kubeconfig")).env("KUBECACHEDIR", self.folder.join("cache"));
         run(&mut command, "")

@@ -12,21 +12,26 @@ const TABLES_AT_ONCE: usize = 4;
 
 #[test]
 fn every_command_of_the_tables_does_what_it_says() -> Result<()> {
-    play(&Setup::simulated(3).start()?, "tests/kubectl")
+    play(&Setup::simulated(3).start()?, tables("tests/kubectl")?)
 }
 
 #[test]
 fn every_command_that_reaches_into_containers_does_what_it_says() -> Result<()> {
-    play(&Setup::docker().start()?, "tests/kubectl_docker")
+    play(&Setup::docker().start()?, tables("tests/kubectl_docker")?)
 }
 
-/// Plays every table of a folder, and tells of each case that failed.
-fn play(cluster: &Cluster, folder: &str) -> Result<()> {
+/// The tables of a folder, given from the package's own.
+pub(crate) fn tables(folder: &str) -> Result<Vec<PathBuf>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut tables: Vec<PathBuf> = std::fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     tables.retain(|path| path.extension().is_some_and(|extension| extension == "cases"));
     tables.sort();
     ensure!(!tables.is_empty(), "{} holds no tables", folder.display());
+    Ok(tables)
+}
+
+/// Plays tables, and tells of each case that failed.
+pub(crate) fn play(cluster: &Cluster, tables: Vec<PathBuf>) -> Result<()> {
     let (waiting, faults) = (Mutex::new(tables), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..TABLES_AT_ONCE {

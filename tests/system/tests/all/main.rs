@@ -2,6 +2,7 @@
 
 mod access;
 mod bad_input;
+mod clients;
 mod crashes;
 mod custom;
 mod directory;

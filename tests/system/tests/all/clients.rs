@@ -1,4 +1,5 @@
-//! Clients of Kubernetes as their users have them, unchanged: helm and programs in Python. Each plays the tables in its folder of `clients/`.
+//! Clients of Kubernetes as their users have them, unchanged: helm, programs in Python and Go, an
+//! operator made with kopf. Each plays the tables in its folder of `clients/`.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +11,8 @@ use crate::kubectl_table::{play, tables};
 
 /// A folder, its program, and arguments with which it does nothing but come to be: it is fetched or built once for a target
 /// folder, which no case has the time for.
-const CLIENTS: [(&str, &str, &[&str]); 2] = [("helm", "helm", &["version"]), ("python", "python", &["--version"])];
+const CLIENTS: [(&str, &str, &[&str]); 3] =
+    [("helm", "helm", &["version"]), ("python", "python", &["--version"]), ("go", "client", &[])];
 
 #[test]
 fn clients_of_kubernetes_work_unchanged() -> Result<()> {

@@ -48,7 +48,15 @@ fn is_fully_labeled(view: &View, pod: &Pod) -> bool {
 pub(crate) fn tells_of_failure(view: &View) -> bool {
     let conditions = view.set.status.as_ref().and_then(|status| status.conditions.as_ref());
     let known = conditions.into_iter().flatten().find(|condition| condition.type_ == REPLICA_FAILURE);
-    known.and_then(|known| known.message.as_ref()) == view.refusal.as_ref().map(|refusal| &refusal.message)
+    let known = known.and_then(|known| known.message.as_deref());
+    known.map(without_name) == view.refusal.as_ref().map(|refusal| without_name(&refusal.message))
+}
+
+/// What a refusal says before and after the name of the pod it is about, which is drawn anew at each try: were it part of
+/// the news, there would be news for ever.
+fn without_name(message: &str) -> (Option<&str>, Option<&str>) {
+    let mut parts = message.splitn(3, '"');
+    (parts.next(), parts.nth(1))
 }
 
 /// A failure stays until as many pods exist as are wanted: a try that is under way has not mended it yet.

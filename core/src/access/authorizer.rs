@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::role::{RoleCache, RoleIndex};
+use super::role::{Grant, RoleCache, RoleIndex};
 use super::{Attributes, Identity, MASTERS, PolicyRule, What, node};
 use crate::store::Snapshot;
 
@@ -38,7 +38,7 @@ pub trait Authorizer: Send + Sync {
     fn rules(&self, snapshot: &Snapshot, identity: &Identity, namespace: Option<&str>) -> Vec<PolicyRule>;
 }
 
-impl<A: Authorizer + ?Sized> Authorizer for Arc<A> {
+impl<Decider: Authorizer + ?Sized> Authorizer for Arc<Decider> {
     fn authorize(&self, snapshot: &Snapshot, attributes: &Attributes<'_>) -> Verdict {
         (**self).authorize(snapshot, attributes)
     }
@@ -113,7 +113,7 @@ impl Authorizer for RoleAuthorizer {
         }
         let index = self.index(snapshot);
         let mut rules: Vec<PolicyRule> = Vec::new();
-        for rule in index.grants(identity, namespace).flat_map(|grant| grant.rules()) {
+        for rule in index.grants(identity, namespace).flat_map(Grant::rules) {
             if !rules.contains(rule) {
                 rules.push(rule.clone());
             }

@@ -92,8 +92,8 @@ pub(super) fn equal(left: &Value<'_>, right: &Value<'_>, budget: &mut Budget) ->
             (left, right) => left.is_none() && right.is_none(),
         },
         _ => match numbers(left, right) {
-            Some(order) => order == Some(Ordering::Equal),
-            None => collections_equal(left, right, budget)?,
+            Ok(order) => order == Some(Ordering::Equal),
+            Err(NotNumbers) => collections_equal(left, right, budget)?,
         },
     })
 }
@@ -104,10 +104,10 @@ fn collections_equal(left: &Value<'_>, right: &Value<'_>, budget: &mut Budget) -
         return Ok(false);
     }
     for index in 0..count.unwrap_or_default() {
-        if let (Some(left), Some(right)) = (left.item(index), right.item(index)) {
-            if !equal(&left, &right, budget)? {
-                return Ok(false);
-            }
+        if let (Some(left), Some(right)) = (left.item(index), right.item(index))
+            && !equal(&left, &right, budget)?
+        {
+            return Ok(false);
         }
     }
     for key in left.keys().unwrap_or_default() {
@@ -121,20 +121,23 @@ fn collections_equal(left: &Value<'_>, right: &Value<'_>, budget: &mut Budget) -
     Ok(true)
 }
 
-/// The order of two numbers; the inner `None` where one is none (NaN).
-fn numbers(left: &Value<'_>, right: &Value<'_>) -> Option<Option<Ordering>> {
+/// Two values that are not both numbers.
+struct NotNumbers;
+
+/// The order of two numbers; none where one of them is NaN.
+fn numbers(left: &Value<'_>, right: &Value<'_>) -> Result<Option<Ordering>, NotNumbers> {
     let whole = |value: &Value<'_>| match value {
         Value::Int(number) => Some(i128::from(*number)),
         Value::Uint(number) => Some(i128::from(*number)),
         _ => None,
     };
     let float = |value: &Value<'_>| match value {
-        Value::Double(number) => Some(*number),
-        other => whole(other).map(|number| number as f64),
+        Value::Double(number) => Ok(*number),
+        other => whole(other).map(|number| number as f64).ok_or(NotNumbers),
     };
     match (whole(left), whole(right)) {
-        (Some(left), Some(right)) => Some(Some(left.cmp(&right))),
-        _ => Some(float(left)?.partial_cmp(&float(right)?)),
+        (Some(left), Some(right)) => Ok(Some(left.cmp(&right))),
+        _ => Ok(float(left)?.partial_cmp(&float(right)?)),
     }
 }
 
@@ -149,7 +152,7 @@ pub(super) fn compare(left: &Value<'_>, right: &Value<'_>, budget: &mut Budget) 
         (Value::Bytes(left), Value::Bytes(right)) => Some(left.cmp(right)),
         (Value::Time(left), Value::Time(right)) => Some(left.cmp(right)),
         (Value::Duration(left), Value::Duration(right)) => Some(left.cmp(right)),
-        _ => numbers(left, right).ok_or_else(EvalError::no_such_overload)?,
+        _ => numbers(left, right).map_err(|NotNumbers| EvalError::no_such_overload())?,
     })
 }
 

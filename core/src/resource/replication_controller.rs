@@ -79,11 +79,11 @@ impl Strategy for ReplicationControllerStrategy {
         if selector.count() == 0 {
             faults.required(&selector, "");
         }
-        if !template.is_set() {
-            faults.required(&template, "");
-        } else {
+        if template.is_set() {
             validate_selected_template(&selector, &template, &mut faults);
             validate_lasting(&template, "ReplicationController", &mut faults);
+        } else {
+            faults.required(&template, "");
         }
         faults.errors.causes()
     }

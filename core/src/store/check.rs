@@ -95,7 +95,7 @@ impl<'w> Foreseen<'w> {
         let before =
             self.changed.iter().filter_map(|(key, draft)| draft.filter(|it| index.holds_draft(it)).map(|_| *key));
         match on_head.chain(before).find(|key| *key != own) {
-            Some(by) => Err(Unmet::Taken { index: index.clone(), by: by.clone() }),
+            Some(by) => Err(Unmet::Taken { index: Box::new(index.clone()), by: by.clone() }),
             None => Ok(()),
         }
     }

@@ -42,7 +42,7 @@ pub enum Unmet {
     #[error("{index:?} is taken by {by}")]
     Taken {
         /// What was claimed.
-        index: IndexKey,
+        index: Box<IndexKey>,
         /// Who has it.
         by: ObjectKey,
     },

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::object;
 use crate::access::{AUTHENTICATED, MASTERS, NODES, SIMULATED_NODES, UNAUTHENTICATED};
+use crate::resource::fill::set;
 
 const API_GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -43,9 +44,9 @@ pub(super) fn all() -> Vec<Value> {
 
 fn binding(name: &str, role: &str, subjects: &[Subject]) -> Value {
     let mut binding = object("ClusterRoleBinding", name);
-    binding["roleRef"] = json!({"apiGroup": API_GROUP, "kind": "ClusterRole", "name": role});
+    set(&mut binding, "roleRef", json!({"apiGroup": API_GROUP, "kind": "ClusterRole", "name": role}));
     if !subjects.is_empty() {
-        binding["subjects"] = subjects.iter().map(subject).collect();
+        set(&mut binding, "subjects", subjects.iter().map(subject).collect::<Vec<_>>());
     }
     binding
 }

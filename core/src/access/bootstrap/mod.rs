@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::gateway::{Action, Body, Cluster, Identity, Mutation, Options, Outcome, Subresource, Target};
 use crate::object::ObjectKey;
+use crate::resource::fill::set;
 use crate::resource::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Served};
 use crate::status::Status;
 use crate::store::Origin;
@@ -46,14 +47,15 @@ impl Role {
 
     fn to_value(&self) -> Value {
         let mut role = object("ClusterRole", self.name);
-        if let Some(whole) = self.part_of {
-            role["metadata"]["labels"][aggregation_label(whole)] = "true".into();
+        if let (Some(whole), Some(labels)) = (self.part_of, role.pointer_mut("/metadata/labels")) {
+            set(labels, &aggregation_label(whole), "true");
         }
         match &self.what {
-            Made::Rules(rules) => role["rules"] = json!(rules),
+            Made::Rules(rules) => set(&mut role, "rules", json!(rules)),
             Made::OfPartsOf(whole) => {
                 let label = aggregation_label(whole);
-                role["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {label: "true"}}]});
+                let rule = json!({"clusterRoleSelectors": [{"matchLabels": {label: "true"}}]});
+                set(&mut role, "aggregationRule", rule);
             }
         }
         role

@@ -7,5 +7,5 @@ mod rule;
 
 pub use aggregate::aggregated_rules;
 pub use cover::{covers, forbidden_grant, uncovered};
-pub(super) use index::{RoleCache, RoleIndex};
+pub(super) use index::{Grant, RoleCache, RoleIndex};
 pub use rule::PolicyRule;

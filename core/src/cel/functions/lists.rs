@@ -30,10 +30,10 @@ pub(super) fn call<'a>(call: &mut Call<'a, '_>) -> Answer<'a> {
 
 fn is_sorted<'a>(items: &[Value<'a>], call: &mut Call<'a, '_>) -> Result<Value<'a>, EvalError> {
     for pair in items.windows(2) {
-        if let [left, right] = pair {
-            if compare(left, right, call.budget)? == Some(Ordering::Greater) {
-                return Ok(Value::Bool(false));
-            }
+        if let [left, right] = pair
+            && compare(left, right, call.budget)? == Some(Ordering::Greater)
+        {
+            return Ok(Value::Bool(false));
         }
     }
     Ok(Value::Bool(true))

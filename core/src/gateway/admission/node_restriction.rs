@@ -72,7 +72,7 @@ fn refused_pod(node: &str, object: &Value) -> Option<String> {
     if text(object, "/spec/nodeName") != node {
         return Some(format!("node {node:?} can only create pods with spec.nodeName set to itself"));
     }
-    let refers = Pod::deserialize(&*object).is_ok_and(|pod| refers_to_anything(&pod));
+    let refers = Pod::deserialize(object).is_ok_and(|pod| refers_to_anything(&pod));
     refers.then(|| {
         format!("node {node:?} can not create pods that reference a service account, secrets, configmaps or claims")
     })

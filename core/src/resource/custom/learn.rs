@@ -59,14 +59,14 @@ struct Definition {
 struct Spec {
     group: String,
     scope: String,
-    names: Names,
+    names: Naming,
     versions: Vec<Version>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct DefinitionStatus {
-    accepted_names: Names,
+    accepted_names: Naming,
     conditions: Vec<Condition>,
 }
 
@@ -79,7 +79,7 @@ struct Condition {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Names {
+struct Naming {
     plural: String,
     singular: String,
     kind: String,
@@ -121,12 +121,13 @@ struct Subresources {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Scale {
-    spec_replicas_path: String,
-    status_replicas_path: String,
-    #[serde(default)]
-    label_selector_path: String,
+    #[serde(rename = "specReplicasPath")]
+    spec_replicas: String,
+    #[serde(rename = "statusReplicasPath")]
+    status_replicas: String,
+    #[serde(rename = "labelSelectorPath", default)]
+    label_selector: String,
 }
 
 #[derive(Deserialize)]
@@ -199,13 +200,13 @@ pub fn learn(object: &Object) -> Result<Option<Learnt>, LearnError> {
 }
 
 /// The versions, the one stored first.
-fn served_versions(spec: &Spec, names: &Names) -> Result<Vec<ServedVersion>, LearnError> {
+fn served_versions(spec: &Spec, names: &Naming) -> Result<Vec<ServedVersion>, LearnError> {
     let mut versions: Vec<&Version> = spec.versions.iter().collect();
     versions.sort_by_key(|version| !version.storage);
     versions.into_iter().map(|version| served_version(spec, names, version)).collect()
 }
 
-fn served_version(spec: &Spec, names: &Names, version: &Version) -> Result<ServedVersion, LearnError> {
+fn served_version(spec: &Spec, names: &Naming, version: &Version) -> Result<ServedVersion, LearnError> {
     let text = published(&spec.group, &version.name, names, version.schema.open_api.clone());
     let faulty = |error: crate::schema::ReadError| LearnError::Schema {
         version: version.name.clone(),
@@ -235,7 +236,7 @@ fn definition_name(group: &str, version: &str, kind: &str) -> String {
 }
 
 /// The schema as clients read it: with what every object has, and the kind it is of.
-fn published(group: &str, version: &str, names: &Names, mut schema: Value) -> String {
+fn published(group: &str, version: &str, names: &Naming, mut schema: Value) -> String {
     if !schema.is_object() {
         schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     }
@@ -287,7 +288,7 @@ fn complete_embedded(schema: &mut Value) {
 fn behaviour(
     key: &ObjectKey,
     spec: &Spec,
-    names: &Names,
+    names: &Naming,
     version: &Version,
     versions: &[ServedVersion],
 ) -> Result<ResourceDefinition, LearnError> {
@@ -322,7 +323,7 @@ fn behaviour(
     })
 }
 
-fn deprecation(spec: &Spec, names: &Names, version: &Version) -> String {
+fn deprecation(spec: &Spec, names: &Naming, version: &Version) -> String {
     let told = version.deprecation_warning.clone().filter(|told| !told.is_empty());
     told.unwrap_or_else(|| format!("{}/{} {} is deprecated", spec.group, version.name, names.kind))
 }
@@ -344,9 +345,9 @@ fn scale(scale: &Scale) -> Result<ScalePaths, String> {
         path => JsonPath::parse(path)?.pointer().map(|it| intern(&it)).ok_or(format!("{path} is no path of fields")),
     };
     Ok(ScalePaths {
-        spec_replicas: pointer(&scale.spec_replicas_path)?,
-        status_replicas: pointer(&scale.status_replicas_path)?,
-        selector: pointer(&scale.label_selector_path)?,
+        spec_replicas: pointer(&scale.spec_replicas)?,
+        status_replicas: pointer(&scale.status_replicas)?,
+        selector: pointer(&scale.label_selector)?,
     })
 }
 

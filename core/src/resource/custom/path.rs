@@ -32,11 +32,11 @@ impl JsonPath {
 
     /// The fields of a path that is nothing but fields.
     pub fn fields(&self) -> Option<Vec<&str>> {
-        let name = |step| match step {
-            &Step::Field(ref name) => Some(name.as_str()),
+        let names = self.0.iter().map(|step| match step {
+            Step::Field(name) => Some(name.as_str()),
             _ => None,
-        };
-        self.0.iter().map(name).collect()
+        });
+        names.collect()
     }
 
     /// The path as a JSON pointer, where it is nothing but fields.

@@ -233,12 +233,12 @@ impl Checking {
     }
 
     fn message(&mut self, rule: &Rule, compiled: &Compiled, variables: Variables<'_>) -> String {
-        if let Some(program) = &compiled.message {
-            if let Ok(Value::Text(text)) = program.evaluate(variables, &mut self.budget) {
-                if !text.trim().is_empty() && !text.contains('\n') {
-                    return text.trim().to_owned();
-                }
-            }
+        if let Some(program) = &compiled.message
+            && let Ok(Value::Text(text)) = program.evaluate(variables, &mut self.budget)
+            && !text.trim().is_empty()
+            && !text.contains('\n')
+        {
+            return text.trim().to_owned();
         }
         match rule.message.as_str() {
             "" => format!("failed rule: {}", rule.rule.trim()),
@@ -249,7 +249,7 @@ impl Checking {
     fn fault(&mut self, rule: &Rule, value: &Json, path: &str, message: &str) {
         let field = match (path, rule.field_path.as_str()) {
             ("", "") => "<nil>".to_owned(),
-            (path, below) if path.is_empty() => below.trim_start_matches('.').to_owned(),
+            ("", below) => below.trim_start_matches('.').to_owned(),
             (path, below) => format!("{path}{below}"),
         };
         let (reason, message) = match rule.reason {

@@ -9,6 +9,7 @@ use super::set_status;
 use crate::access::{Attributes, Identity, ResourceAttributes, What};
 use crate::object::Object;
 use crate::resource::check::{Faults, Field};
+use crate::resource::fill::set;
 use crate::resource::{AnswerContext, Question};
 use crate::status::Status;
 
@@ -88,7 +89,7 @@ impl Question for AccessQuestion {
         let verdict = cx.authorizer.authorize(cx.snapshot, &Attributes { identity, verb, what });
         let mut status = json!({"allowed": verdict.allowed});
         if !verdict.reason.is_empty() {
-            status["reason"] = verdict.reason.into();
+            set(&mut status, "reason", verdict.reason);
         }
         set_status(asked, status);
         Ok(())
@@ -122,13 +123,11 @@ impl AccessQuestion {
                 faults.invalid(&resource.at("namespace"), "must match metadata.namespace");
             }
         }
-        match faults.errors.is_empty() {
-            true => Ok(()),
-            false => {
-                let kind = asked.get("kind").and_then(Value::as_str).unwrap_or("SubjectAccessReview");
-                Err(Status::invalid(&format!("{kind}.{}", super::AUTHORIZATION), "", faults.errors.causes()))
-            }
+        if faults.errors.is_empty() {
+            return Ok(());
         }
+        let kind = asked.get("kind").and_then(Value::as_str).unwrap_or("SubjectAccessReview");
+        Err(Status::invalid(&format!("{kind}.{}", super::AUTHORIZATION), "", faults.errors.causes()))
     }
 }
 

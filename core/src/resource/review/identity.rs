@@ -7,6 +7,7 @@ use super::set_status;
 use crate::access::Identity;
 use crate::access::token::{TokenRequest, Tokens};
 use crate::object::Object;
+use crate::resource::fill::set;
 use crate::resource::{AnswerContext, Question};
 use crate::status::Status;
 
@@ -50,7 +51,9 @@ pub(super) struct SelfQuestion;
 impl Question for SelfQuestion {
     fn answer(&self, asked: &mut Value, _: Option<&Object>, cx: &mut AnswerContext<'_>) -> Result<(), Status> {
         set_status(asked, json!({"userInfo": user_info(cx.identity)}));
-        asked["metadata"]["creationTimestamp"] = whole_seconds(cx.now);
+        if let Some(metadata) = asked.get_mut("metadata") {
+            set(metadata, "creationTimestamp", whole_seconds(cx.now));
+        }
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::set_status;
 use crate::access::node_of;
 use crate::object::Object;
+use crate::resource::fill::set;
 use crate::resource::read::text;
 use crate::resource::{AnswerContext, Question};
 use crate::status::Status;
@@ -24,8 +25,8 @@ impl Question for RulesQuestion {
         let mut status = json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false});
         // What a node may do depends on what runs on it, and is no list of rules.
         if node_of(cx.identity).is_some() {
-            status["incomplete"] = true.into();
-            status["evaluationError"] = "node authorizer does not support user rule resolution".into();
+            set(&mut status, "incomplete", true);
+            set(&mut status, "evaluationError", "node authorizer does not support user rule resolution");
         }
         set_status(asked, status);
         Ok(())

@@ -18,6 +18,8 @@ pub const VOLUME_ATTACHMENTS: ResourceType = ResourceType::new("storage.k8s.io",
 
 /// What an attachment may say of itself, and of what went wrong, in bytes.
 const METADATA_MAX_BYTES: usize = 256 * 1024;
+/// Why neither and both are refused.
+const ONE_SOURCE: &str = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
 const MESSAGE_MAX_BYTES: usize = 1024;
 
 struct AttachmentStrategy;
@@ -50,10 +52,9 @@ impl Strategy for AttachmentStrategy {
         faults.rule(&spec.at("nodeName"), names::dns_1123_subdomain);
         let source = spec.at("source");
         let (inline, volume) = (source.at("inlineVolumeSpec"), source.at("persistentVolumeName"));
-        const ONE: &str = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
         match (inline.is_set(), volume.is_set()) {
-            (false, false) => faults.required(&source, ONE),
-            (true, true) => faults.forbidden(&source, ONE),
+            (false, false) => faults.required(&source, ONE_SOURCE),
+            (true, true) => faults.forbidden(&source, ONE_SOURCE),
             (false, true) if volume.text().is_empty() => {
                 faults.required(&volume, "must specify non empty persistentVolumeName");
             }

@@ -139,9 +139,9 @@ fn a_refusal_names_the_change_and_what_it_lacks() {
         other => panic!("{other:?}"),
     };
     let taken = refused(&mut sequencer, vec![planned(1, Some((1, 1)), false), planned(2, Some((0, 1)), false)]);
-    assert_eq!(taken, (1, Unmet::Taken { index: claim(0), by: key(CONFIG_MAPS, NAMES[0]) }));
+    assert_eq!(taken, (1, Unmet::Taken { index: Box::new(claim(0)), by: key(CONFIG_MAPS, NAMES[0]) }));
     let within = refused(&mut sequencer, vec![planned(1, Some((1, 1)), false), planned(2, Some((1, 1)), false)]);
-    assert_eq!(within, (1, Unmet::Taken { index: claim(1), by: key(CONFIG_MAPS, NAMES[1]) }));
+    assert_eq!(within, (1, Unmet::Taken { index: Box::new(claim(1)), by: key(CONFIG_MAPS, NAMES[1]) }));
     let exceeded = refused(&mut sequencer, vec![planned(1, Some((1, 2)), false), planned(2, Some((2, 2)), false)]);
     let excess = Excess { of: Name::from("weight"), used: 9, requested: 2, limit: LIMIT };
     assert_eq!(exceeded, (1, Unmet::Exceeded { owner: quota(), excesses: vec![excess] }));

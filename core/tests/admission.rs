@@ -301,3 +301,51 @@ fn a_connection_is_admitted_though_nothing_is_written() {
     let whole = world.ask("pods", "team", Some("web"), Action::Connect).unwrap_err();
     assert_eq!(whole.code, 405);
 }
+
+#[test]
+fn effects_are_asked_for_and_told_of_by_operators_alone() {
+    let effect = json!({"metadata": {"name": "a.1", "finalizers": ["sampan.dev/unfinished"]},
+        "spec": {"operator": "o", "effect": "e", "key": "k"}, "status": {"phase": "Pending"}});
+    let world = World::with(vec![("sampan.dev", "effects", "team", effect.clone())]);
+    let with = |pointer: &str, value: Value| {
+        let mut effect = effect.clone();
+        *effect.pointer_mut(pointer).unwrap() = value;
+        Action::Update(Body::Value(effect))
+    };
+    let mut new = effect.clone();
+    new["metadata"]["name"] = "b.2".into();
+    let cases = [
+        (None, Action::Create(Body::Value(new)), false),
+        (Some("a.1"), with("/status", json!({"phase": "Done", "result": "forged"})), false),
+        (Some("a.1"), with("/spec/operator", "other".into()), false),
+        (Some("a.1"), with("/metadata/finalizers", json!([])), true),
+    ];
+    let request = Origin::Request { user: "admin".into(), client: "kubectl".into(), verb: "update".into() };
+    let manifest = Origin::Manifest { file: "a.yaml".into(), line: 1 };
+    let node = Origin::Node { name: "n".into() };
+    let decision = Origin::Decision { operator: "o".into(), object: "x".into(), snapshot: 1 };
+    let system = Origin::System { purpose: "what came of an effect".into() };
+    for (origin, is_operators) in [(request, false), (manifest, false), (node, false), (decision, true), (system, true)]
+    {
+        for (name, action, is_anybodys) in cases.clone() {
+            let served = world.gateway.registry().served("sampan.dev", "v1", "effects").unwrap();
+            let mutation = Mutation {
+                identity: Identity::new("admin", &["system:masters"]),
+                origin: origin.clone(),
+                target: Target {
+                    served,
+                    namespace: Some("team".into()),
+                    name: name.map(Into::into),
+                    subresource: Subresource::Whole,
+                },
+                action,
+                options: Options::default(),
+            };
+            let now = "2026-01-01T00:00:00Z".parse().unwrap();
+            let prepared = world.gateway.prepare(&world.snapshot, now, &mut SeededEntropy::new(1), &mutation);
+            let refused = prepared.err().map(|status| status.code);
+            let expect = (!is_operators && !is_anybodys).then_some(403);
+            assert_eq!(refused, expect, "{origin:?}: {:?}", mutation.action);
+        }
+    }
+}

@@ -16,5 +16,6 @@ pub mod token;
 pub use attributes::{Attributes, ResourceAttributes, What, forbidden};
 pub use authorizer::{Authorizer, RoleAuthorizer, SystemAuthorizer, Verdict};
 pub use identity::{ANONYMOUS, AUTHENTICATED, Identity, MASTERS, NODES, SIMULATED_NODES, UNAUTHENTICATED};
+pub(crate) use node::MIRROR;
 pub use node::{belongs, node_of, refers_to_anything};
-pub use role::{PolicyRule, aggregated_rules, covers, forbidden_grant, uncovered};
+pub use role::{PolicyRule, TooManyParts, aggregated_rules, covers, forbidden_grant, uncovered};

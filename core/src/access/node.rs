@@ -12,6 +12,8 @@ use crate::object::{Object, ObjectKey};
 use crate::resource::PODS;
 use crate::store::{IndexKey, Snapshot};
 
+/// Says of a pod that it shows one which a node runs by itself. Nodes create such pods: so they give them no rights.
+pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";
 /// What a node's user name begins with.
 const PREFIX: &str = "system:node:";
 /// Where nodes keep their Leases.
@@ -147,9 +149,9 @@ impl View<'_> {
     }
 }
 
-/// Whether a pod refers to an object of its namespace.
+/// Whether a pod refers to an object of its namespace, in a way that lets its node read it.
 fn refers(pod: &Pod, resource: &str, name: &str) -> bool {
-    let Some(spec) = &pod.spec else { return false };
+    let Some(spec) = pod.spec.as_ref().filter(|_| !is_mirror(pod)) else { return false };
     let volumes = || spec.volumes.iter().flatten();
     match resource {
         "serviceaccounts" => spec.service_account_name.as_deref() == Some(name),
@@ -175,6 +177,10 @@ fn refers(pod: &Pod, resource: &str, name: &str) -> bool {
     }
 }
 
+fn is_mirror(pod: &Pod) -> bool {
+    pod.metadata.annotations.iter().flatten().any(|(name, _)| name == MIRROR)
+}
+
 /// Whether a pod refers to anything of its namespace that a node could not read without it.
 pub fn refers_to_anything(pod: &Pod) -> bool {
     let Some(spec) = &pod.spec else { return false };
@@ -183,6 +189,8 @@ pub fn refers_to_anything(pod: &Pod) -> bool {
             || volume.config_map.is_some()
             || volume.projected.is_some()
             || volume.persistent_volume_claim.is_some()
+            || volume.ephemeral.is_some()
+            || has_secret_of_driver(volume)
     });
     let reads = containers(spec).any(|container| {
         let from = container.env.iter().filter_map(|it| it.value_from.as_ref());
@@ -190,7 +198,21 @@ pub fn refers_to_anything(pod: &Pod) -> bool {
             || from.into_iter().any(|it| it.secret_key_ref.is_some() || it.config_map_key_ref.is_some())
     });
     let named = spec.service_account_name.as_deref().is_some_and(|name| !name.is_empty());
-    mounts || reads || named || spec.image_pull_secrets.iter().flatten().next().is_some()
+    let claims = spec.resource_claims.iter().flatten().next().is_some();
+    mounts || reads || named || claims || spec.image_pull_secrets.iter().flatten().next().is_some()
+}
+
+/// Whether a volume names a secret by which its driver gets at the storage.
+fn has_secret_of_driver(volume: &Volume) -> bool {
+    volume.azure_file.is_some()
+        || volume.scale_io.is_some()
+        || volume.csi.as_ref().is_some_and(|it| it.node_publish_secret_ref.is_some())
+        || volume.cephfs.as_ref().is_some_and(|it| it.secret_ref.is_some())
+        || volume.cinder.as_ref().is_some_and(|it| it.secret_ref.is_some())
+        || volume.flex_volume.as_ref().is_some_and(|it| it.secret_ref.is_some())
+        || volume.iscsi.as_ref().is_some_and(|it| it.secret_ref.is_some())
+        || volume.rbd.as_ref().is_some_and(|it| it.secret_ref.is_some())
+        || volume.storageos.as_ref().is_some_and(|it| it.secret_ref.is_some())
 }
 
 fn mounts_config_map(volume: &Volume, name: &str) -> bool {
@@ -233,4 +255,47 @@ fn reads_secret(container: Sources<'_>, name: &str) -> bool {
     let keys = container.env.iter().filter_map(|it| it.value_from.as_ref()?.secret_key_ref.as_ref());
     let whole = container.env_from.iter().filter_map(|it| it.secret_ref.as_ref());
     keys.map(|it| &it.name).chain(whole.map(|it| &it.name)).any(|it| it == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(volume: Value) -> Pod {
+        let mut volume = volume;
+        volume["name"] = "v".into();
+        serde_json::from_value(json!({"metadata": {"name": "web"}, "spec": {"containers": [], "volumes": [volume]}}))
+            .unwrap()
+    }
+
+    #[test]
+    fn every_volume_that_leads_to_an_object_refers_to_it() {
+        let cases = [
+            (json!({"emptyDir": {}}), false),
+            (json!({"hostPath": {"path": "/"}}), false),
+            (json!({"csi": {"driver": "d"}}), false),
+            (json!({"secret": {"secretName": "s"}}), true),
+            (json!({"configMap": {"name": "s"}}), true),
+            (json!({"projected": {"sources": []}}), true),
+            (json!({"persistentVolumeClaim": {"claimName": "s"}}), true),
+            (json!({"ephemeral": {"volumeClaimTemplate": {"spec": {}}}}), true),
+            (json!({"csi": {"driver": "d", "nodePublishSecretRef": {"name": "s"}}}), true),
+            (json!({"azureFile": {"secretName": "s", "shareName": "a"}}), true),
+        ];
+        for (volume, expect) in cases {
+            assert_eq!(refers_to_anything(&pod(volume.clone())), expect, "{volume}");
+        }
+    }
+
+    #[test]
+    fn what_a_node_writes_into_a_pod_it_shows_gives_it_nothing() {
+        let mut pod = pod(json!({"secret": {"secretName": "s"}}));
+        pod.spec.as_mut().unwrap().service_account_name = Some("robot".into());
+        let asked = [("secrets", "s"), ("serviceaccounts", "robot")];
+        assert!(asked.iter().all(|(resource, name)| refers(&pod, resource, name)));
+        pod.metadata.annotations = Some([(MIRROR.to_owned(), "x".to_owned())].into());
+        assert!(!asked.iter().any(|(resource, name)| refers(&pod, resource, name)));
+    }
 }

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::preparation::Preparation;
-use super::{Body, FieldValidation};
+use super::scale::{SCALE_KIND, SCALE_VERSION, scale_schema};
+use super::{Body, FieldValidation, Subresource};
 use crate::resource::{Served, ServedVersion};
 use crate::schema::{self, DecodeError, Decoded, Schema, Unexpected, strict_decoding_error};
 use crate::status::{Status, StatusCause, StatusDetails};
@@ -27,6 +28,20 @@ impl Preparation<'_> {
         let decoded = self.pruned(read(&schema, body));
         let object = self.accept(decoded)?;
         self.to_stored(object)
+    }
+
+    /// The `Scale` of a request, checked against its schema.
+    pub(super) fn decode_scale(&mut self, body: &Body) -> Result<Value, Status> {
+        let scale = self.accept(read(&scale_schema()?, body))?;
+        check_type(&scale, SCALE_VERSION, SCALE_KIND)?;
+        Ok(scale)
+    }
+
+    /// The `Scale` that a patch led to, checked against its schema.
+    pub(super) fn conform_scale(&mut self, scale: Value) -> Result<Value, Status> {
+        let scale = self.accept(schema::conform(&scale_schema()?, scale))?;
+        check_type(&scale, SCALE_VERSION, SCALE_KIND)?;
+        Ok(scale)
     }
 
     /// The value of another kind that a request posts to a subresource, checked against that kind's schema.
@@ -89,7 +104,11 @@ impl Preparation<'_> {
     fn unreadable(&self, why: &str, causes: Vec<StatusCause>) -> Status {
         let Served { definition, version } = &self.mutation.target.served;
         let spoken = self.mutation.target.named().and_then(|named| named.spoken);
-        let (kind, version) = spoken.map_or((definition.kind, version.version), |spoken| (spoken.kind, spoken.version));
+        let (kind, version) = match (spoken, &self.mutation.target.subresource) {
+            (Some(spoken), _) => (spoken.kind, spoken.version),
+            (None, Subresource::Scale) => (SCALE_KIND, "v1"),
+            (None, _) => (definition.kind, version.version),
+        };
         let status = Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"));
         match causes.is_empty() {
             true => status,

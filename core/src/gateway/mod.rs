@@ -31,8 +31,8 @@ use jiff::Timestamp;
 
 pub use crate::resource::Verb;
 pub use admission::{
-    Admission, AdmissionRequest, DefaultStorageClass, DefaultTolerationSeconds, EscalationCheck, LimitRanger,
-    NamespaceLifecycle, NodeRestriction, Operation, PodSecurity, Priority, Quota, ResourceQuota,
+    Admission, AdmissionRequest, DefaultStorageClass, DefaultTolerationSeconds, EffectRecords, EscalationCheck,
+    LimitRanger, NamespaceLifecycle, NodeRestriction, Operation, PodSecurity, Priority, Quota, ResourceQuota,
     ServiceAccountAdmission, ServiceAccountTokenVolume, Verdict, standard as standard_admissions,
 };
 pub use attempt::{Attempt, Next, Outcome};

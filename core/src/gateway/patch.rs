@@ -6,13 +6,11 @@ use super::authorize::creation;
 use super::decode::plain;
 use super::metadata::{name_mismatch, text};
 use super::preparation::Preparation;
+use super::scale::scale_schema;
 use super::{Body, PatchKind, Prepared, Subresource};
 use crate::object::patch::{self, ApplyError, JsonPatch, JsonPatchError};
 use crate::schema::Schema;
 use crate::status::{Status, StatusCause};
-
-/// The type of the `scale` subresource.
-const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 
 /// What clients are told who patch a custom object strategically; kubectl falls back to a merge.
 const STRATEGIC_CUSTOM: &str = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
@@ -30,8 +28,8 @@ impl Preparation<'_> {
         }
         if of_scale {
             let (_, scale) = self.scale(existing)?;
-            let schema = Schema::named(SCALE).ok_or_else(|| Status::internal(format!("no schema {SCALE}")))?;
-            let scale = self.patched(kind, &schema, scale, patch)?;
+            let scale = self.patched(kind, &scale_schema()?, scale, patch)?;
+            let scale = self.conform_scale(scale)?;
             return self.update_scale(existing, &scale);
         }
         let old = existing.value();

@@ -5,11 +5,22 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::Prepared;
-use super::metadata::text;
+use super::metadata::{metadata_mut, name_mismatch, text};
 use super::preparation::Preparation;
 use crate::object::Object;
 use crate::resource::{ResourceDefinition, ScalePaths};
+use crate::schema::Schema;
 use crate::status::{Status, StatusCause};
+
+/// The version and kind of what is spoken at `scale`.
+pub(super) const SCALE_VERSION: &str = "autoscaling/v1";
+pub(super) const SCALE_KIND: &str = "Scale";
+
+/// The schema of a `Scale`.
+pub(super) fn scale_schema() -> Result<Schema, Status> {
+    const NAME: &str = "io.k8s.api.autoscaling.v1.Scale";
+    Schema::named(NAME).ok_or_else(|| Status::internal(format!("no schema {NAME}")))
+}
 
 /// The `Scale` of an object; `None` where its resource type has none.
 pub fn scale_of(definition: &ResourceDefinition, object: &Value) -> Option<Value> {
@@ -24,7 +35,7 @@ fn scale_value(paths: &ScalePaths, object: &Value) -> Value {
         .collect();
     let replicas = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
     json!({
-        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
+        "kind": SCALE_KIND, "apiVersion": SCALE_VERSION, "metadata": metadata,
         "spec": {"replicas": replicas(paths.spec_replicas)},
         "status": {
             "replicas": replicas(paths.status_replicas),
@@ -59,6 +70,10 @@ impl Preparation<'_> {
 
     pub(super) fn update_scale(self, existing: &Arc<Object>, scale: &Value) -> Result<Prepared, Status> {
         let (paths, _) = self.scale(existing)?;
+        let own = text(scale, "name");
+        if !own.is_empty() && own != &*existing.key().name {
+            return Err(name_mismatch(own, &existing.key().name));
+        }
         let replicas = scale.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or_default();
         if replicas < 0 {
             let fault = StatusCause {
@@ -71,9 +86,9 @@ impl Preparation<'_> {
         let old = existing.value();
         let mut object = old.clone();
         set_at(&mut object, paths.spec_replicas, Value::from(replicas));
-        let version = text(scale, "resourceVersion");
-        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("resourceVersion".to_owned(), Value::String(version.to_owned()));
+        // What the Scale says of whose it is are the object's preconditions.
+        for field in ["resourceVersion", "uid"] {
+            metadata_mut(&mut object)?.insert(field.to_owned(), Value::from(text(scale, field)));
         }
         self.change(existing, old, object)
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::decode::plain;
 use super::metadata::{has_finalizers, metadata_mut, name_mismatch, text};
 use super::preparation::Preparation;
 use super::{Body, Prepared, Subresource};
@@ -20,7 +19,7 @@ impl Preparation<'_> {
     pub(super) fn update(mut self, body: &Body) -> Result<Prepared, Status> {
         let existing = self.existing()?;
         if self.mutation.target.subresource == Subresource::Scale {
-            let scale = plain(body)?;
+            let scale = self.decode_scale(body)?;
             return self.update_scale(existing, &scale);
         }
         let mut object = self.decode(body)?;

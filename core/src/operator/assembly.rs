@@ -220,7 +220,7 @@ impl<'a> Sheet<'a> {
             "uid": metadata.uid.as_str()});
         let operator = self.bench.declaration.name;
         let at = effect::record_key(operator, primary.key(), &metadata.uid, name, key);
-        Ok(effect::record(&at, owner, operator, name, key, input))
+        Ok(effect::record(&at, (primary.key(), &metadata.uid, owner), operator, (name, key, input)))
     }
 
     fn served(&self, resource: ResourceType) -> Result<Served, SheetError> {

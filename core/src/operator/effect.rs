@@ -82,11 +82,15 @@ impl std::fmt::Debug for EffectRun {
 
 /// Where the record of an effect is kept. Records of what lives in no namespace are kept where their Events are.
 pub(super) fn record_key(operator: &str, primary: &ObjectKey, uid: &Uid, name: &str, key: &str) -> ObjectKey {
-    let parts = [operator, &primary.to_string(), uid.as_str(), name, key];
-    let hash = fnv(parts.iter().flat_map(|part| part.bytes().chain([0])));
+    let hash = hash([operator, &primary.to_string(), uid.as_str(), name, key]);
     let prefix: String = primary.name.chars().take(NAME_MAX).collect();
     let namespace = primary.namespace.as_deref().unwrap_or("default");
-    ObjectKey::namespaced(EFFECTS, namespace, &format!("{prefix}.{hash:016x}"))
+    ObjectKey::namespaced(EFFECTS, namespace, &format!("{prefix}.{hash}"))
+}
+
+/// What ends a record's name: it stands for all that tells one effect from another.
+fn hash(parts: [&str; 5]) -> String {
+    format!("{:016x}", fnv(parts.iter().flat_map(|part| part.bytes().chain([0]))))
 }
 
 /// FNV-1a with 64 bits: the same for ever, as names on disk must be.
@@ -94,13 +98,19 @@ fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The record of an effect that was just asked for.
-pub(super) fn record(at: &ObjectKey, owner: Value, operator: &str, name: &str, key: &str, input: &Value) -> Value {
+/// The record of an effect that was just asked for, by the object that owns it.
+pub(super) fn record(
+    at: &ObjectKey,
+    (primary, uid, owner): (&ObjectKey, &Uid, Value),
+    operator: &str,
+    (name, key, input): (&str, &str, &Value),
+) -> Value {
     json!({
         "apiVersion": "sampan.dev/v1", "kind": "Effect",
         "metadata": {"name": &*at.name, "namespace": at.namespace.as_deref(), "ownerReferences": [owner],
             "finalizers": [UNFINISHED]},
-        "spec": {"operator": operator, "effect": name, "key": key, "input": input},
+        "spec": {"operator": operator, "effect": name, "key": key, "input": input, "primary": primary.to_string(),
+            "primaryUid": uid.as_str()},
         "status": {"phase": PENDING, "tries": 0},
     })
 }
@@ -144,7 +154,46 @@ pub(super) fn asked(record: &Object) -> (String, String, String, Value) {
     (text("/spec/operator"), text("/spec/effect"), text("/spec/key"), input)
 }
 
+/// Whether a record waits to be run and is kept where an operator keeps what it says. One that somebody else wrote is
+/// refused by admission; should one be there all the same, nothing is done for it.
+pub(super) fn is_runnable(record: &Object) -> bool {
+    let value = record.value();
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let parts = ["operator", "primary", "primaryUid", "effect", "key"].map(|field| text(&format!("/spec/{field}")));
+    let kept_at = record.key().name.rsplit_once('.').map(|(_, hash)| hash);
+    text("/status/phase") == PENDING && kept_at == Some(hash(parts).as_str())
+}
+
 pub(super) fn tries(record: &Object) -> u32 {
     let tries = record.value().pointer("/status/tries").and_then(Value::as_u64).unwrap_or_default();
     u32::try_from(tries).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::{Draft, Revision};
+    use crate::resource::PODS;
+
+    #[test]
+    fn a_record_that_is_not_where_what_it_says_belongs_is_not_run() {
+        let (primary, uid) = (ObjectKey::namespaced(PODS, "default", "web.one"), Uid("u".into()));
+        let at = record_key("buckets", &primary, &uid, "create", "a");
+        let genuine = record(&at, (&primary, &uid, json!({})), "buckets", ("create", "a", &json!(1)));
+        let check = |pointer: &str, value: &str, expect: bool| {
+            let mut record = genuine.clone();
+            *record.pointer_mut(pointer).unwrap() = value.into();
+            record["metadata"]["uid"] = "r".into();
+            record["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z".into();
+            record["metadata"]["ownerReferences"] = json!([]);
+            let object = Draft::new(at.clone(), record, Vec::new()).unwrap().at(Revision(1));
+            assert_eq!(is_runnable(&object), expect, "{pointer} {value:?}");
+        };
+        check("/status/phase", PENDING, true);
+        check("/status/phase", DONE, false);
+        check("/status/phase", "", false);
+        for field in ["operator", "effect", "key", "primary", "primaryUid"] {
+            check(&format!("/spec/{field}"), "other", false);
+        }
+    }
 }

@@ -65,8 +65,11 @@ impl Driver {
         }
     }
 
-    /// How an effect is run, if its operator is here and still declares it.
+    /// How an effect is run, if its operator asked for it, is here and still declares it.
     fn run_of(&self, ticket: Ticket, record: &Object) -> Option<EffectRun> {
+        if !effect::is_runnable(record) {
+            return None;
+        }
         let (operator, name, key, input) = effect::asked(record);
         let member = self.members.get(&self.id_of(&operator)?)?;
         let declared = member.seat.declaration().effects.iter().find(|effect| effect.name == name)?;
@@ -146,8 +149,9 @@ impl Driver {
                 let delay = backoff::delay(tries, &mut self.entropy);
                 self.errands.again_at(later(now, delay), record);
             }
-            (Err(Refusal::Unavailable(_)), _) => self.errands.write_at(later(now, UNWRITTEN_WAIT), record, outcome),
-            (Err(_), _) => self.errands.write_at(now, record, outcome),
+            // The record has changed meanwhile: the outcome is written into it as it is now.
+            (Err(Refusal::Changed { .. }), _) => self.errands.write_at(now, record, outcome),
+            (Err(_), _) => self.errands.write_at(later(now, UNWRITTEN_WAIT), record, outcome),
         }
         true
     }

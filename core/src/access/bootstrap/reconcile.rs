@@ -66,7 +66,7 @@ fn add_rules(role: &mut Value, wanted: &Value) {
         object.get("rules").and_then(|rules| serde_json::from_value(rules.clone()).ok()).unwrap_or_default()
     };
     let held = rules(role);
-    let missing = uncovered(&held, &rules(wanted));
+    let missing = uncovered(&held, &rules(wanted)).expect("roles of the system say little");
     if !missing.is_empty() {
         let all: Vec<PolicyRule> = held.into_iter().chain(missing).collect();
         set(role, "rules", serde_json::json!(all));

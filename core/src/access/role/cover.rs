@@ -6,21 +6,55 @@ use crate::access::Identity;
 use crate::object::ResourceType;
 use crate::status::Status;
 
-/// Whether `held` together allow everything that `wanted` do.
+/// The most parts that rules are cut into to be compared: the roles of a cluster have some hundreds. A rule of a few
+/// kilobytes can have a thousand million, since its verbs, groups, resources and names multiply.
+const PARTS_MAX: usize = 100_000;
+/// The most parts that a refusal lists: enough to see what is meant.
+const TOLD_MAX: usize = 50;
+
+/// Rules that have too many parts to be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("failed to compare rules: together they allow more than {PARTS_MAX} single things; use \"*\" or several roles")]
+pub struct TooManyParts;
+
+/// Whether `held` together allow everything that `wanted` do. Rules with too many parts are covered by nothing.
 pub fn covers(held: &[PolicyRule], wanted: &[PolicyRule]) -> bool {
-    uncovered(held, wanted).is_empty()
+    missing(held, wanted).is_ok_and(|mut missing| missing.next().is_none())
 }
 
 /// The parts of `wanted` that none of `held` allows, each of one verb and one resource or path.
-pub fn uncovered(held: &[PolicyRule], wanted: &[PolicyRule]) -> Vec<PolicyRule> {
+///
+/// # Errors
+/// Where there are too many to look at.
+pub fn uncovered(held: &[PolicyRule], wanted: &[PolicyRule]) -> Result<Vec<PolicyRule>, TooManyParts> {
+    Ok(missing(held, wanted)?.collect())
+}
+
+fn missing(held: &[PolicyRule], wanted: &[PolicyRule]) -> Result<impl Iterator<Item = PolicyRule>, TooManyParts> {
+    let count = wanted.iter().fold(0, |sum: usize, rule| sum.saturating_add(count_parts(rule)));
+    if count > PARTS_MAX {
+        return Err(TooManyParts);
+    }
     let parts = wanted.iter().flat_map(parts);
-    parts.filter(|part| !held.iter().any(|rule| rule_covers(rule, part))).collect()
+    Ok(parts.filter(|part| !held.iter().any(|rule| rule_covers(rule, part))))
+}
+
+/// How many parts a rule is cut into.
+fn count_parts(rule: &PolicyRule) -> usize {
+    let names = rule.resource_names.len().max(1);
+    let of_resources = [rule.resources.len(), names].into_iter().fold(rule.api_groups.len(), usize::saturating_mul);
+    rule.verbs.len().saturating_mul(of_resources.saturating_add(rule.non_resource_urls.len()))
 }
 
 /// The refusal of a role or binding that would give somebody's rights away that they do not have.
 pub fn forbidden_grant(identity: &Identity, resource: ResourceType, name: &str, missing: Vec<PolicyRule>) -> Status {
     let groups: Vec<String> = identity.groups.iter().map(|group| format!("{group:?}")).collect();
-    let rules: Vec<String> = compact(missing).iter().map(ToString::to_string).collect();
+    let left_out = missing.len().saturating_sub(TOLD_MAX);
+    let told = compact(missing.into_iter().take(TOLD_MAX).collect());
+    let mut rules: Vec<String> = told.iter().map(ToString::to_string).collect();
+    if left_out > 0 {
+        rules.push(format!("and {left_out} more"));
+    }
     Status::forbidden(format!(
         "{resource} {name:?} is forbidden: user {:?} (groups=[{}]) is attempting to grant RBAC permissions not currently held:\n{}",
         identity.user,
@@ -48,30 +82,32 @@ fn compact(rules: Vec<PolicyRule>) -> Vec<PolicyRule> {
 }
 
 /// A rule cut into rules of one verb, one group and one resource and name, or of one verb and one path.
-fn parts(rule: &PolicyRule) -> Vec<PolicyRule> {
-    let one = |word: &String| vec![word.clone()];
-    let names: Vec<Vec<String>> = match rule.resource_names.is_empty() {
-        true => vec![Vec::new()],
-        false => rule.resource_names.iter().map(one).collect(),
-    };
-    let mut parts = Vec::new();
-    for verb in &rule.verbs {
-        for path in &rule.non_resource_urls {
-            parts.push(PolicyRule { verbs: one(verb), non_resource_urls: one(path), ..PolicyRule::default() });
-        }
-        for group in &rule.api_groups {
-            for resource in &rule.resources {
-                parts.extend(names.iter().map(|names| PolicyRule {
-                    verbs: one(verb),
-                    api_groups: one(group),
-                    resources: one(resource),
-                    resource_names: names.clone(),
-                    non_resource_urls: Vec::new(),
-                }));
-            }
-        }
-    }
-    parts
+fn parts(rule: &PolicyRule) -> impl Iterator<Item = PolicyRule> {
+    rule.verbs.iter().flat_map(|verb| paths_of(rule, verb).chain(resources_of(rule, verb)))
+}
+
+fn one(word: &str) -> Vec<String> {
+    vec![word.to_owned()]
+}
+
+fn paths_of(rule: &PolicyRule, verb: &str) -> impl Iterator<Item = PolicyRule> {
+    let part = |path: &String| PolicyRule { non_resource_urls: one(path), verbs: one(verb), ..PolicyRule::default() };
+    rule.non_resource_urls.iter().map(part)
+}
+
+fn resources_of(rule: &PolicyRule, verb: &str) -> impl Iterator<Item = PolicyRule> {
+    let pairs = rule.api_groups.iter().flat_map(|group| rule.resources.iter().map(move |resource| (group, resource)));
+    pairs.flat_map(move |(group, resource)| {
+        let part = move |names: Vec<String>| PolicyRule {
+            verbs: one(verb),
+            api_groups: one(group),
+            resources: one(resource),
+            resource_names: names,
+            non_resource_urls: Vec::new(),
+        };
+        let all = rule.resource_names.is_empty().then(Vec::new);
+        all.into_iter().chain(rule.resource_names.iter().map(|name| one(name))).map(part)
+    })
 }
 
 /// Whether one rule allows all of a part.
@@ -137,8 +173,30 @@ mod tests {
     fn a_rule_is_covered_by_several_together() {
         let held = [rule(&["get"], &[""], &["pods"]), rule(&["list"], &[""], &["pods"])];
         assert!(covers(&held, &[rule(&["get", "list"], &[""], &["pods"])]));
-        let missing = uncovered(&held, &[rule(&["get", "watch"], &[""], &["pods"])]);
+        let missing = uncovered(&held, &[rule(&["get", "watch"], &[""], &["pods"])]).unwrap();
         assert_eq!(missing, [rule(&["watch"], &[""], &["pods"])]);
+    }
+
+    #[test]
+    fn rules_whose_words_multiply_beyond_measure_are_refused_unseen() {
+        let words: Vec<String> = (0..1000).map(|index| index.to_string()).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let everything = [rule(&["*"], &["*"], &["*"])];
+        let vast = [rule(&words, &words, &words).named(&words)];
+        assert_eq!(uncovered(&everything, &vast), Err(TooManyParts));
+        assert!(!covers(&everything, &vast));
+        let many = vec![rule(&words, &[""], &["pods"]); PARTS_MAX / 1000];
+        assert_eq!(uncovered(&everything, &many), Ok(Vec::new()));
+        assert_eq!(uncovered(&everything, &[many, everything.to_vec()].concat()), Err(TooManyParts));
+    }
+
+    #[test]
+    fn a_refusal_lists_the_first_of_what_is_missing_and_counts_the_rest() {
+        let missing: Vec<PolicyRule> =
+            (0..TOLD_MAX + 7).map(|index| rule(&["get"], &[""], &[&index.to_string()])).collect();
+        let told = forbidden_grant(&Identity::default(), crate::resource::ROLES, "r", missing).message;
+        assert_eq!(told.lines().count(), 1 + TOLD_MAX + 1);
+        assert!(told.ends_with("and 7 more"), "{told}");
     }
 
     #[test]

@@ -6,6 +6,6 @@ mod index;
 mod rule;
 
 pub use aggregate::aggregated_rules;
-pub use cover::{covers, forbidden_grant, uncovered};
+pub use cover::{TooManyParts, covers, forbidden_grant, uncovered};
 pub(super) use index::{Grant, RoleCache, RoleIndex};
 pub use rule::PolicyRule;

@@ -1,11 +1,14 @@
 //! Who gets a token.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Claims, Private, Reference, Tokens};
 use crate::access::{Identity, belongs, node_of};
 use crate::object::{Object, ObjectKey, Uid};
+use crate::resource::read::{items, text};
 use crate::resource::{NODES, PODS, SECRETS};
 use crate::status::{Status, StatusCause};
 use crate::store::Snapshot;
@@ -70,7 +73,7 @@ impl Tokens {
             secret: None,
             service_account: Reference::to(account),
         };
-        require_of_node(asker, namespace, spec.bound_object_ref.as_ref(), snapshot)?;
+        require_of_node(asker, namespace, spec, snapshot)?;
         if let Some(bound) = &spec.bound_object_ref {
             bind(&mut private, bound, snapshot)?;
         }
@@ -110,15 +113,15 @@ fn check_expiration(seconds: i64, name: &str) -> Result<(), Status> {
     Err(Status::invalid("TokenRequest.authentication.k8s.io", name, vec![cause]))
 }
 
-/// A node gets tokens for the pods on it, and for nothing else.
+/// A node gets tokens for the pods on it, for whom they wish to be known to, and for nothing else.
 fn require_of_node(
     asker: &Identity,
     namespace: &str,
-    bound: Option<&Bound>,
+    spec: &TokenRequestSpec,
     snapshot: &Snapshot,
 ) -> Result<(), Status> {
     let Some(node) = node_of(asker) else { return Ok(()) };
-    let Some(bound) = bound.filter(|bound| bound.kind == "Pod") else {
+    let Some(bound) = spec.bound_object_ref.as_ref().filter(|bound| bound.kind == "Pod") else {
         return Err(Status::forbidden("node requested token not bound to a pod"));
     };
     if bound.uid.is_empty() {
@@ -129,7 +132,19 @@ fn require_of_node(
         Some(pod) if !belongs(pod, node) => {
             Err(Status::forbidden("node requested token bound to a pod scheduled on a different node"))
         }
-        _ => Ok(()),
+        Some(pod) => require_audiences(pod, &spec.audiences),
+        None => Ok(()),
+    }
+}
+
+/// Each audience is one of the pod's projected tokens. None is the API server, which every pod may speak to.
+fn require_audiences(pod: &Object, audiences: &[String]) -> Result<(), Status> {
+    let value = pod.value();
+    let sources = items(&value, "/spec/volumes").flat_map(|volume| items(volume, "/projected/sources"));
+    let wished: BTreeSet<&str> = sources.map(|source| text(source, "/serviceAccountToken/audience")).collect();
+    match audiences.iter().find(|audience| audience.is_empty() || !wished.contains(audience.as_str())) {
+        None => Ok(()),
+        Some(audience) => Err(Status::forbidden(format!("audience {audience:?} not found in pod spec volume"))),
     }
 }
 

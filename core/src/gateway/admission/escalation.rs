@@ -15,6 +15,9 @@ use crate::resource::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 use crate::status::Status;
 use crate::store::Snapshot;
 
+/// The metadata that gives nobody anything: what keeps an object, and what every write changes.
+const KEEPING: [&str; 4] = ["ownerReferences", "finalizers", "managedFields", "resourceVersion"];
+
 /// A role is written by those who may do all it says, or may `escalate` it; a binding by those who may do all its role says,
 /// or may `bind` the role.
 pub struct EscalationCheck {
@@ -40,8 +43,8 @@ impl Admission for EscalationCheck {
         let (mutation, snapshot, old) = (request.mutation, request.snapshot, request.old);
         let check = Check { authorizer: &*self.authorizer, mutation, snapshot, object };
         match mutation.target.resource() {
-            ROLES | CLUSTER_ROLES if check.changes(old, ["rules", "aggregationRule"]) => check.role(old)?,
-            ROLE_BINDINGS | CLUSTER_ROLE_BINDINGS if check.changes(old, ["roleRef", "subjects"]) => check.binding()?,
+            ROLES | CLUSTER_ROLES if check.may_grant(old) => check.role(old)?,
+            ROLE_BINDINGS | CLUSTER_ROLE_BINDINGS if check.may_grant(old) => check.binding()?,
             _ => {}
         }
         Ok(Verdict::default())
@@ -56,8 +59,10 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn changes(&self, old: Option<&Value>, fields: [&str; 2]) -> bool {
-        old.is_none_or(|old| fields.iter().any(|field| old.get(field) != self.object.get(field)))
+    /// Whether a write may give rights away. A label can: it puts a role's rules into the roles made of others. What keeps an
+    /// object or lets it go cannot.
+    fn may_grant(&self, old: Option<&Value>) -> bool {
+        old.is_none_or(|old| without_keeping(old) != without_keeping(self.object))
     }
 
     /// Whether a verb that exists for this alone is allowed.
@@ -98,12 +103,23 @@ impl Check<'_> {
     fn require(&self, wanted: &[PolicyRule]) -> Result<(), Status> {
         let (identity, target) = (&self.mutation.identity, &self.mutation.target);
         let held = self.authorizer.rules(self.snapshot, identity, target.namespace.as_deref());
-        let missing = uncovered(&held, wanted);
+        let (resource, name) = (target.resource(), text(self.object, "/metadata/name"));
+        let missing = uncovered(&held, wanted)
+            .map_err(|error| Status::forbidden(format!("{resource} {name:?} is forbidden: {error}")))?;
         match missing.is_empty() {
             true => Ok(()),
-            false => Err(forbidden_grant(identity, target.resource(), text(self.object, "/metadata/name"), missing)),
+            false => Err(forbidden_grant(identity, resource, name, missing)),
         }
     }
+}
+
+/// An object without what says what keeps it, and who wrote which of its fields when.
+fn without_keeping(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|field, _| !KEEPING.contains(&field.as_str()));
+    }
+    object
 }
 
 fn rules_of(role: &Value) -> Vec<PolicyRule> {

@@ -12,6 +12,7 @@
 
 mod default_storage_class;
 mod default_toleration_seconds;
+mod effect_records;
 mod escalation;
 mod limit_ranger;
 mod namespace_lifecycle;
@@ -30,6 +31,7 @@ use serde_json::Value;
 
 pub use default_storage_class::DefaultStorageClass;
 pub use default_toleration_seconds::DefaultTolerationSeconds;
+pub use effect_records::EffectRecords;
 pub use escalation::EscalationCheck;
 pub use limit_ranger::LimitRanger;
 pub use namespace_lifecycle::NamespaceLifecycle;
@@ -156,6 +158,7 @@ pub fn standard(authorizer: Arc<dyn Authorizer>) -> Vec<Box<dyn Admission>> {
         Box::new(ServiceAccountTokenVolume),
         Box::new(NodeRestriction),
         Box::new(EscalationCheck::new(authorizer)),
+        Box::new(EffectRecords),
         Box::new(Priority),
         Box::new(DefaultTolerationSeconds),
         Box::new(DefaultStorageClass),

@@ -7,13 +7,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Admission, AdmissionRequest, Operation, Verdict};
+pub(super) use crate::access::MIRROR;
 use crate::access::{node_of, refers_to_anything};
-use crate::resource::read::{text, texts};
+use crate::object::{ObjectKey, OwnerReference};
+use crate::resource::read::{items, text, texts};
 use crate::resource::{LEASES, NODES, PODS};
 use crate::status::Status;
-
-/// Says that a pod shows one that a node runs by itself.
-pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
+use crate::store::Snapshot;
 
 /// Labels of a node's own Node that it may set among those of Kubernetes.
 const OWN_LABELS: [&str; 11] = [
@@ -46,7 +46,7 @@ impl Admission for NodeRestriction {
     fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
         let Some(node) = node_of(&request.mutation.identity) else { return Ok(Verdict::default()) };
         let refusal = match (request.mutation.target.resource(), request.old) {
-            (PODS, None) => refused_pod(node, object),
+            (PODS, None) => refused_pod(node, object, request.snapshot),
             (LEASES, None) => refused_name("lease", node, object),
             (NODES, old) if request.is_whole(NODES) => {
                 refused_name("node", node, object).or_else(|| refused_node(node, object, old))
@@ -65,16 +65,42 @@ fn refused_name(what: &str, node: &str, object: &Value) -> Option<String> {
     (name != node).then(|| format!("node {node:?} is not allowed to modify {what} {name:?}"))
 }
 
-fn refused_pod(node: &str, object: &Value) -> Option<String> {
+fn refused_pod(node: &str, object: &Value, snapshot: &Snapshot) -> Option<String> {
     if !texts(object, "/metadata/annotations").any(|(name, _)| name == MIRROR) {
         return Some(format!("pod does not have {MIRROR:?} annotation, node {node:?} can only create mirror pods"));
     }
     if text(object, "/spec/nodeName") != node {
         return Some(format!("node {node:?} can only create pods with spec.nodeName set to itself"));
     }
+    if let Some(why) = refused_owner(node, object, snapshot) {
+        return Some(why);
+    }
     let refers = Pod::deserialize(object).is_ok_and(|pod| refers_to_anything(&pod));
     refers.then(|| {
         format!("node {node:?} can not create pods that reference a service account, secrets, configmaps or claims")
+    })
+}
+
+/// The only owner of a mirror pod is the node itself: it lasts as long, and its controller is nobody else's.
+fn refused_owner(node: &str, object: &Value, snapshot: &Snapshot) -> Option<String> {
+    let owners = items(object, "/metadata/ownerReferences");
+    let owners: Vec<OwnerReference> = owners.filter_map(|owner| OwnerReference::deserialize(owner).ok()).collect();
+    let [owner] = owners.as_slice() else {
+        return Some(format!("node {node:?} can only create pods with a single owner reference set to itself"));
+    };
+    if (&*owner.api_version, &*owner.kind, &*owner.name) != ("v1", "Node", node) {
+        return Some(format!("node {node:?} can only create pods with an owner reference set to itself"));
+    }
+    if !owner.controller {
+        return Some(format!("node {node:?} can only create pods with a controller owner reference set to itself"));
+    }
+    if owner.block_owner_deletion {
+        return Some(format!("node {node:?} must not set blockOwnerDeletion on an owner reference"));
+    }
+    let own = snapshot.get(&ObjectKey::cluster(NODES, node)).map(|found| &found.metadata().uid);
+    (own != Some(&owner.uid)).then(|| {
+        let own = own.map_or("none", |uid| uid.as_str());
+        format!("node {node:?} UID mismatch: expected {own} got {}", owner.uid.as_str())
     })
 }
 
@@ -119,6 +145,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::object::Draft;
 
     #[test]
     fn labels_that_draw_pods_are_not_the_nodes_to_set() {
@@ -158,14 +185,53 @@ mod tests {
 
     #[test]
     fn a_node_creates_mirrors_of_its_own_pods_alone() {
-        let pod = |annotations: Value, spec: Value| json!({"metadata": {"annotations": annotations}, "spec": spec});
+        let snapshot = snapshot();
+        let pod = |annotations: Value, spec: Value| json!({"metadata": {"annotations": annotations, "ownerReferences": [owner()]}, "spec": spec});
         let mirror = json!({MIRROR: "x"});
         let spec = |node: &str| json!({"nodeName": node, "containers": []});
-        assert!(refused_pod("n", &pod(mirror.clone(), spec("n"))).is_none());
+        assert_eq!(refused_pod("n", &pod(mirror.clone(), spec("n")), &snapshot), None);
         let secret =
             json!({"nodeName": "n", "containers": [], "volumes": [{"name": "v", "secret": {"secretName": "s"}}]});
         for refused in [pod(json!({}), spec("n")), pod(mirror.clone(), spec("m")), pod(mirror, secret)] {
-            assert!(refused_pod("n", &refused).is_some(), "{refused}");
+            assert!(refused_pod("n", &refused, &snapshot).is_some(), "{refused}");
+        }
+    }
+
+    fn owner() -> Value {
+        json!({"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u", "controller": true})
+    }
+
+    fn snapshot() -> Snapshot {
+        let metadata = json!({"name": "n", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"});
+        Snapshot::of([Draft::new(ObjectKey::cluster(NODES, "n"), json!({"metadata": metadata}), Vec::new()).unwrap()])
+    }
+
+    #[test]
+    fn a_mirror_is_owned_by_its_node_and_nobody_else() {
+        let with = |field: &str, value: Value| {
+            let mut owner = owner();
+            owner[field] = value;
+            json!([owner])
+        };
+        let cases = [
+            (json!([owner()]), None),
+            (json!([]), Some("a single owner reference")),
+            (Value::Null, Some("a single owner reference")),
+            (json!([owner(), owner()]), Some("a single owner reference")),
+            (with("kind", "Job".into()), Some("an owner reference set to itself")),
+            (with("apiVersion", "apps/v1".into()), Some("an owner reference set to itself")),
+            (with("name", "m".into()), Some("an owner reference set to itself")),
+            (with("controller", false.into()), Some("a controller owner reference")),
+            (with("blockOwnerDeletion", true.into()), Some("must not set blockOwnerDeletion")),
+            (with("uid", "other".into()), Some("UID mismatch: expected u got other")),
+        ];
+        for (owners, expect) in cases {
+            let refused = refused_owner("n", &json!({"metadata": {"ownerReferences": owners}}), &snapshot());
+            match (&refused, expect) {
+                (None, None) => {}
+                (Some(why), Some(part)) => assert!(why.contains(part), "{why}"),
+                _ => panic!("{owners}: {refused:?}"),
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::super::{Command, Context, Driver, EffectState, Turn, Wake};
 use super::fixture::{Scripted, World, key};
 use crate::resource::EFFECTS;
-use crate::store::Crash;
+use crate::store::{Crash, Refusal};
 
 /// The world beyond the store: which letters were sent, by key, and how often.
 type Post = Arc<Mutex<BTreeMap<String, u32>>>;
@@ -133,6 +133,25 @@ fn an_effect_that_fails_is_tried_again_later_and_says_what_it_failed_with() {
         world.run_to_rest();
     }
     assert_eq!((sent(&post), world.values()[0].1.as_str()), (vec![1], "welcome"));
+}
+
+#[test]
+fn a_store_that_takes_no_outcome_is_asked_again_after_a_pause() {
+    for refusal in [Refusal::Overloaded, Refusal::Unavailable("full".into()), Refusal::TooManyChanges { found: 1 }] {
+        let post = Post::default();
+        let mut world = World::new(|driver| driver.add(correspondent(&post, 0)));
+        world.put("a", "new");
+        until_handed_out(&mut world);
+        world.run_effects();
+        let (_, launched) = world.turn();
+        let [(commit, _)] = launched.as_slice() else { panic!("the outcome is to be written") };
+        world.operators.settled(commit.ticket, Err(&refusal), world.now);
+        let (_, launched) = world.turn();
+        assert!(launched.is_empty(), "{refusal}: not at once");
+        world.now = world.operators.next_deadline().expect("a timer brings it back");
+        world.run_to_rest();
+        assert_eq!((sent(&post), world.values()[0].1.as_str()), (vec![1], "welcome"), "{refusal}");
+    }
 }
 
 #[test]

@@ -58,12 +58,6 @@ impl Call {
         reads && (self.path.watches || (self.path.name.is_none() && self.query.flag("watch")))
     }
 
-    /// Whether the answer lasts as long as the client likes.
-    pub(crate) fn lasts(&self) -> bool {
-        let subresource = self.path.served.definition.subresource(self.subresource());
-        self.watches() || subresource.is_some_and(|subresource| subresource.handler.streams())
-    }
-
     /// What is asked, in the API's words; `None` for a method the API does not have.
     pub(crate) fn verb(&self) -> Option<Verb> {
         let named = self.path.name.is_some();

@@ -19,6 +19,7 @@ mod response;
 mod server;
 mod state;
 pub mod tls;
+mod turns;
 mod verbs;
 mod why;
 

@@ -15,9 +15,10 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::node::NodeConnector;
 use crate::pins::Pins;
+use crate::turns::Turns;
 
-/// Requests that are worked on at once, watches and streams aside: the store groups far fewer.
-const TURNS: usize = 512;
+/// Streams at once between clients and containers (exec, attach, port-forward): each is two connections.
+const STREAMS_MAX: usize = 512;
 
 /// What all requests share.
 pub(crate) struct State {
@@ -27,7 +28,8 @@ pub(crate) struct State {
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
     pub(crate) pins: Pins,
-    pub(crate) turns: Semaphore,
+    pub(crate) turns: Turns,
+    pub(crate) streams: Arc<Semaphore>,
     watches: AtomicU64,
 }
 
@@ -40,7 +42,8 @@ impl State {
             health: Health::default(),
             metrics: Metrics::default(),
             pins: Pins::default(),
-            turns: Semaphore::new(TURNS),
+            turns: Turns::default(),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             watches: AtomicU64::new(0),
         }
     }

@@ -11,13 +11,19 @@ use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use sampan_core::status::Status;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_util::io::InspectReader;
 
 use super::NodeConnector;
 use crate::response::{Body, Response};
+use crate::state::State;
 
 /// The longest a node may take to be reached and to begin its answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a stream may be silent both ways: as long as a kubelet keeps one.
+const IDLE_TIMEOUT: Duration = Duration::from_hours(4);
 /// The longest refusal read from a node, in bytes.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
@@ -38,12 +44,14 @@ pub(crate) async fn forward(nodes: &dyn NodeConnector, node: &str, uri: &str) ->
     Ok(response)
 }
 
-/// Asks a node to speak another protocol with the client, and from then on carries bytes between them.
+/// Asks a node to speak another protocol with the client, and from then on carries bytes between them, until both are
+/// done, neither has said anything for long, or the server shuts down.
 ///
 /// # Errors
-/// When the client does not ask for another protocol, or the node cannot be reached or refuses.
+/// When the client does not ask for another protocol, there are too many such streams, or the node cannot be reached or
+/// refuses.
 pub(crate) async fn upgrade(
-    nodes: &dyn NodeConnector,
+    state: &State,
     node: &str,
     uri: &str,
     client: (Parts, Incoming),
@@ -52,23 +60,50 @@ pub(crate) async fn upgrade(
     if !parts.headers.contains_key(UPGRADE) {
         return Err(Status::bad_request("Upgrade request required"));
     }
-    let mut answer = ask(nodes, node, uri, &parts.headers).await?;
+    let slot = state.streams.clone().try_acquire_owned();
+    let slot = slot.map_err(|_| Status::too_many_requests("too many streams to nodes, please try again later"))?;
+    let mut answer = ask(&*state.nodes, node, uri, &parts.headers).await?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(refusal(answer).await);
     }
     let node_side = hyper::upgrade::on(&mut answer);
     let client_side = hyper::upgrade::on(Request::from_parts(parts, body));
+    let shutdown = state.shutdown.clone();
     tokio::spawn(async move {
-        let Ok((client, node)) = tokio::try_join!(client_side, node_side) else { return };
-        let (mut client, mut node) = (TokioIo::new(client), TokioIo::new(node));
-        if let Err(error) = copy_bidirectional(&mut client, &mut node).await {
-            tracing::debug!(%error, "a stream to a node broke off");
+        let carried = async {
+            let Ok((client, node)) = tokio::try_join!(client_side, node_side) else { return };
+            carry(TokioIo::new(client), TokioIo::new(node), IDLE_TIMEOUT).await;
+        };
+        tokio::select! {
+            () = carried => {}
+            () = shutdown.cancelled() => {}
         }
+        drop(slot);
     });
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *response.headers_mut() = upgrade_headers(answer.headers());
     Ok(response)
+}
+
+/// Carries bytes both ways until both sides are done, or neither has said anything for so long.
+async fn carry(
+    client: impl AsyncRead + AsyncWrite + Unpin,
+    node: impl AsyncRead + AsyncWrite + Unpin,
+    idle_timeout: Duration,
+) {
+    let heard = Notify::new();
+    let mut client = InspectReader::new(client, |_| heard.notify_one());
+    let mut node = InspectReader::new(node, |_| heard.notify_one());
+    let idle = async { while timeout(idle_timeout, heard.notified()).await.is_ok() {} };
+    tokio::select! {
+        copied = copy_bidirectional(&mut client, &mut node) => {
+            if let Err(error) = copied {
+                tracing::debug!(%error, "a stream to a node broke off");
+            }
+        }
+        () = idle => tracing::debug!("a stream to a node was idle for too long"),
+    }
 }
 
 async fn ask(
@@ -93,7 +128,7 @@ async fn ask(
         request.headers_mut().insert(HOST, HeaderValue::from_static("kubelet"));
         sender.send_request(request).await.map_err(|error| unreachable(node, &error))
     };
-    let answered = tokio::time::timeout(ANSWER_TIMEOUT, exchange).await;
+    let answered = timeout(ANSWER_TIMEOUT, exchange).await;
     answered.unwrap_or_else(|_| Err(Status::timeout(format!("node {node:?} did not answer in time"))))
 }
 
@@ -125,5 +160,22 @@ async fn refusal(answer: hyper::Response<Incoming>) -> Status {
         403 => Status::forbidden(message),
         404 => Status { message, ..Status::no_such_path() },
         _ => Status::internal(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_on_which_nobody_says_anything_ends() {
+        let ((mut client, near), (far, mut node)) = (duplex(64), duplex(64));
+        let carried = tokio::spawn(carry(near, far, Duration::from_millis(50)));
+        client.write_all(b"hi").await.unwrap();
+        node.read_exact(&mut [0; 2]).await.unwrap();
+        timeout(Duration::from_secs(20), carried).await.expect("it is silent").unwrap();
+        assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
     }
 }

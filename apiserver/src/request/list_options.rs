@@ -9,6 +9,9 @@ use sampan_core::status::{Status, StatusCause};
 
 use super::{FieldSelector, Query};
 
+/// The longest watch, whatever is asked for: clients come back.
+const TIMEOUT_MAX: Duration = Duration::from_hours(24);
+
 /// How the revision asked for is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum VersionMatch {
@@ -64,7 +67,7 @@ impl ListOptions {
                 .number("timeoutSeconds")?
                 .and_then(|seconds| u64::try_from(seconds).ok())
                 .filter(|seconds| *seconds > 0)
-                .map(Duration::from_secs),
+                .map(|seconds| Duration::from_secs(seconds).min(TIMEOUT_MAX)),
             bookmarks: query.flag("allowWatchBookmarks"),
             initial_events: query.given("sendInitialEvents").map(|_| query.flag("sendInitialEvents")),
         };

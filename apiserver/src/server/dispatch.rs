@@ -1,7 +1,7 @@
 //! Which part of the server a path belongs to.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hyper::body::Incoming;
 use hyper::{HeaderMap, Method, Request};
@@ -18,9 +18,6 @@ use crate::request::{Query, resolve};
 use crate::response::{self, Response};
 use crate::state::State;
 use crate::{discovery, health, openid, verbs, why};
-
-/// How long a request waits for its turn before it is sent away.
-const TURN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The answer to a request.
 pub(super) async fn answer(state: Arc<State>, caller: Caller, request: Request<Incoming>) -> Response {
@@ -46,7 +43,6 @@ async fn route(
     if let Some(resolved) = resolve(path, &registry) {
         let call = Call::new(state.clone(), identity, request, query, resolved?);
         *observed = call.observed();
-        let _turn = take_turn(state, &call).await?;
         return verbs::serve(call).await;
     }
     let verb = request.method().as_str().to_ascii_lowercase();
@@ -79,16 +75,4 @@ async fn at_path(
         return Ok(response::bytes(document.to_string(), content_type));
     }
     discovery::answer(path, query, headers, registry).unwrap_or_else(|| Err(Status::no_such_path()))
-}
-
-/// Requests take turns; those that last, such as watches, do not count.
-async fn take_turn<'a>(state: &'a State, call: &Call) -> Result<Option<tokio::sync::SemaphorePermit<'a>>, Status> {
-    if call.lasts() {
-        return Ok(None);
-    }
-    let turn = tokio::time::timeout(TURN_TIMEOUT, state.turns.acquire()).await;
-    match turn {
-        Ok(permit) => Ok(permit.ok()),
-        Err(_) => Err(Status::too_many_requests("too many requests, please try again later")),
-    }
 }

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hyper::HeaderMap;
+use hyper::header::HeaderValue;
 use percent_encoding::percent_decode_str;
 use sampan_core::access::{ANONYMOUS, AUTHENTICATED, Attributes, Identity, ResourceAttributes, UNAUTHENTICATED, What};
 use sampan_core::status::Status;
 
 use crate::state::State;
 
+/// What the name of every header begins with that names somebody to act as.
+const PREFIX: &str = "impersonate-";
 const USER: &str = "impersonate-user";
 const GROUP: &str = "impersonate-group";
 const UID: &str = "impersonate-uid";
@@ -20,7 +23,8 @@ const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 /// As whom the request acts: the caller, or whom the caller names and may be.
 ///
 /// # Errors
-/// `Forbidden` where the caller may not act as one of those named; `BadRequest` where no user is named, but more of one.
+/// `Forbidden` where the caller may not act as one of those named; `BadRequest` where more of somebody is named but no user,
+/// or a name cannot be read.
 pub(super) fn impersonate(state: &State, caller: Arc<Identity>, headers: &HeaderMap) -> Result<Arc<Identity>, Status> {
     let Some(mut wanted) = wanted(headers)? else {
         return Ok(caller);
@@ -32,18 +36,24 @@ pub(super) fn impersonate(state: &State, caller: Arc<Identity>, headers: &Header
     Ok(Arc::new(wanted))
 }
 
-/// Whom the headers name.
+/// Whom the headers name. One such header is enough that the request is not the caller's own, whatever it says.
 fn wanted(headers: &HeaderMap) -> Result<Option<Identity>, Status> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let groups = headers.get_all(GROUP).iter().filter_map(|value| value.to_str().ok()).map(str::to_owned).collect();
-    let wanted = Identity { user: text(USER), uid: text(UID), groups, extra: extra(headers)? };
-    if wanted == Identity::default() {
+    if !headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
         return Ok(None);
     }
+    let one = |name: &str| headers.get(name).map_or(Ok(String::new()), |value| text(name, value));
+    let groups = headers.get_all(GROUP).iter().map(|value| text(GROUP, value)).collect::<Result<_, _>>()?;
+    let wanted = Identity { user: one(USER)?, uid: one(UID)?, groups, extra: extra(headers)? };
     match wanted.user.is_empty() {
         true => Err(Status::bad_request("requested groups, uid or extra without impersonating a user")),
         false => Ok(Some(wanted)),
     }
+}
+
+/// What a header says, in UTF-8 as names are.
+fn text(name: &str, value: &HeaderValue) -> Result<String, Status> {
+    let text = str::from_utf8(value.as_bytes());
+    text.map(str::to_owned).map_err(|_| Status::bad_request(format!("the header {name} is not UTF-8")))
 }
 
 fn extra(headers: &HeaderMap) -> Result<BTreeMap<String, Vec<String>>, Status> {
@@ -52,7 +62,7 @@ fn extra(headers: &HeaderMap) -> Result<BTreeMap<String, Vec<String>>, Status> {
         let Some(key) = name.as_str().strip_prefix(EXTRA) else { continue };
         let key = percent_decode_str(key).decode_utf8();
         let key = key.map_err(|_| Status::bad_request(format!("the header {name} does not name a key")))?;
-        extra.entry(key.into_owned()).or_default().push(value.to_str().unwrap_or_default().to_owned());
+        extra.entry(key.into_owned()).or_default().push(text(name.as_str(), value)?);
     }
     Ok(extra)
 }
@@ -88,5 +98,47 @@ fn complete(wanted: &mut Identity) {
     let implied = if wanted.user == ANONYMOUS { UNAUTHENTICATED } else { AUTHENTICATED };
     if ![AUTHENTICATED, UNAUTHENTICATED].iter().any(|group| wanted.is_in(group)) {
         wanted.groups.push(implied.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderName;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &[u8])]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &[u8])| {
+            (HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap())
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn whoever_names_somebody_is_that_or_refused_and_never_the_caller() {
+        let jorg = "Jörg".as_bytes();
+        let cases: [(&[(&'static str, &[u8])], Option<Option<&str>>); 9] = [
+            (&[("accept", b"a")], Some(None)),
+            (&[(USER, b"ann")], Some(Some("ann"))),
+            (&[(USER, jorg)], Some(Some("Jörg"))),
+            (&[(USER, b"J\xf6rg")], None),
+            (&[(USER, b"")], None),
+            (&[(USER, b"ann"), (GROUP, b"\xff")], None),
+            (&[(USER, b"ann"), (UID, b"\xff")], None),
+            (&[(USER, b"ann"), ("impersonate-extra-scope", b"\xff")], None),
+            (&[(GROUP, jorg)], None),
+        ];
+        for (pairs, expect) in cases {
+            let found = wanted(&headers(pairs)).ok().map(|wanted| wanted.map(|wanted| wanted.user));
+            assert_eq!(found, expect.map(|user| user.map(str::to_owned)), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn every_name_is_kept_as_it_was_sent() {
+        let group = "Gäste".as_bytes();
+        let sent = headers(&[(USER, b"ann"), (GROUP, group), ("impersonate-extra-team", group)]);
+        let wanted = wanted(&sent).unwrap().unwrap();
+        assert_eq!((wanted.groups, wanted.extra["team"].clone()), (vec!["Gäste".to_owned()], vec!["Gäste".to_owned()]));
     }
 }

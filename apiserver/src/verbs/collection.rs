@@ -27,6 +27,7 @@ pub(super) async fn delete(call: Call) -> Result<Response, Status> {
     let origin = call.origin(Verb::DeleteCollection);
     let body = read_options(call.body, &call.parts.headers).await?;
     let (delete, write) = delete_options(&call.query, &body)?;
+    let _turn = call.state.turns.take(&call.identity).await?;
     let mutation = |object: &Arc<Object>| Mutation {
         identity: (*call.identity).clone(),
         origin: origin.clone(),

@@ -20,6 +20,7 @@ pub(super) async fn delete(call: Call) -> Result<Response, Status> {
     let (target, origin) = (target(&call, Subresource::Whole)?, call.origin(Verb::Delete));
     let body = read_options(call.body, &call.parts.headers).await?;
     let (delete, options) = delete_options(&call.query, &body)?;
+    let _turn = call.state.turns.take(&call.identity).await?;
     let mutation =
         Mutation { identity: (*call.identity).clone(), origin, target, action: Action::Delete(delete), options };
     let (object, removed, warnings) = match call.state.cluster.mutate(mutation).await? {

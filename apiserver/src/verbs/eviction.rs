@@ -23,6 +23,7 @@ pub(super) async fn evict(call: Call, name: &'static str) -> Result<Response, St
     let options = sampan_core::gateway::Options { dry_run: options.dry_run || asked.dry_run, ..options };
     let mutation =
         Mutation { identity: (*call.identity).clone(), origin, target, action: Action::Evict(delete), options };
+    let _turn = call.state.turns.take(&call.identity).await?;
     call.state.cluster.mutate(mutation).await?;
     Ok(response::json(201, &success(), call.query.flag("pretty")))
 }

@@ -2,18 +2,25 @@
 
 use form_urlencoded::Serializer;
 use sampan_core::gateway::{Action, Mutation, Options, Subresource, Verb};
-use sampan_core::status::Status;
+use sampan_core::status::{Status, StatusCause};
 use serde_json::Value;
 
 use super::read;
 use super::write::target;
 use crate::call::Call;
 use crate::node::{forward, upgrade};
+use crate::request::Query;
 use crate::response::{self, Response};
 
 /// The parameters of a log that are the node's to understand.
 const LOG_PARAMETERS: [&str; 8] =
     ["follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream"];
+/// Those that are counts, the least each may be, and what is said of less.
+const LOG_COUNTS: [(&str, i64, &str); 3] = [
+    ("sinceSeconds", 1, "must be greater than 0"),
+    ("tailLines", 0, "must be greater than or equal to 0"),
+    ("limitBytes", 1, "must be greater than 0"),
+];
 /// The parameters of a stream, by the client's and the node's names.
 const STREAM_PARAMETERS: [(&str, &str); 4] =
     [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")];
@@ -21,6 +28,7 @@ const STREAM_PARAMETERS: [(&str, &str); 4] =
 /// The answer to a request for a container's log, followed for as long as the client likes.
 pub(super) async fn log(call: Call) -> Result<Response, Status> {
     call.authorize(Verb::Get)?;
+    check_log(&call.query)?;
     let pod = Pod::find(&call)?;
     let container = pod.container(call.query.text("container"))?;
     let Some(node) = pod.node() else {
@@ -29,6 +37,29 @@ pub(super) async fn log(call: Call) -> Result<Response, Status> {
     let given = LOG_PARAMETERS.iter().flat_map(|name| call.query.all(name).map(|value| (*name, value)));
     let uri = format!("/containerLogs/{}/{}/{container}?{}", pod.namespace, pod.name, encoded(given));
     forward(&*call.state.nodes, node, &uri).await
+}
+
+/// Refuses what says nothing of a log.
+fn check_log(query: &Query) -> Result<(), Status> {
+    let fault = |field: &str, reason: &str, message: String| StatusCause {
+        reason: format!("FieldValue{reason}"),
+        message,
+        field: field.to_owned(),
+    };
+    let mut faults = Vec::new();
+    for (field, least, why) in LOG_COUNTS {
+        if let Some(number) = query.number(field)?.filter(|number| *number < least) {
+            faults.push(fault(field, "Invalid", format!("Invalid value: {number}: {why}")));
+        }
+    }
+    if query.given("sinceSeconds").is_some() && query.given("sinceTime").is_some() {
+        let why = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified";
+        faults.push(fault("sinceTime", "Forbidden", why.to_owned()));
+    }
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(Status::invalid("PodLogOptions", "", faults)),
+    }
 }
 
 /// The answer to exec or attach: bytes between the client and the container.
@@ -42,8 +73,7 @@ pub(super) async fn stream(call: Call, verb: &'static str) -> Result<Response, S
     let command = call.query.all("command").map(|word| ("command", word));
     let wanted = STREAM_PARAMETERS.iter().filter(|(name, _)| call.query.flag(name)).map(|(_, name)| (*name, "1"));
     let uri = format!("/{verb}/{}/{}/{container}?{}", pod.namespace, pod.name, encoded(command.chain(wanted)));
-    let nodes = call.state.nodes.clone();
-    upgrade(&*nodes, node, &uri, (call.parts, call.body)).await
+    upgrade(&call.state, node, &uri, (call.parts, call.body)).await
 }
 
 /// The answer to a port-forward: bytes between the client and ports of the pod.
@@ -54,8 +84,7 @@ pub(super) async fn port_forward(call: Call) -> Result<Response, Status> {
     let node = pod.require_node()?;
     let ports = call.query.all("ports").map(|port| ("port", port));
     let uri = format!("/portForward/{}/{}?{}", pod.namespace, pod.name, encoded(ports));
-    let nodes = call.state.nodes.clone();
-    upgrade(&*nodes, node, &uri, (call.parts, call.body)).await
+    upgrade(&call.state, node, &uri, (call.parts, call.body)).await
 }
 
 /// Asks admission whether bytes may flow.
@@ -165,6 +194,31 @@ mod tests {
         let two = pod(json!({"spec": {"containers": [{"name": "a"}, {"name": "b"}]}}));
         let expect = "a container name must be specified for pod web, choose one of: [a b]";
         assert_eq!(two.container("").unwrap_err().message, expect);
+    }
+
+    #[test]
+    fn what_says_nothing_of_a_log_is_refused_with_its_field() {
+        let cases = [
+            ("sinceSeconds=1&tailLines=0&limitBytes=1", None),
+            (
+                "sinceSeconds=-9223372036854775808",
+                Some("sinceSeconds: Invalid value: -9223372036854775808: must be greater than 0"),
+            ),
+            ("sinceSeconds=0", Some("sinceSeconds: Invalid value: 0")),
+            ("tailLines=-1", Some("tailLines: Invalid value: -1: must be greater than or equal to 0")),
+            ("limitBytes=0", Some("limitBytes: Invalid value: 0: must be greater than 0")),
+            ("sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z", Some("sinceTime: Forbidden: at most one")),
+        ];
+        for (query, expect) in cases {
+            let refused = check_log(&Query::new(Some(query))).err();
+            match (refused, expect) {
+                (None, None) => {}
+                (Some(status), Some(why)) => {
+                    assert!(status.code == 422 && status.message.contains(why), "{}", status.message)
+                }
+                (found, _) => panic!("{query}: {found:?}"),
+            }
+        }
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub(super) fn watch(call: &Call) -> Result<Response, Status> {
 
 /// One client's watch: it is advanced only as the client takes what is told.
 struct Watcher {
+    _counted: Counted,
     state: Arc<State>,
     view: View,
     selection: Selection,
@@ -77,8 +78,8 @@ impl Watcher {
         };
         let spread = state.next_watch().wrapping_mul(997) % LASTS_SPREAD;
         let lasts = options.timeout.unwrap_or(LASTS_MIN + Duration::from_secs(spread));
-        state.metrics.watchers.fetch_add(1, Ordering::Relaxed);
         Ok(Self {
+            _counted: Counted::begin(&state),
             watch: state.cluster.store().reader().watch(selection.scope(), from),
             state,
             view,
@@ -175,9 +176,19 @@ impl Watcher {
     }
 }
 
-impl Drop for Watcher {
+/// A watcher as `/metrics` counts it.
+struct Counted(Arc<State>);
+
+impl Counted {
+    fn begin(state: &Arc<State>) -> Self {
+        state.metrics.watchers.fetch_add(1, Ordering::Relaxed);
+        Self(state.clone())
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.state.metrics.watchers.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.watchers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -97,6 +97,7 @@ async fn write(
     let view = call.view()?;
     let (target, origin, decision) = (target(&call, subresource)?, call.origin(verb), decision_of(&call)?);
     let body = Body::Json(body_to_json(read_body(call.body).await?, content)?);
+    let _turn = call.state.turns.take(&call.identity).await?;
     let shows_scale = target.subresource == Subresource::Scale;
     let mutation = Mutation { identity: (*call.identity).clone(), origin, target, action: action(body), options };
     let outcome = call.state.cluster.mutate_deciding(mutation, decision).await?;

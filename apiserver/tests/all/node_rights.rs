@@ -115,6 +115,22 @@ async fn a_node_gets_tokens_for_the_pods_on_it_alone() {
         assert_eq!(code(&world, Method::POST, uri, &json!({"spec": {"boundObjectRef": bound}})).await, expect, "{pod}");
     }
     assert_eq!(code(&world, Method::POST, uri, &json!({"spec": {}})).await, 403, "bound to nothing");
+    let mut wishing = pod("wishing", "n1");
+    let wish = json!({"serviceAccountToken": {"audience": "vault", "path": "t"}});
+    wishing["spec"]["volumes"] = json!([{"name": "t", "projected": {"sources": [wish]}}]);
+    let uid = admin.create(PODS, wishing).await["metadata"]["uid"].clone();
+    let bound = json!({"kind": "Pod", "apiVersion": "v1", "name": "wishing", "uid": uid});
+    let cases = [
+        (json!([]), 201),
+        (json!(["vault"]), 201),
+        (json!(["bank"]), 403),
+        (json!(["vault", "bank"]), 403),
+        (json!([""]), 403),
+    ];
+    for (audiences, expect) in cases {
+        let spec = json!({"audiences": audiences, "boundObjectRef": bound});
+        assert_eq!(code(&world, Method::POST, uri, &json!({"spec": spec})).await, expect, "{audiences}");
+    }
 }
 
 #[tokio::test]

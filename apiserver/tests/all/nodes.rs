@@ -111,6 +111,28 @@ async fn exec_carries_bytes_both_ways() {
     assert_eq!(String::from_utf8(received).unwrap(), format!("{told}hello"));
 }
 
+/// What a client of a command asks with.
+const UPGRADE: [(&str, &str); 3] = [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-key", "a2V5")];
+
+#[tokio::test]
+async fn streams_are_counted_and_end_with_the_server() {
+    let world = world().await;
+    let uri = format!("{PODS}/web/exec?command=sh&stdin=true");
+    let mut streams = Vec::new();
+    let refused = loop {
+        let mut response = world.admin().await.send(Method::GET, &uri, &UPGRADE, b"").await;
+        match response.status().as_u16() {
+            101 => streams.push(TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap())),
+            other => break other,
+        }
+        assert!(streams.len() < 1000, "there is a limit");
+    };
+    assert_eq!(refused, 429);
+    world.shutdown.cancel();
+    let ended = streams.pop().unwrap().read_to_end(&mut Vec::new()).await;
+    assert!(ended.is_ok() || ended.is_err_and(|error| error.kind() != io::ErrorKind::TimedOut));
+}
+
 #[tokio::test]
 async fn exec_without_an_upgrade_is_refused() {
     let world = world().await;

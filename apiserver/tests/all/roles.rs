@@ -1,7 +1,13 @@
 //! Who may do what: roles, bindings, impersonation, and what nobody is given.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use hyper::Method;
+use sampan_apiserver::Caller;
+use sampan_core::access::Identity;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 use crate::world::{CONFIG_MAPS, Client, PODS, World, config_map};
 
@@ -124,6 +130,25 @@ async fn each_way_to_write_asks_for_a_right_of_its_own() {
 }
 
 #[tokio::test]
+async fn bodies_that_do_not_come_hold_up_nobody() {
+    let world = World::new().await;
+    let _slow = user_with(&world, &["create"], &["configmaps"]).await;
+    let head = format!("POST {CONFIG_MAPS} HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n");
+    let ann = Arc::new(Identity::new("ann", &["people"]));
+    let mut held = Vec::new();
+    for _ in 0..600 {
+        let (mut ours, theirs) = tokio::io::duplex(1 << 10);
+        ours.write_all(head.as_bytes()).await.unwrap();
+        let (server, caller) = (world.server.clone(), Caller::Known(ann.clone()));
+        tokio::spawn(async move { server.serve_connection(theirs, caller).await });
+        held.push(ours);
+    }
+    let mut quick = world.known("ann", "people").await;
+    let answer = tokio::time::timeout(Duration::from_secs(20), quick.post(CONFIG_MAPS, config_map("a"))).await;
+    assert_eq!(answer.expect("no wait for the others").code, 201);
+}
+
+#[tokio::test]
 async fn an_apply_that_creates_needs_the_right_to_create() {
     let world = World::new().await;
     let mut client = user_with(&world, &["patch"], &["configmaps"]).await;
@@ -223,6 +248,35 @@ async fn nobody_grants_what_they_do_not_hold() {
     admin.create(ROLES, escalate).await;
     admin.create(ROLE_BINDINGS, binding("escalator", "Role", "escalator", "ann")).await;
     client.create(ROLES, role("more", &["get", "list"], &["pods", "secrets"])).await;
+}
+
+#[tokio::test]
+async fn a_change_of_what_gives_rights_is_checked_whatever_it_changes() {
+    let world = World::new().await;
+    let mut admin = world.admin().await;
+    let rules = json!([{"verbs": ["update", "patch", "get"], "apiGroups": ["rbac.authorization.k8s.io"],
+        "resources": ["clusterroles", "clusterrolebindings"]}]);
+    admin.create(CLUSTER_ROLES, json!({"metadata": {"name": "keeper"}, "rules": rules})).await;
+    admin.create(CLUSTER_ROLE_BINDINGS, binding("keeper", "ClusterRole", "keeper", "ann")).await;
+    let mut client = world.known("ann", "people").await;
+    let labelled = json!({"metadata": {"labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}}});
+    let kept = json!({"metadata": {"finalizers": ["example.com/kept"]}});
+    for (uri, patch, code) in [
+        (format!("{CLUSTER_ROLES}/cluster-admin"), &labelled, 403),
+        (format!("{CLUSTER_ROLES}/keeper"), &labelled, 200),
+        (format!("{CLUSTER_ROLES}/cluster-admin"), &kept, 200),
+        (format!("{CLUSTER_ROLE_BINDINGS}/cluster-admin"), &labelled, 403),
+        (format!("{CLUSTER_ROLE_BINDINGS}/keeper"), &labelled, 200),
+        (format!("{CLUSTER_ROLE_BINDINGS}/cluster-admin"), &kept, 200),
+    ] {
+        let answer = client.patch(&uri, "merge-patch+json", patch.clone()).await;
+        assert_eq!(answer.code, code, "{uri} {patch}: {}", answer.text);
+    }
+    let words: Vec<String> = (0..1000).map(|index| format!("w{index}")).collect();
+    let vast = json!([{"verbs": words, "apiGroups": words, "resources": words, "resourceNames": words}]);
+    let answer = client.patch(&format!("{CLUSTER_ROLES}/keeper"), "merge-patch+json", json!({"rules": vast})).await;
+    assert_eq!(answer.code, 403, "{}", answer.text);
+    assert!(answer.text.contains("more than 100000 single things"), "{}", answer.text);
 }
 
 #[tokio::test]

@@ -31,6 +31,38 @@ async fn a_subresource_takes_what_it_declares_and_nothing_of_the_rest_of_the_obj
 }
 
 #[tokio::test]
+async fn a_scale_is_read_by_its_schema_and_meant_for_the_object_it_names() {
+    const CONTROLLERS: &str = "/api/v1/namespaces/default/replicationcontrollers";
+    let world = World::new().await;
+    let mut client = world.admin().await;
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let spec = json!({"replicas": 3, "selector": {"a": "b"}, "template": template});
+    let made = client.create(CONTROLLERS, json!({"metadata": {"name": "web"}, "spec": spec})).await;
+    let uri = format!("{CONTROLLERS}/web/scale");
+    let uid = &made["metadata"]["uid"];
+    let scales = [
+        (json!({"spec": {"replicas": "5"}}), 400),
+        (json!({"spec": {"replicas": 5_000_000_000_i64}}), 400),
+        (json!({"spec": {"replicas": 2.5}}), 400),
+        (json!({"spec": [5]}), 400),
+        (json!({"spec": {"replicas": -1}}), 422),
+        (json!({"kind": "Deployment", "apiVersion": "apps/v1", "spec": {"replicas": 5}}), 400),
+        (json!({"metadata": {"name": "api"}, "spec": {"replicas": 5}}), 400),
+        (json!({"metadata": {"uid": "another"}, "spec": {"replicas": 5}}), 409),
+    ];
+    for (scale, code) in scales {
+        let answer = client.put(&uri, scale.clone()).await;
+        assert_eq!(answer.code, code, "PUT {scale}: {}", answer.text);
+        let answer = client.patch(&uri, MERGE, scale.clone()).await;
+        assert_eq!(answer.code, code, "PATCH {scale}: {}", answer.text);
+        assert_eq!(client.get(&uri).await.value()["spec"]["replicas"], 3, "{scale}");
+    }
+    let scale = json!({"metadata": {"name": "web", "uid": uid}, "spec": {"replicas": 5}});
+    let scaled = client.put(&uri, scale).await;
+    assert_eq!((scaled.code, &scaled.value()["spec"]["replicas"]), (200, &json!(5)));
+}
+
+#[tokio::test]
 async fn finalize_writes_a_namespaces_finalizers_alone() {
     let world = World::new().await;
     let mut client = world.admin().await;

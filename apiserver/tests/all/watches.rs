@@ -115,3 +115,16 @@ async fn options_that_contradict_are_refused() {
         assert!(matches!(answer.code, 400 | 422), "{query}: {}", answer.text);
     }
 }
+
+#[tokio::test]
+async fn a_watch_that_would_last_for_ever_is_a_watch_like_others() {
+    let world = World::new().await;
+    let mut client = world.admin().await;
+    client.create(CONFIG_MAPS, config_map("a")).await;
+    let uri = format!("{CONFIG_MAPS}?watch=true&timeoutSeconds={}", i64::MAX);
+    let mut watch = world.admin().await.watch(&uri).await;
+    assert_eq!(watch.next_named().await, named("ADDED", "a"));
+    let metrics = client.get("/metrics").await.text;
+    let gauge = metrics.lines().find(|line| line.contains("watch") && line.ends_with(" 1"));
+    assert!(gauge.is_some(), "{metrics}");
+}

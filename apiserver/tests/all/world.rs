@@ -16,7 +16,7 @@ use sampan_core::Timestamp;
 use sampan_core::access::token::Tokens;
 use sampan_core::access::{Identity, RoleAuthorizer, bootstrap};
 use sampan_core::gateway::{
-    Admission, Cluster, EscalationCheck, Gateway, NamespaceLifecycle, NodeRestriction, Priority,
+    Admission, Cluster, EffectRecords, EscalationCheck, Gateway, NamespaceLifecycle, NodeRestriction, Priority,
     ServiceAccountAdmission,
 };
 use sampan_core::resource::{Registry, builtin};
@@ -80,6 +80,7 @@ impl World {
             Box::new(NamespaceLifecycle),
             Box::new(NodeRestriction),
             Box::new(EscalationCheck::new(authorizer.clone())),
+            Box::new(EffectRecords),
             Box::new(ServiceAccountAdmission),
             Box::new(Priority),
         ];

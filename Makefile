@@ -14,7 +14,7 @@ MODE      := $(if $(RELEASE),release,debug)
 SAMPAN     = $(TARGET)/$(MODE)/sampan
 
 .DEFAULT_GOAL := help
-.PHONY: help up down build check fmt clippy tidy doc test bench conformance docker images kubectl
+.PHONY: help up down build check fmt clippy tidy doc test bench conformance docker busybox images kubectl
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -30,6 +30,9 @@ build:
 
 docker:
 	@scripts/docker
+
+busybox:
+	@scripts/busybox
 
 images:
 	@scripts/images
@@ -51,7 +54,7 @@ tidy:
 doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 
-test: docker build images
+test: docker busybox build images
 	KUBECTL="$$(scripts/kubectl)" SAMPAN="$(abspath $(SAMPAN))" SAMPAN_TEST_DOCKER=required cargo test --locked --workspace --no-fail-fast
 
 bench: docker images

@@ -1,5 +1,7 @@
 //! Users: they apply, scale, roll, pause, undo, relabel and delete at random.
 
+#![allow(clippy::indexing_slicing, reason = "a JSON value has null where a name is missing")]
+
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};

@@ -28,6 +28,8 @@ pub(crate) enum Command {
     History(Explained),
     /// Draw an operator's states and transitions
     Graph(Graph),
+    /// Prove an operator: small worlds in every order, drawn histories with every fault
+    Conformance(Conformance),
     /// Print the administrator's kubeconfig
     Kubeconfig(Kubeconfig),
     /// Let a held removal of many objects happen
@@ -131,6 +133,36 @@ pub(crate) enum Drawing {
     Dot,
     /// A Markdown table of the transitions
     Table,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Conformance {
+    /// The operator, such as `deployment`, or `all`
+    pub(crate) operator: String,
+    /// How many histories to draw in each world
+    #[arg(long, value_name = "N")]
+    pub(crate) seeds: Option<u64>,
+    /// Only this world
+    #[arg(long, value_name = "WORLD")]
+    pub(crate) world: Option<String>,
+    /// Only the history of this seed: as a failure tells
+    #[arg(long, value_name = "SEED", conflicts_with = "seeds")]
+    pub(crate) seed: Option<u64>,
+    /// How much to try
+    #[arg(long, value_enum, default_value_t = Budget::Small)]
+    pub(crate) budget: Budget,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+}
+
+/// How much a proof tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Budget {
+    /// What every change is held against
+    Small,
+    /// Everything from every state, and many histories
+    Large,
 }
 
 #[derive(Debug, Args)]

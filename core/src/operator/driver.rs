@@ -231,6 +231,11 @@ impl Driver {
         }
     }
 
+    /// Lets the key that is next come last, as when steps run side by side: for simulation.
+    pub(super) fn postpone(&mut self) {
+        self.queue.postpone();
+    }
+
     /// Runs at most one step on `snapshot`, which holds all changes observed and all commits settled. With
     /// [`FLIGHTS_MAX`] commits under way there is nothing to do before one of them is settled.
     pub fn poll(&mut self, snapshot: &Snapshot, now: Timestamp) -> Progress {

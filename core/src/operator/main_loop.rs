@@ -112,6 +112,24 @@ impl Loop {
         }
     }
 
+    /// Runs at most one step although the driver has not heard of all there is to hear: for simulation, where wake-ups
+    /// come late.
+    pub fn turn_unheard(&mut self, host: &mut impl Host) -> Turn {
+        let snapshot = host.reader().snapshot();
+        hand_over(self.driver.poll(&snapshot, host.now()), None, host)
+    }
+
+    /// Tells the driver once more what it last heard after `cursor`: for simulation, where wake-ups come twice.
+    pub fn hear_again(&mut self, cursor: Revision, host: &impl Host) {
+        self.cursor = self.cursor.map(|heard| heard.min(cursor));
+        self.hear(host);
+    }
+
+    /// Lets the key that is next come last: for simulation, where steps of different keys run in any order.
+    pub fn postpone(&mut self) {
+        self.driver.postpone();
+    }
+
     fn start_over(&mut self, snapshot: &Snapshot, now: Timestamp) {
         self.cursor = Some(snapshot.revision());
         self.driver.start(snapshot, now);

@@ -93,6 +93,11 @@ impl Queue {
         Some((slot, pending))
     }
 
+    /// Lets the key that is next come last: steps of different keys run in no particular order.
+    pub(super) fn postpone(&mut self) {
+        self.ready.rotate_left(usize::from(!self.ready.is_empty()));
+    }
+
     /// Lets a key be stepped again, at once if it was woken meanwhile.
     pub(super) fn free(&mut self, slot: &Slot) {
         self.busy.remove(slot);

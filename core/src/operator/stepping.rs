@@ -124,7 +124,7 @@ impl Driver {
             ..After::decided(snapshot.revision(), decision.clone())
         };
         if write.changes.is_empty() {
-            let resting = stepped.from == UNOBSERVED && record::only_started(&taken);
+            let resting = stepped.from == UNOBSERVED && record::only_started(&taken) && !refused;
             if gone || resting || self.standings.verdict(&slot).repeats(&decision) {
                 self.settle(&slot, after, now);
                 return Progress::Stepped;

@@ -117,9 +117,10 @@ const SUMS_MAX: usize = 4096;
 
 /// The sums that were asked for, kept in step with the objects: the first question costs a look at every object counted,
 /// later ones none.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Counters(BTreeMap<CounterId, Sum>);
 
+#[derive(Clone)]
 struct Sum {
     counter: Counter,
     value: i64,

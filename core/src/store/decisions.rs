@@ -16,7 +16,7 @@ pub const DECISIONS_PER_OBJECT: usize = 64;
 pub const DECISIONS_MAX: usize = 50_000;
 
 /// What is on the shelf: numbers only, the decisions themselves are on disk.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Shelf {
     next: u64,
     kept: usize,

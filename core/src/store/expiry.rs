@@ -11,12 +11,14 @@ use crate::object::{ObjectKey, ResourceType, Revision};
 pub type TimesToLive = BTreeMap<ResourceType, Duration>;
 
 /// When which object is due. Within a resource type all live equally long, so they fall due in the order they changed.
+#[derive(Clone)]
 pub(super) struct Expiry {
     times_to_live: TimesToLive,
     due: BTreeMap<ResourceType, VecDeque<Due>>,
 }
 
 /// Holds only if the object has not changed since.
+#[derive(Clone)]
 pub(super) struct Due {
     pub(super) at: Timestamp,
     pub(super) key: ObjectKey,

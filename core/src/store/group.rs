@@ -35,6 +35,11 @@ impl Building {
         self.rows.is_empty()
     }
 
+    /// Whether it changes anything: only then it is durable once it is written.
+    pub(super) fn has_changes(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Adds an object's latest state.
     pub(super) fn put(&mut self, object: &Object, origins: &Origins, now: Timestamp) {
         let record = codec::encode_object(object, origins, now);
@@ -67,8 +72,9 @@ impl Building {
 
     /// What the backend is to write, and what is to be told afterwards.
     pub(super) fn finish(self, acknowledged: Revision) -> (Group, Vec<Arc<Event>>) {
+        let has_changes = self.has_changes();
         let rows = self.rows.into_iter().map(|((keyspace, key), value)| Row { keyspace, key, value }).collect();
-        (Group { rows, acknowledged, has_changes: !self.events.is_empty() }, self.events)
+        (Group { rows, acknowledged, has_changes }, self.events)
     }
 }
 

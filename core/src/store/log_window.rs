@@ -18,6 +18,7 @@ const STEP_CHANGES: u64 = 1000;
 const STEP: Duration = Duration::from_secs(1);
 
 /// Which changes the log holds, and which of them are old enough to go.
+#[derive(Clone)]
 pub(super) struct LogWindow {
     floor: Revision,
     /// Moments and the head at each, in steps.

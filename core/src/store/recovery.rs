@@ -217,7 +217,7 @@ fn read_object(key: &[u8], record: &[u8]) -> Result<codec::ObjectRecord, Damage>
 }
 
 /// Objects that came the same way share one origin in memory: most of a large cluster did.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct KnownOrigins {
     /// Bounded: origins that name a decision are seldom met twice.
     known: Vec<Arc<Origins>>,

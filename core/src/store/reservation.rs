@@ -19,12 +19,13 @@ const RESERVATIONS_MAX: usize = 8;
 pub struct ReservationId(u64);
 
 /// The reservations that hold.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Reservations {
     next: u64,
     held: Vec<Reservation>,
 }
 
+#[derive(Clone)]
 struct Reservation {
     id: ReservationId,
     reads: BTreeSet<u64>,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
-use super::backend::Backend;
+use super::backend::{Backend, MemoryBackend, MemoryDisk};
 use super::check::check;
 use super::condition::Counters;
 use super::decisions::{Shelf, fill_revisions};
@@ -344,7 +344,8 @@ impl<B: Backend> Sequencer<B> {
     /// Makes the group durable and tells everybody.
     fn write(&mut self, mut group: Building, now: Timestamp) -> Result<(), String> {
         let published = self.shared.snapshot.load().revision();
-        let floor = self.window.advance(self.head.revision, now);
+        // What is trimmed is gone at once: the floor that says so must be durable by then, or the store would miss it.
+        let floor = group.has_changes().then(|| self.window.advance(self.head.revision, now)).flatten();
         group.extend(floor.map(floor_row));
         let (rows, events) = group.finish(published);
         let has_changes = rows.has_changes;
@@ -378,6 +379,47 @@ impl<B: Backend> Sequencer<B> {
         self.shared.counts.writes.fetch_add(committed as u64, Ordering::Relaxed);
         self.shared.counts.refusals.fetch_add((answers.len() - committed) as u64, Ordering::Relaxed);
         answers
+    }
+}
+
+impl Sequencer<MemoryBackend> {
+    /// The same store to go on another way, sharing all that neither of them changes: a simulation branches at every
+    /// step.
+    ///
+    /// # Panics
+    /// When requests are under way: who submitted them could not tell which of the two will answer.
+    pub fn fork(&self) -> Self {
+        assert!(self.queue.is_empty(), "a store is forked between requests");
+        let backend = self.backend.fork();
+        let revision = self.head.revision;
+        let shared = Shared {
+            snapshot: ArcSwap::new(self.shared.snapshot.load_full()),
+            feed: Feed::new(revision),
+            archive: Mutex::new(Some(backend.archive())),
+            cluster_uid: self.shared.cluster_uid.clone(),
+            floor: AtomicU64::new(self.shared.floor.load(Ordering::Acquire)),
+            counts: Counts::default(),
+            halted: self.shared.halted.clone(),
+        };
+        Self {
+            backend,
+            shared: Arc::new(shared),
+            head: self.head.clone(),
+            queue: VecDeque::new(),
+            touched: self.touched.clone(),
+            reservations: self.reservations.clone(),
+            counters: self.counters.clone(),
+            window: self.window.clone(),
+            shelf: self.shelf.clone(),
+            expiry: self.expiry.clone(),
+            origins: self.origins.clone(),
+            is_settled: self.is_settled,
+        }
+    }
+
+    /// The disk the store is on.
+    pub fn disk(&self) -> &MemoryDisk {
+        self.backend.disk()
     }
 }
 

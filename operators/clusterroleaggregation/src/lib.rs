@@ -3,6 +3,8 @@
 //! A cluster role with an `aggregationRule` selects other cluster roles by their labels. Their rules are written into it, so
 //! that whoever reads the role sees all it allows, and whoever decides what is allowed needs to look at it alone.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod machine;
 mod plan;
 

@@ -4,6 +4,8 @@
 //! established: whoever waits for that finds the type there. A definition that is deleted goes when none of its objects is
 //! left.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod machine;
 mod plan;
 pub mod resource;

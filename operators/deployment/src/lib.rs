@@ -4,6 +4,8 @@
 //! shrinks the others, within `maxSurge` and `maxUnavailable`, at every revision of the store.
 
 mod apply;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod machine;
 mod plan;
 mod resource;

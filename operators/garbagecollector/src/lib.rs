@@ -9,6 +9,8 @@
 //! Every object may be an owner or a dependent, so that there is a machine for any of them; only those with something to do
 //! are woken.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod machine;
 mod owners;
 mod plan;
@@ -16,7 +18,7 @@ mod plan;
 use sampan_core::gateway::DeleteOptions;
 use sampan_core::object::{Object, ObjectKey, OwnerReference};
 use sampan_core::operator::{Command, Context, Declaration, Guarding, Mapping, Operator, Wake, WriteVerb};
-use sampan_core::store::{ReadKey, Snapshot};
+use sampan_core::store::{IndexKey, ReadKey, Snapshot};
 use sampan_machine::Chart;
 
 pub use machine::GarbageCollectorMachine;
@@ -47,7 +49,8 @@ impl Operator for GarbageCollector {
             watch.wakes = Mapping::function(concerned);
         }
         declaration.guarding = Guarding::Decisive {
-            because: "an owner that is gone never comes back with the same uid, and every write names its object's revision",
+            because: "an owner that is gone never comes back with the same uid, every write names its object's revision, and who \
+                      is held for its dependents rests on them",
         };
         declaration
     }
@@ -55,6 +58,10 @@ impl Operator for GarbageCollector {
     fn step(&self, machine: &mut GarbageCollectorMachine, _wake: &Wake, cx: &mut Context<'_>) {
         let Some(object) = cx.primary_object() else { return };
         cx.rests_on(ReadKey::Object(object.key().clone()));
+        if plan::holding_finalizer(&object).is_some() {
+            // It may only be let go while nobody new names it as owner.
+            cx.rests_on(ReadKey::Index(IndexKey::Owner(object.metadata().uid.clone())));
+        }
         let registry = cx.registry();
         let can_tell = |owner: &OwnerReference| registry.knows_kind(owners::group(owner), &owner.kind);
         let view = View::of(&object, cx.unguarded(), can_tell);

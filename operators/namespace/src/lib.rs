@@ -3,6 +3,8 @@
 //! A namespace in use has a `default` ServiceAccount and the `kube-root-ca.crt` ConfigMap; both come back when deleted.
 //! A namespace that is deleted goes when nothing is left in it.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod machine;
 mod plan;
 mod status;
@@ -75,7 +77,9 @@ impl NamespaceOperator {
     fn look(&self, cx: &mut Context<'_>) -> Option<View> {
         let namespace = cx.primary::<Namespace>()?;
         let key = cx.key().clone();
-        cx.rests_on(ReadKey::Object(key.clone()));
+        for read in [key.clone(), account_key(&key.name), certificate_key(&key.name)] {
+            cx.rests_on(ReadKey::Object(read));
+        }
         let has_account = cx.get::<ServiceAccount>(&account_key(&key.name)).is_some();
         let certificate = cx.get::<ConfigMap>(&certificate_key(&key.name));
         let is_deleted = namespace.metadata.deletion_timestamp.is_some();
@@ -84,6 +88,7 @@ impl NamespaceOperator {
             now: cx.now(),
             has_account,
             certificate: self.certificate(certificate.as_deref()),
+            refused: cx.refusal().cloned(),
             namespace,
             contents,
         })

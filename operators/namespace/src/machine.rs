@@ -17,7 +17,7 @@ use sampan_core::object::Object;
 use sampan_machine::{ANY, Chart, Edge, Machine, State as Named, Trace, UNOBSERVED};
 use statig::prelude::*;
 
-use crate::plan::{Certificate, View};
+use crate::plan::{Piece, View};
 use crate::status;
 
 /// Something the machine wants done.
@@ -97,6 +97,9 @@ impl View {
             let left: Vec<String> =
                 self.remaining().iter().map(|(resource, count)| format!("{count} {resource}")).collect();
             trace.waiting_for(EMPTY, format!("left: {}", left.join(", ")), None);
+        }
+        if let Some(refused) = self.refused.as_ref().filter(|_| !self.is_deleted() && !self.is_furnished()) {
+            trace.waiting_for(FURNISHED, refused.status.message.clone(), None);
         }
     }
 }
@@ -191,14 +194,11 @@ impl Behaviour {
 
     #[action]
     fn enter_furnishing(context: &mut Scene) {
-        if !context.view.has_account {
-            context.intents.push(Intent::CreateAccount);
-        }
-        match context.view.certificate {
-            Certificate::Missing => context.intents.push(Intent::CreateCertificate),
-            Certificate::Stale => context.intents.push(Intent::RenewCertificate),
-            Certificate::Current => {}
-        }
+        context.intents.extend(context.view.next_piece().map(|piece| match piece {
+            Piece::Account => Intent::CreateAccount,
+            Piece::Certificate => Intent::CreateCertificate,
+            Piece::Renewal => Intent::RenewCertificate,
+        }));
     }
 
     #[state(superstate = "observed")]

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use sampan_core::object::Object;
+use sampan_core::operator::{Kind as _, Refused};
 
 /// The ServiceAccount every namespace has.
 pub(crate) const SERVICE_ACCOUNT: &str = "default";
@@ -25,12 +26,25 @@ pub(crate) enum Certificate {
     Current,
 }
 
+/// Something every namespace has, and lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// Its ServiceAccount.
+    Account,
+    /// Its root certificate, which is missing.
+    Certificate,
+    /// Its root certificate, which is another than it should be.
+    Renewal,
+}
+
 /// One look at a namespace.
 pub(crate) struct View {
     pub(crate) now: Timestamp,
     pub(crate) namespace: Arc<Namespace>,
     pub(crate) has_account: bool,
     pub(crate) certificate: Certificate,
+    /// What the gateway has just refused.
+    pub(crate) refused: Option<Refused>,
     /// Everything in it, where it is being deleted.
     pub(crate) contents: Vec<Arc<Object>>,
 }
@@ -42,6 +56,21 @@ impl View {
 
     pub(crate) fn is_furnished(&self) -> bool {
         self.has_account && self.certificate == Certificate::Current
+    }
+
+    /// What is put there next. Each piece takes a step of its own, so that the refusal of one keeps no other away.
+    pub(crate) fn next_piece(&self) -> Option<Piece> {
+        let account = (!self.has_account).then_some(Piece::Account);
+        let certificate = match self.certificate {
+            Certificate::Missing => Some(Piece::Certificate),
+            Certificate::Stale => Some(Piece::Renewal),
+            Certificate::Current => None,
+        };
+        match &self.refused {
+            None => account.or(certificate),
+            Some(refused) if refused.resource == ServiceAccount::RESOURCE => certificate,
+            Some(_) => None,
+        }
     }
 
     /// Whether this operator still holds the namespace.

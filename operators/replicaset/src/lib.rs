@@ -3,6 +3,8 @@
 //! The operator looks at the pods a ReplicaSet controls, adopts matching orphans, lets go of pods that no longer match,
 //! creates what is missing and deletes what is too much, and tells in the status how many there are.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod machine;
 mod plan;
 pub mod resource;

@@ -1,29 +1,15 @@
-//! The ReplicaSet operator through every order of what can happen to it in small worlds; and mutants that must not get
-//! through.
+//! The ReplicaSet operator under proof; and mutants that must not get through.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
 
-mod worlds;
-
-use sampan_conformance::{Report, explore};
-use sampan_core::object::ResourceType;
+use sampan_conformance::{Plan, Property};
 use sampan_core::operator::{Command, Context, Declaration, Operator, Wake};
+use sampan_replicaset::conformance::{suite, suite_of};
 use sampan_replicaset::{ReplicaSetMachine, ReplicaSetOperator};
 
 #[test]
-fn every_law_holds_in_every_world_and_conflicts_are_met() {
-    let explorations = worlds::all().map(|make| std::thread::spawn(move || explore(&make(ReplicaSetOperator))));
-    let (mut reports, mut failures) = (Vec::new(), Vec::new());
-    for exploration in explorations {
-        match exploration.join().unwrap() {
-            Ok(report) => reports.push(report),
-            Err(failure) => failures.push(failure.to_string()),
-        }
-    }
-    reports.iter().for_each(|report| println!("{report}"));
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
-    println!("declared edges not taken: {:?}", Report::uncrossed(&reports, ReplicaSetMachine::chart()));
-    assert!(reports.iter().map(|report| report.conflicts).sum::<usize>() > 0, "no conflict was met");
+fn every_property_holds() {
+    suite().test();
 }
 
 /// The shipping operator, with its commands spoiled.
@@ -51,42 +37,47 @@ impl Operator for Mutant {
     }
 }
 
-fn problem_of(mutant: fn(&mut Vec<Command>)) -> String {
-    let failure = worlds::all().into_iter().find_map(|make| explore(&make(Mutant(mutant))).err());
-    failure.expect("the mutant gets through").problem
+fn problem_of(mutant: fn(&mut Vec<Command>), world: &str) -> (Property, String) {
+    let plan = Plan::small().with_seeds(0..0).in_world(world);
+    let outcome = suite_of(Mutant(mutant)).run(&plan, &|_, _| ());
+    let failure = outcome.failures.into_iter().next().expect("the mutant gets through");
+    (failure.property, failure.problem)
 }
 
 #[test]
 fn a_mutant_that_creates_one_pod_too_many_is_caught() {
-    let problem = problem_of(|commands| {
+    let mutant = |commands: &mut Vec<Command>| {
         let extra = commands.iter().find(|command| matches!(command, Command::Create { .. })).cloned();
         if let Some(Command::Create { resource, mut object }) = extra {
             object["metadata"]["name"] = "web-extra".into();
             commands.push(Command::Create { resource, object });
         }
-    });
-    assert!(!problem.is_empty());
+    };
+    let (property, problem) = problem_of(mutant, "failing");
+    assert!(!problem.is_empty(), "{property}");
 }
 
 #[test]
 fn a_mutant_that_forgets_the_status_is_caught() {
-    let problem = problem_of(|commands| commands.retain(|command| !matches!(command, Command::UpdateStatus { .. })));
-    assert!(problem.contains("status"), "{problem}");
+    let mutant = |commands: &mut Vec<Command>| commands.retain(|it| !matches!(it, Command::UpdateStatus { .. }));
+    let (property, problem) = problem_of(mutant, "failing");
+    assert!(property == Property::Laws && problem.contains("status"), "{problem}");
 }
 
 #[test]
 fn a_mutant_that_deletes_no_pod_is_caught() {
-    let pods = ResourceType::new("", "pods");
-    assert_eq!(worlds::PODS, pods);
-    let problem = problem_of(|commands| commands.retain(|command| !matches!(command, Command::Delete { .. })));
-    assert!(problem.contains("pods, wanted"), "{problem}");
+    let mutant = |commands: &mut Vec<Command>| commands.retain(|it| !matches!(it, Command::Delete { .. }));
+    let (property, _) = problem_of(mutant, "spec two");
+    let caught_by = [Property::Laws, Property::NewSpec, Property::Deletion, Property::Conflicts];
+    assert!(caught_by.contains(&property), "{property}");
 }
 
 #[test]
 fn a_mutant_that_writes_what_it_does_not_declare_is_caught() {
-    let problem = problem_of(|commands| {
-        let key = sampan_core::object::ObjectKey::namespaced(ResourceType::new("", "configmaps"), "default", "quota");
+    let mutant = |commands: &mut Vec<Command>| {
+        let key = sampan_core::object::ObjectKey::namespaced(sampan_core::resource::CONFIG_MAPS, "default", "quota");
         commands.push(Command::Delete { key, options: sampan_core::gateway::DeleteOptions::default() });
-    });
-    assert!(problem.contains("does not declare"), "{problem}");
+    };
+    let (property, problem) = problem_of(mutant, "failing");
+    assert!(property == Property::Declared && problem.contains("does not declare"), "{problem}");
 }

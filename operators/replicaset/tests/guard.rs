@@ -2,21 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
 
-mod worlds;
-
-use sampan_conformance::{Cluster, Edit, Moved, World};
+use sampan_conformance::{Cluster, Edit, Moved, World, actors};
 use sampan_replicaset::ReplicaSetOperator;
+use sampan_replicaset::conformance::{active, orphan, replica_set};
 use sampan_replicaset::resource::definition;
 
 fn world(replicas: usize) -> World {
     World::new("guarded", |driver| driver.add(ReplicaSetOperator))
         .serving(definition())
-        .holding(worlds::replica_set(replicas, 0))
+        .holding(replica_set(replicas, 0))
 }
 
 /// A ReplicaSet that waits for its pods to become ready, and is to grow.
 fn growing(replicas: usize, to: usize) -> Edit {
-    let mut set = worlds::replica_set(replicas, 0);
+    let mut set = replica_set(replicas, 0);
     set["spec"]["replicas"] = to.into();
     Edit::Update(set)
 }
@@ -25,10 +24,10 @@ fn growing(replicas: usize, to: usize) -> Edit {
 fn a_matching_pod_created_between_snapshot_and_commit_refuses_the_commit_and_the_next_step_sees_it() {
     let world = world(1);
     let mut cluster = Cluster::new(&world);
-    assert_eq!(cluster.step_while(&worlds::orphan().edit), Ok(Moved::Refused));
-    assert_eq!(worlds::pods(&cluster.snapshot()).count(), 1, "the refused commit left a pod");
+    assert_eq!(cluster.step_while(&orphan().edit), Ok(Moved::Refused));
+    assert_eq!(actors::pods(&cluster.snapshot()).count(), 1, "the refused commit left a pod");
     assert!(cluster.run_to_rest(50));
-    let pods: Vec<_> = worlds::active(&cluster.snapshot());
+    let pods: Vec<_> = active(&cluster.snapshot());
     assert_eq!(pods.len(), 1, "the orphan is the replica: {pods:?}");
 }
 
@@ -39,7 +38,8 @@ fn parking_a_replica_set_of_1000_pods_turning_ready_makes_progress_while_it_is_s
     let mut cluster = Cluster::new(&world);
     assert!(cluster.run_to_rest(50));
     let step_while_one_turns_ready = |cluster: &mut Cluster<'_>| {
-        let deed = worlds::ready(&cluster.snapshot(), cluster.now).into_iter().next().expect("a pod is not ready yet");
+        let deed =
+            actors::become_ready(&cluster.snapshot(), cluster.now).into_iter().next().expect("a pod is not ready yet");
         // Who had to wait for the step finds its pod gone, where the step has taken it.
         cluster.step_while(&deed.edit).unwrap_or(Moved::Committed)
     };
@@ -48,11 +48,11 @@ fn parking_a_replica_set_of_1000_pods_turning_ready_makes_progress_while_it_is_s
     for (to, contradicted_max) in [(REPLICAS + 100, 0), (REPLICAS, 3)] {
         cluster.edit(&growing(REPLICAS, to)).unwrap();
         let (mut contradicted, mut steps) = (0, 0);
-        while worlds::active(&cluster.snapshot()).len() != to {
-            let before = worlds::active(&cluster.snapshot()).len();
+        while active(&cluster.snapshot()).len() != to {
+            let before = active(&cluster.snapshot()).len();
             contradicted += usize::from(step_while_one_turns_ready(&mut cluster) == Moved::Refused);
             assert!(contradicted <= contradicted_max, "contradicted {contradicted} times on the way to {to}");
-            if worlds::active(&cluster.snapshot()).len() != before {
+            if active(&cluster.snapshot()).len() != before {
                 contradicted = 0;
             }
             steps += 1;

@@ -9,6 +9,8 @@
 
 mod affinity;
 mod amounts;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod machine;
 mod plan;
 mod status;

@@ -2,26 +2,33 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sampan_core::entropy::{Entropy as _, SeededEntropy};
 use sampan_core::gateway::{
-    Action, Admission, Body, DefaultTolerationSeconds, DeleteOptions, Gateway, Identity, Mutation, NamespaceLifecycle,
-    Options, Priority, Subresource, SystemAuthorizer, Target,
+    Admission, DefaultTolerationSeconds, Gateway, NamespaceLifecycle, Priority, SystemAuthorizer,
 };
-use sampan_core::object::ObjectKey;
+use sampan_core::object::{Object, ObjectKey, Revision, Uid};
 use sampan_core::operator::{Driver, EffectRun, Host, Loop, StepCommit, Turn};
-use sampan_core::resource::{Registry, Served, builtin};
+use sampan_core::resource::{Registry, builtin};
 use sampan_core::store::{
-    MemoryBackend, MemoryDisk, Origin, ReadKey, Reader, ReservationId, Sequencer, Settings, Snapshot, Ticket, Write,
+    Commit, MemoryBackend, MemoryDisk, ReadKey, Reader, Refusal, ReservationId, Sequencer, Settings, Snapshot, Ticket,
+    Write,
 };
-use serde_json::{Value, json};
+use sampan_machine::UNOBSERVED;
+use serde_json::json;
 
+use crate::done::{Became, Done, Draft};
+use crate::edit::Refusing;
+use crate::property::{Breach, Property};
 use crate::world::{Edit, World};
 
 /// When every world begins: 2026-01-01T00:00:00Z.
 pub const EPOCH: Timestamp = Timestamp::constant(1_767_225_600, 0);
 
+/// The ticket of steps.
+const STEP: Ticket = Ticket(0);
 /// The ticket of writes that are not steps'.
 const OTHERS: Ticket = Ticket(1);
 
@@ -41,23 +48,38 @@ pub enum Moved {
     Refused,
 }
 
+/// When the process ends, beside a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Moment {
+    /// The step has run and nothing of its commit is durable.
+    Before,
+    /// The commit is durable, and nobody has heard of it.
+    At,
+    /// The commit is durable, and the driver has heard of it.
+    After,
+}
+
 /// A cluster that can be forked.
 pub struct Cluster<'w> {
     world: &'w World,
     pub(crate) gateway: Arc<Gateway>,
-    pub(crate) disk: MemoryDisk,
     pub(crate) sequencer: Sequencer<MemoryBackend>,
     /// The loop that ships, with its driver to be looked at.
     pub driver: Loop,
     /// The virtual time.
     pub now: Timestamp,
     pub(crate) entropy: SeededEntropy,
+    refusing: Arc<AtomicBool>,
     /// How often each actor has acted.
     pub(crate) acted: Vec<usize>,
-    /// Every transition taken since the last look.
+    /// What became of every step since the fork.
+    pub(crate) done: Vec<Done>,
+    /// Every transition taken since the fork.
     pub(crate) crossed: BTreeSet<Crossed>,
-    /// A step that was void, or an operator that panicked.
-    pub(crate) fault: Option<String>,
+    /// How many steps were run since the fork.
+    pub(crate) steps: u64,
+    /// The first thing found wrong.
+    pub(crate) breach: Option<Breach>,
 }
 
 impl<'w> Cluster<'w> {
@@ -68,25 +90,27 @@ impl<'w> Cluster<'w> {
     pub fn new(world: &'w World) -> Self {
         let mut registry = Registry::default();
         builtin().into_iter().chain(world.definitions.iter().cloned()).for_each(|it| registry.register(it));
+        let refusing = Arc::new(AtomicBool::new(false));
         let mut admissions = (world.admissions)();
         let always: [Box<dyn Admission>; 3] =
             [Box::new(NamespaceLifecycle), Box::new(Priority), Box::new(DefaultTolerationSeconds)];
         admissions.splice(0..0, always);
+        admissions.push(Box::new(Refusing(refusing.clone())));
         let gateway = Arc::new(Gateway::new(registry, Box::new(SystemAuthorizer), admissions));
-        let disk = MemoryDisk::default();
-        let sequencer = open(&disk, world);
         let driver = Loop::new(Driver::new(gateway.clone(), Box::new(SeededEntropy::new(world.seed))));
         let mut cluster = Self {
             world,
             gateway,
-            disk,
-            sequencer,
+            sequencer: open(&MemoryDisk::default(), world),
             driver,
             now: EPOCH,
             entropy: SeededEntropy::new(world.seed),
+            refusing,
             acted: vec![0; world.actors.len()],
+            done: Vec::new(),
             crossed: BTreeSet::new(),
-            fault: None,
+            steps: 0,
+            breach: None,
         };
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}});
         for object in std::iter::once(&namespace).chain(&world.initial) {
@@ -98,31 +122,35 @@ impl<'w> Cluster<'w> {
 
     /// The same cluster, to go on another way.
     pub fn fork(&self) -> Self {
-        let disk = self.disk.fork();
-        let sequencer = open(&disk, self.world);
         Self {
             world: self.world,
             gateway: self.gateway.clone(),
-            disk,
-            sequencer,
+            sequencer: self.sequencer.fork(),
             driver: self.driver.clone(),
             now: self.now,
             entropy: self.entropy.clone(),
+            refusing: self.refusing.clone(),
             acted: self.acted.clone(),
+            done: Vec::new(),
             crossed: BTreeSet::new(),
-            fault: self.fault.clone(),
+            steps: 0,
+            breach: self.breach.clone(),
         }
     }
 
-    pub(crate) fn is_limited(&self, actor: usize) -> bool {
-        self.world.actors.get(actor).is_some_and(|actor| actor.times.is_some())
+    /// The world it is in.
+    pub fn world(&self) -> &'w World {
+        self.world
     }
 
     /// The cluster as it stands.
     pub fn snapshot(&self) -> Snapshot {
         self.sequencer.snapshot()
     }
+}
 
+/// The process and its clock.
+impl Cluster<'_> {
     /// The process ends and another begins: drivers keep nothing.
     pub fn restart(&mut self) {
         let seed = self.entropy.next_u64();
@@ -132,18 +160,76 @@ impl<'w> Cluster<'w> {
         self.hear();
     }
 
-    /// The store is opened again from what was durable, and the process begins anew.
-    pub(crate) fn reopen(&mut self) {
-        self.sequencer = open(&self.disk, self.world);
+    /// The power goes: the store is read back from what is on the disk.
+    pub fn power_cut(&mut self) {
+        self.sequencer = open(self.sequencer.disk(), self.world);
         self.restart();
     }
 
+    /// One step and its commit, and the process ends before, at or after that.
+    pub fn step_and_crash(&mut self, moment: Moment) -> Moved {
+        let (_, launched) = self.turn();
+        let moved = match moment {
+            Moment::Before => None,
+            Moment::At => self.commit(launched, Settling::Unheard),
+            Moment::After => self.commit(launched, Settling::Heard),
+        };
+        self.restart();
+        moved.unwrap_or(Moved::Stepped)
+    }
+
+    /// Time goes on to the next timer. `false` where there is none.
+    pub fn advance(&mut self) -> bool {
+        let next = self.driver.next_deadline();
+        if let Some(at) = next {
+            self.now = self.now.max(at);
+        }
+        next.is_some()
+    }
+
+    /// Somebody sets the clock.
+    pub fn jump(&mut self, by: SignedDuration) {
+        self.now = self.now.checked_add(by).unwrap_or(self.now);
+    }
+
+    /// Every machine is woken, though nothing has changed.
+    pub fn wake_everything(&mut self) {
+        let snapshot = self.snapshot();
+        let names: Vec<&'static str> = self.driver.charts().map(|chart| chart.name).collect();
+        for object in snapshot.resources().flat_map(|resource| snapshot.list(resource, None, None)) {
+            for name in &names {
+                if self.driver.state(name, object.key()).is_some_and(|state| state != UNOBSERVED) {
+                    self.driver.wake(name, object.key(), self.now);
+                }
+            }
+        }
+    }
+}
+
+/// Steps.
+impl Cluster<'_> {
     /// One step of one key, and its commit.
     pub fn step(&mut self) -> Moved {
         match self.turn() {
             (Turn::Idle, _) => Moved::AtRest,
-            (_, launched) => self.commit(launched).unwrap_or(Moved::Stepped),
+            (_, launched) => self.commit(launched, Settling::Heard).unwrap_or(Moved::Stepped),
         }
+    }
+
+    /// One step of one key, and its commit, though the driver has not heard of all there is to hear.
+    pub fn step_unheard(&mut self) -> Moved {
+        match self.turn_with(|driver, dock| driver.turn_unheard(dock)) {
+            (Turn::Idle, _) => Moved::AtRest,
+            (_, launched) => self.commit(launched, Settling::Late).unwrap_or(Moved::Stepped),
+        }
+    }
+
+    /// One step while every creation is refused.
+    pub fn step_refused(&mut self) -> Moved {
+        self.refusing.store(true, Ordering::Relaxed);
+        let moved = self.step();
+        self.refusing.store(false, Ordering::Relaxed);
+        moved
     }
 
     /// One step, while somebody else writes between its snapshot and its commit. What is held still for the step is
@@ -157,14 +243,14 @@ impl<'w> Cluster<'w> {
             return self.commit_before(edit, launched);
         }
         self.edit(edit)?;
-        Ok(self.commit(launched).unwrap_or(Moved::Stepped))
+        Ok(self.commit(launched, Settling::Heard).unwrap_or(Moved::Stepped))
     }
 
     /// What is held still for the step is written after it, though it was asked for before.
     fn commit_before(&mut self, edit: &Edit, launched: Vec<Launched>) -> Result<Moved, String> {
         let write = self.prepare(edit)?;
         self.sequencer.submit(write, OTHERS);
-        let moved = self.commit(launched).unwrap_or(Moved::Stepped);
+        let moved = self.commit(launched, Settling::Heard).unwrap_or(Moved::Stepped);
         while self.sequencer.is_due(self.now) {
             self.answer()?;
         }
@@ -172,40 +258,160 @@ impl<'w> Cluster<'w> {
         Ok(moved)
     }
 
-    /// One step whose commit is durable, but the process ends before it hears of that.
-    pub fn step_and_crash(&mut self) {
-        let (_, launched) = self.turn();
-        for (commit, _) in launched {
-            self.sequencer.submit(commit.write, OTHERS);
-            let _ = self.sequencer.commit_group(self.now);
-        }
-        self.restart();
-    }
-
-    /// Time goes on to the next timer. `false` where there is none.
-    pub fn advance(&mut self) -> bool {
-        let next = self.driver.next_deadline();
-        if let Some(at) = next {
-            self.now = self.now.max(at);
-        }
-        next.is_some()
-    }
-
     /// Steps until nothing is left to do, at most `limit` times. `false` where that was not enough.
     pub fn run_to_rest(&mut self, limit: usize) -> bool {
         (0..limit).any(|_| self.step() == Moved::AtRest)
     }
 
+    pub(crate) fn turn(&mut self) -> (Turn, Vec<Launched>) {
+        self.turn_with(|driver, dock| driver.turn(dock))
+    }
+
+    /// One turn of the loop, and the commits it began.
+    fn turn_with(&mut self, turn: fn(&mut Loop, &mut Dock<'_>) -> Turn) -> (Turn, Vec<Launched>) {
+        let before = self.steps_run();
+        self.gateway.learn(&self.sequencer.snapshot());
+        let mut dock = Dock::new(&mut self.sequencer, self.now);
+        let turned = turn(&mut self.driver, &mut dock);
+        let Dock { launched, effects, .. } = dock;
+        for effect in effects {
+            self.driver.effect_done(effect.ticket, effect.perform(), self.now);
+        }
+        self.steps += self.steps_run() - before;
+        self.look_at_the_step();
+        (turned, launched)
+    }
+
+    fn look_at_the_step(&mut self) {
+        if let Some(report) = self.driver.last_step() {
+            let crossings = report.crossings.iter();
+            self.crossed.extend(crossings.map(|it| (report.operator, it.from, it.to, it.guard)));
+            if let Some(fault) = &report.fault {
+                let undeclared = fault.contains("does not declare");
+                let property = if undeclared { Property::Declared } else { Property::Soundness };
+                let breach = Breach::of(property, format!("{} of {}: {fault}", report.operator, report.key));
+                self.breach.get_or_insert(breach);
+            }
+        }
+        if let Some(disabled) = self.driver.disabled().first() {
+            let problem = format!("{} of {} panicked: {}", disabled.operator, disabled.object, disabled.reason);
+            self.breach.get_or_insert(Breach::of(Property::Soundness, problem));
+        }
+    }
+
+    fn steps_run(&self) -> u64 {
+        self.driver.figures().map(|(_, figures)| figures.steps).sum()
+    }
+
+    /// Commits what a turn began, behind what is queued already. Nothing where nothing was begun.
+    fn commit(&mut self, launched: Vec<Launched>, settling: Settling) -> Option<Moved> {
+        let mut moved = None;
+        for (commit, reservation) in launched {
+            let draft = Draft::of(&commit, self.snapshot());
+            match reservation {
+                Some(reservation) => self.sequencer.submit_reserved(commit.write, STEP, reservation),
+                None => self.sequencer.submit(commit.write, STEP),
+            }
+            let answers = self.sequencer.commit_group(self.now);
+            let Some((_, answer)) = answers.into_iter().find(|(ticket, _)| *ticket == STEP) else { continue };
+            if settling != Settling::Unheard {
+                self.driver.settled(commit.ticket, answer.as_ref(), self.now);
+            }
+            moved = Some(self.note(draft, answer));
+        }
+        if settling == Settling::Heard {
+            self.hear();
+        }
+        moved
+    }
+
+    fn note(&mut self, draft: Draft, answer: Result<Commit, Refusal>) -> Moved {
+        let Ok(commit) = answer else { return Moved::Refused };
+        let done = draft.committed(&commit);
+        if let Some(breach) = self.trespass(&done) {
+            self.breach.get_or_insert(breach);
+        }
+        self.done.push(done);
+        Moved::Committed
+    }
+
+    /// An object a step changed or removed although it is somebody else's.
+    fn trespass(&self, done: &Done) -> Option<Breach> {
+        let changed = done.lasting().filter(|written| written.became != Became::Created);
+        let uid = self.uid_of(done);
+        let mut foreign = changed.filter(|written| {
+            let is_own = |object: &Object| {
+                object.metadata().owner_references.iter().any(|owner| Some(&owner.uid) == uid.as_ref())
+            };
+            let before = written.before.as_deref().unwrap_or(&written.after);
+            *before.key() != done.key
+                && !is_own(before)
+                && !is_own(&written.after)
+                && !(self.world.may_touch)(before, &done.key)
+        });
+        let written = foreign.next()?;
+        let problem = format!("{} of {} wrote {}, which it does not own", done.operator, done.key, written.after.key());
+        Some(Breach::of(Property::Ownership, problem))
+    }
+
+    fn uid_of(&self, done: &Done) -> Option<Uid> {
+        let own = done.lasting().find(|written| *written.after.key() == done.key);
+        let removed = own.and_then(|written| written.before.clone());
+        removed.or_else(|| self.snapshot().get(&done.key).cloned()).map(|primary| primary.metadata().uid.clone())
+    }
+}
+
+/// Whether the driver hears what became of a commit, and of what it changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settling {
+    /// Of both.
+    Heard,
+    /// Of what became of it; of what it changed later.
+    Late,
+    /// Of neither.
+    Unheard,
+}
+
+/// Others.
+impl Cluster<'_> {
     /// Somebody else writes.
     ///
     /// # Errors
     /// Why it is refused.
     pub fn edit(&mut self, edit: &Edit) -> Result<(), String> {
-        let write = self.prepare(edit)?;
-        if !write.changes.is_empty() {
-            self.submit(write)?;
-        }
+        self.edit_unheard(edit)?;
+        self.hear();
         Ok(())
+    }
+
+    /// Somebody else writes, and the driver does not hear of it before [`hear`](Self::hear).
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn edit_unheard(&mut self, edit: &Edit) -> Result<(), String> {
+        let write = self.prepare(edit)?;
+        if write.changes.is_empty() {
+            return Ok(());
+        }
+        self.sequencer.submit(write, OTHERS);
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Result<(), String> {
+        let answers = self.sequencer.commit_group(self.now);
+        answers.into_iter().try_for_each(|(_, outcome)| outcome.map(drop).map_err(|refusal| refusal.to_string()))
+    }
+
+    /// The driver hears of everything it has not heard of.
+    pub fn hear(&mut self) {
+        let dock = Dock::new(&mut self.sequencer, self.now);
+        self.driver.hear(&dock);
+    }
+
+    /// The driver hears of everything after `cursor`, though it may have heard of it before.
+    pub fn hear_again(&mut self, cursor: Revision) {
+        let dock = Dock::new(&mut self.sequencer, self.now);
+        self.driver.hear_again(cursor, &dock);
     }
 
     fn prepare(&mut self, edit: &Edit) -> Result<Write, String> {
@@ -217,110 +423,10 @@ impl<'w> Cluster<'w> {
         Ok(prepared.map_err(|status| status.message)?.write)
     }
 
-    /// One turn of the loop, and the commits it began.
-    pub(crate) fn turn(&mut self) -> (Turn, Vec<Launched>) {
-        self.gateway.learn(&self.sequencer.snapshot());
-        let mut dock = Dock::new(&mut self.sequencer, self.now);
-        let turn = self.driver.turn(&mut dock);
-        let Dock { launched, effects, .. } = dock;
-        for effect in effects {
-            self.driver.effect_done(effect.ticket, effect.perform(), self.now);
-        }
-        if let Some(report) = self.driver.last_step() {
-            let crossings = report.crossings.iter();
-            self.crossed.extend(crossings.map(|it| (report.operator, it.from, it.to, it.guard)));
-            if let Some(fault) = &report.fault {
-                self.fault = Some(format!("{} on {}: {fault}", report.operator, report.key));
-            }
-        }
-        if let Some(disabled) = self.driver.disabled().first() {
-            self.fault = Some(format!("{} on {} panicked: {}", disabled.operator, disabled.object, disabled.reason));
-        }
-        (turn, launched)
-    }
-
-    /// Commits what a turn began, behind what is queued already. Nothing where nothing was begun.
-    fn commit(&mut self, launched: Vec<Launched>) -> Option<Moved> {
-        let mut moved = None;
-        for (commit, reservation) in launched {
-            let ticket = Ticket(0);
-            match reservation {
-                Some(reservation) => self.sequencer.submit_reserved(commit.write, ticket, reservation),
-                None => self.sequencer.submit(commit.write, ticket),
-            }
-            let outcome = self.sequencer.commit_group(self.now).into_iter().find(|(answered, _)| *answered == ticket);
-            let Some((_, outcome)) = outcome else { continue };
-            self.driver.settled(commit.ticket, outcome.as_ref(), self.now);
-            moved = Some(if outcome.is_ok() { Moved::Committed } else { Moved::Refused });
-        }
-        self.hear();
-        moved
-    }
-
-    fn submit(&mut self, write: Write) -> Result<(), String> {
-        self.sequencer.submit(write, OTHERS);
-        let answered = self.answer();
-        self.hear();
-        answered
-    }
-
-    fn answer(&mut self) -> Result<(), String> {
-        let answers = self.sequencer.commit_group(self.now);
-        answers.into_iter().try_for_each(|(_, outcome)| outcome.map(drop).map_err(|refusal| refusal.to_string()))
-    }
-
-    pub(crate) fn hear(&mut self) {
-        let dock = Dock::new(&mut self.sequencer, self.now);
-        self.driver.hear(&dock);
-    }
-
-    fn mutation(&self, edit: &Edit) -> Result<Mutation, String> {
-        let (key, subresource, action) = match edit {
-            Edit::Create(object) => (None, Subresource::Whole, Action::Create(Body::Value(object.clone()))),
-            Edit::Update(object) => {
-                (Some(self.key(object)?), Subresource::Whole, Action::Update(Body::Value(object.clone())))
-            }
-            Edit::UpdateStatus(object) => {
-                (Some(self.key(object)?), Subresource::Status, Action::Update(Body::Value(object.clone())))
-            }
-            Edit::Delete(key) => (Some(key.clone()), Subresource::Whole, Action::Delete(DeleteOptions::default())),
-            Edit::Remove(key) => {
-                let at_once = DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() };
-                (Some(key.clone()), Subresource::Whole, Action::Delete(at_once))
-            }
-        };
-        let (served, namespace) = match (&key, edit) {
-            (Some(key), _) => (self.served_at(key)?, key.namespace.clone()),
-            (None, Edit::Create(object)) => {
-                (self.served_kind(object)?, text(object, "/metadata/namespace").map(Into::into))
-            }
-            (None, _) => return Err("only a creation has no key".to_owned()),
-        };
-        let origin = Origin::Request { user: "actor".into(), client: "kit".into(), verb: "write".into() };
-        let identity = Identity::new("actor", &["system:masters"]);
-        let name = key.map(|key| key.name);
-        let target = Target { served, namespace, name, subresource };
-        Ok(Mutation { identity, origin, target, action, options: Options::default() })
-    }
-
-    fn key(&self, object: &Value) -> Result<ObjectKey, String> {
-        let resource = self.served_kind(object)?.definition.resource;
-        let name = text(object, "/metadata/name").ok_or("an object has no name")?.into();
-        Ok(ObjectKey { resource, namespace: text(object, "/metadata/namespace").map(Into::into), name })
-    }
-
-    fn served_kind(&self, object: &Value) -> Result<Served, String> {
-        let api_version = text(object, "/apiVersion").unwrap_or_default();
-        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        let kind = text(object, "/kind").unwrap_or_default();
-        self.gateway.registry().served_kind(group, version, kind).ok_or(format!("{api_version} {kind} is not served"))
-    }
-
-    fn served_at(&self, key: &ObjectKey) -> Result<Served, String> {
-        let registry = self.gateway.registry();
-        let definition = registry.definition(key.resource).ok_or(format!("{} is not served", key.resource))?;
-        let version = definition.versions.first().ok_or("a definition has no version")?.clone();
-        Ok(Served { definition: definition.clone(), version })
+    /// The object the world is about, if it exists.
+    pub(crate) fn subject(&self) -> Option<Arc<Object>> {
+        let key: &ObjectKey = self.world.subject.as_ref()?;
+        self.snapshot().get(key).cloned()
     }
 }
 
@@ -365,10 +471,6 @@ impl Host for Dock<'_> {
     fn run(&mut self, effect: EffectRun) {
         self.effects.push(effect);
     }
-}
-
-fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
-    value.pointer(pointer).and_then(Value::as_str)
 }
 
 fn open(disk: &MemoryDisk, world: &World) -> Sequencer<MemoryBackend> {

@@ -2,10 +2,14 @@
 //!
 //! Revisions, uids, generated names and the bookkeeping of field managers cannot; neither can Events, which nobody reads.
 
-use std::fmt::Write as _;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use sampan_core::object::Object;
+use sampan_core::resource::EVENTS;
+use sampan_core::store::Snapshot;
 use serde_json::{Map, Value};
 
 use crate::cluster::Cluster;
@@ -13,30 +17,94 @@ use crate::cluster::Cluster;
 /// Metadata that tells objects apart but not what becomes of them.
 const INCIDENTAL: [&str; 5] = ["uid", "resourceVersion", "creationTimestamp", "managedFields", "generation"];
 
-/// The state of a cluster, in a spelling that is equal for equal states.
-pub(crate) fn digest(cluster: &Cluster<'_>, ages_seconds: i64) -> String {
-    let snapshot = cluster.snapshot();
-    let resources: Vec<_> = snapshot.resources().filter(|resource| resource.plural != "events").collect();
-    let objects = resources.into_iter().flat_map(|resource| snapshot.list(resource, None, None));
-    let mut lines: Vec<String> = objects
-        .map(|object| {
-            let states = cluster.driver.charts().filter_map(|chart| cluster.driver.state(chart.name, object.key()));
-            let states: Vec<&str> = states.collect();
-            let waits = cluster.driver.waiting().filter(|(_, key)| *key == object.key()).map(|(operator, _)| operator);
-            let waits: Vec<&str> = waits.collect();
-            format!("{} {states:?} {waits:?}", canonical(object, cluster.now, ages_seconds))
-        })
-        .collect();
-    lines.sort_unstable();
-    let mut text = lines.join("\n");
-    let is_timed = cluster.driver.next_deadline().is_some();
-    // A step for an object that is gone changes nothing but how much is left to do.
-    let (is_ready, queued) = (cluster.driver.is_ready(), cluster.driver.queued());
-    let _ = write!(text, "\n{is_timed} {is_ready} {queued} {:?}", cluster.acted);
-    text
+/// A number that stands for a state: equal for equal states, and so wide that no two others will ever meet.
+pub(crate) type Digest = u128;
+
+/// Leaves out what tells of an object's history and not of what it is. `false`: the object as a whole.
+pub type Incidental = fn(&mut Value) -> bool;
+
+/// Takes digests, and remembers those of objects: from one state to the next most of them stay, and forks share them.
+pub(crate) struct Digester {
+    /// Times are told apart up to so many seconds of age.
+    ages_seconds: i64,
+    incidental: Incidental,
+    states: Known,
+    looks: Known,
 }
 
-fn canonical(object: &Object, now: Timestamp, ages_seconds: i64) -> String {
+/// Digests by the object they were taken of, which is kept so that its address stays its own.
+type Known = HashMap<(usize, i64), (Arc<Object>, Digest)>;
+
+impl Digester {
+    pub(crate) fn new(ages_seconds: i64, incidental: Incidental) -> Self {
+        Self { ages_seconds, incidental, states: Known::new(), looks: Known::new() }
+    }
+
+    /// Everything that can make a cluster go on differently.
+    pub(crate) fn state(&mut self, cluster: &Cluster<'_>) -> Digest {
+        let snapshot = cluster.snapshot();
+        let driver = &cluster.driver;
+        let mut sum: Digest = 0;
+        for object in lasting(&snapshot) {
+            let states: Vec<&str> =
+                driver.charts().filter_map(|chart| driver.state(chart.name, object.key())).collect();
+            let waits: Vec<&str> =
+                driver.waiting().filter(|(_, key)| *key == object.key()).map(|(operator, _)| operator).collect();
+            sum = sum.wrapping_add(digest(&(self.object(object, cluster.now), states, waits)));
+        }
+        // A step for an object that is gone changes nothing but how much is left to do.
+        let rest = (driver.next_deadline().is_some(), driver.is_ready(), driver.queued(), &cluster.acted);
+        sum.wrapping_add(digest(&rest))
+    }
+
+    fn object(&mut self, object: &Arc<Object>, now: Timestamp) -> Digest {
+        // Where ages are not told apart, an object looks the same at any time.
+        let at = if self.ages_seconds == 0 { 0 } else { now.as_second() };
+        let ages_seconds = self.ages_seconds;
+        let known = self.states.entry((Arc::as_ptr(object) as usize, at));
+        known.or_insert_with(|| (object.clone(), digest(&canonical(object, now, ages_seconds).to_string()))).1
+    }
+
+    /// What a user sees of a cluster that has come to its end: its objects, without times and what is incidental.
+    pub(crate) fn look(&mut self, snapshot: &Snapshot) -> Digest {
+        let incidental = self.incidental;
+        lasting(snapshot).fold(0, |sum: Digest, object| {
+            let known = self.looks.entry((Arc::as_ptr(object) as usize, 0));
+            let seen = || seen(object, incidental).map_or(0, |text| digest(&text));
+            sum.wrapping_add(known.or_insert_with(|| (object.clone(), seen())).1)
+        })
+    }
+
+    /// The same as text, a line for each object, in an order that equal clusters share.
+    pub(crate) fn picture(&self, snapshot: &Snapshot) -> Vec<String> {
+        let mut lines: Vec<String> = lasting(snapshot).filter_map(|object| seen(object, self.incidental)).collect();
+        lines.sort_unstable();
+        lines
+    }
+}
+
+fn lasting(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Object>> {
+    let resources = snapshot.resources().filter(|resource| *resource != EVENTS);
+    resources.flat_map(|resource| snapshot.list(resource, None, None))
+}
+
+fn seen(object: &Object, incidental: Incidental) -> Option<String> {
+    let mut value = canonical(object, Timestamp::UNIX_EPOCH, 0);
+    incidental(&mut value).then(|| value.to_string())
+}
+
+/// The hasher has fixed keys, so that one run's digests are another's.
+pub(crate) fn digest(value: &impl Hash) -> Digest {
+    let half = |salt: u8| {
+        let mut hasher = DefaultHasher::new();
+        (salt, value).hash(&mut hasher);
+        Digest::from(hasher.finish())
+    };
+    half(0) << 64 | half(1)
+}
+
+/// An object without what is incidental to every object.
+pub(crate) fn canonical(object: &Object, now: Timestamp, ages_seconds: i64) -> Value {
     let mut value = object.value();
     let generation = object.metadata().generation;
     if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -46,7 +114,7 @@ fn canonical(object: &Object, now: Timestamp, ages_seconds: i64) -> String {
         *observed = (generation - observed.as_i64().unwrap_or_default()).into();
     }
     age(&mut value, now, ages_seconds);
-    format!("{} {value}", object.key().resource)
+    value
 }
 
 fn strip(metadata: &mut Map<String, Value>) {

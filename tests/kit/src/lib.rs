@@ -1,22 +1,38 @@
-//! Conformance suites for operators, as a library.
+//! The conformance kit: what is proved of every operator, as a library.
 //!
-//! An author describes a small [`World`]: the objects it starts with, who else acts in it (pods become ready, a user edits
-//! the spec), and its laws. [`explore()`] then drives the shipping gateway, sequencer and driver, on a store in memory and on
-//! virtual time, through **every** order of deeds, steps, restarts, crashes and conflicts, to a fixpoint:
+//! An author names the operator, a few manifests of its primary, and who else acts in its worlds ([`Suite`]); laws and
+//! worlds of its own come beside. The kit drives the shipping gateway, sequencer and driver, on a store in memory and on
+//! virtual time:
 //!
-//! * every law holds at every revision, and those of rest wherever nothing is left to do;
-//! * from every reached state the operators come to rest without further deeds: no hot loop;
-//! * at rest, a driver that starts afresh writes nothing and its machines are in the very states they had;
-//! * every transition taken is declared; [`Report::uncrossed`] names those that are declared and were never taken.
+//! * **Small worlds** are explored to a fixpoint: every order of deeds, steps, restarts, crashes and conflicts.
+//! * **Histories** are drawn by seed, with every [`Fault`], and a failure is made as short as it gets.
 //!
-//! A failure prints the shortest trace that leads to it.
+//! What is checked on the way has a name each: [`Property`]. Most compare where worlds *end*: left alone, the operators come
+//! to rest, those who help do what they do, timers run out. Whatever interfered, the end must be the same.
+//!
+//! A failure prints the shortest story found, the seed and the command that tells it again.
 
+mod act;
+pub mod actors;
 mod cluster;
 mod digest;
+mod done;
+mod edit;
+mod end;
 mod explore;
+mod history;
+mod probe;
+mod property;
+mod report;
 pub mod simulation;
+mod suite;
 mod world;
 
-pub use cluster::{Cluster, EPOCH, Moved};
-pub use explore::{Failure, Report, explore};
-pub use world::{Actor, Deed, Edit, Law, World};
+pub use cluster::{Cluster, EPOCH, Moment, Moved};
+pub use digest::Incidental;
+pub use explore::{Report, Thoroughness, explore};
+pub use history::Fault;
+pub use property::{Property, Tally};
+pub use report::{Failure, Outcome};
+pub use suite::{Explores, Plan, Suite};
+pub use world::{Actor, Deed, Deeds, Edit, Law, World};

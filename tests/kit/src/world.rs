@@ -1,26 +1,34 @@
 //! What an author describes.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use sampan_core::gateway::Admission;
-use sampan_core::object::ObjectKey;
+use sampan_core::object::{Object, ObjectKey};
 use sampan_core::operator::Driver;
 use sampan_core::resource::ResourceDefinition;
 use sampan_core::store::{Snapshot, TimesToLive};
 use serde_json::Value;
 
+use crate::digest::Incidental;
+
 /// Something that must hold of the cluster.
-pub type Law = Box<dyn Fn(&Snapshot, Timestamp) -> Result<(), String>>;
+pub type Law = Arc<dyn Fn(&Snapshot, Timestamp) -> Result<(), String> + Send + Sync>;
+
+/// What somebody could do next.
+pub type Deeds = Arc<dyn Fn(&Snapshot, Timestamp) -> Vec<Deed> + Send + Sync>;
 
 /// A small world.
+#[derive(Clone)]
 pub struct World {
     /// Its name, for reports.
-    pub name: &'static str,
+    pub name: String,
     /// What is served, beside what Sampan always serves.
     pub definitions: Vec<ResourceDefinition>,
     /// Rules of admission of this world.
     pub admissions: fn() -> Vec<Box<dyn Admission>>,
     /// Adds the operators under test.
-    pub operators: Box<dyn Fn(&mut Driver)>,
+    pub operators: Arc<dyn Fn(&mut Driver) + Send + Sync>,
     /// The objects it starts with, in order of creation.
     pub initial: Vec<Value>,
     /// Who else acts.
@@ -37,16 +45,37 @@ pub struct World {
     pub seed: u64,
     /// Which objects go by themselves.
     pub times_to_live: TimesToLive,
+    /// Whether exploring it takes minutes: then a small budget only draws histories in it.
+    pub is_large: bool,
+    /// The object the operator works for here, whose specs and deletion are tried.
+    pub subject: Option<ObjectKey>,
+    /// The manifests of the subject that are tried from every state, by name. Their ends are compared with fresh deploys.
+    pub specs: Vec<(&'static str, Value)>,
+    /// What of an object tells its history, or is drawn by lot, and does not count when two ends are compared.
+    pub incidental: Incidental,
+    /// What of the subject's status is remembered rather than observed, as JSON pointers.
+    pub remembered: &'static [&'static str],
+    /// Whether the operator may change an object it does not own for the sake of this primary.
+    pub may_touch: fn(&Object, &ObjectKey) -> bool,
+    /// Whether an object that was created for the subject is its no longer, and outlives it.
+    pub is_let_go: fn(&Object) -> bool,
 }
 
 /// Somebody who acts beside the operators.
+#[derive(Clone)]
 pub struct Actor {
     /// Such as `kubelet`.
     pub name: &'static str,
     /// How often it may act in one history; `None` for ever, where its deeds lead to finitely many states.
     pub times: Option<usize>,
+    /// Whether the world waits for it: left alone it acts until it has nothing to do, and only then the world has come to
+    /// its end.
+    pub helps: bool,
+    /// Whether what it writes is read by rules of admission. What they let through just before stays: a step it comes
+    /// between may end as if it had come after.
+    pub rules: bool,
     /// What it could do next.
-    pub deeds: Box<dyn Fn(&Snapshot, Timestamp) -> Vec<Deed>>,
+    pub deeds: Deeds,
 }
 
 /// Something that may happen.
@@ -75,12 +104,12 @@ pub enum Edit {
 
 impl World {
     /// A world where nothing is and nobody acts.
-    pub fn new(name: &'static str, operators: impl Fn(&mut Driver) + 'static) -> Self {
+    pub fn new(name: impl Into<String>, operators: impl Fn(&mut Driver) + Send + Sync + 'static) -> Self {
         Self {
-            name,
+            name: name.into(),
             definitions: Vec::new(),
             admissions: Vec::new,
-            operators: Box::new(operators),
+            operators: Arc::new(operators),
             initial: Vec::new(),
             actors: Vec::new(),
             always: Vec::new(),
@@ -89,6 +118,13 @@ impl World {
             states_max: 5_000,
             seed: 1,
             times_to_live: TimesToLive::default(),
+            is_large: false,
+            subject: None,
+            specs: Vec::new(),
+            incidental: |_| true,
+            remembered: &[],
+            may_touch: |_, _| false,
+            is_let_go: |_| false,
         }
     }
 
@@ -105,19 +141,36 @@ impl World {
     }
 
     /// With somebody who acts any number of times.
-    pub fn actor(mut self, name: &'static str, deeds: impl Fn(&Snapshot, Timestamp) -> Vec<Deed> + 'static) -> Self {
-        self.actors.push(Actor { name, times: None, deeds: Box::new(deeds) });
-        self
+    pub fn actor(
+        self,
+        name: &'static str,
+        deeds: impl Fn(&Snapshot, Timestamp) -> Vec<Deed> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(Actor { name, times: None, helps: false, rules: false, deeds: Arc::new(deeds) })
+    }
+
+    /// With somebody whom the world waits for: it acts until it has nothing left to do.
+    pub fn helper(
+        self,
+        name: &'static str,
+        deeds: impl Fn(&Snapshot, Timestamp) -> Vec<Deed> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(Actor { name, times: None, helps: true, rules: false, deeds: Arc::new(deeds) })
     }
 
     /// With somebody who acts at most so many times in one history.
     pub fn actor_times(
-        mut self,
+        self,
         times: usize,
         name: &'static str,
-        deeds: impl Fn(&Snapshot, Timestamp) -> Vec<Deed> + 'static,
+        deeds: impl Fn(&Snapshot, Timestamp) -> Vec<Deed> + Send + Sync + 'static,
     ) -> Self {
-        self.actors.push(Actor { name, times: Some(times), deeds: Box::new(deeds) });
+        self.with(Actor { name, times: Some(times), helps: false, rules: false, deeds: Arc::new(deeds) })
+    }
+
+    /// With somebody.
+    pub fn with(mut self, actor: Actor) -> Self {
+        self.actors.push(actor);
         self
     }
 
@@ -125,9 +178,9 @@ impl World {
     pub fn always(
         mut self,
         name: &'static str,
-        law: impl Fn(&Snapshot, Timestamp) -> Result<(), String> + 'static,
+        law: impl Fn(&Snapshot, Timestamp) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
-        self.always.push((name, Box::new(law)));
+        self.always.push((name, Arc::new(law)));
         self
     }
 
@@ -135,9 +188,9 @@ impl World {
     pub fn at_rest(
         mut self,
         name: &'static str,
-        law: impl Fn(&Snapshot, Timestamp) -> Result<(), String> + 'static,
+        law: impl Fn(&Snapshot, Timestamp) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
-        self.at_rest.push((name, Box::new(law)));
+        self.at_rest.push((name, Arc::new(law)));
         self
     }
 }

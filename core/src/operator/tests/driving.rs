@@ -169,6 +169,26 @@ fn a_namespace_that_refuses_at_commit_says_how_much_before_it_was_accepted() {
     assert_eq!(heard.lock().unwrap().first(), Some(&(WriteVerb::Create, ConfigMap::RESOURCE, 1)));
 }
 
+/// A step that only starts is told of to nobody; one that was refused has something to tell.
+#[test]
+fn what_is_refused_in_the_first_step_after_a_restart_is_told() {
+    let step = |_: &super::super::Wake, cx: &mut Context<'_>| {
+        if let Some(refusal) = cx.refusal().map(|refusal| refusal.status.message.clone()) {
+            cx.trace().waiting_for("the namespace is there", refusal, None);
+            return;
+        }
+        let mut elsewhere = map("made", "x");
+        elsewhere.metadata.namespace = Some("missing".to_owned());
+        cx.create(&elsewhere);
+    };
+    let mut world = World::with_object("source");
+    world.restart(|driver| driver.add(Scripted::new("maker", step)));
+    world.run_to_rest();
+    let decisions = world.sequencer.reader().decisions(&key("source")).unwrap();
+    let unmet: Vec<_> = decisions.iter().flat_map(|it| &it.unmet).map(|unmet| &*unmet.guard).collect();
+    assert_eq!(unmet, ["the namespace is there"]);
+}
+
 #[test]
 fn an_operator_installed_in_place_of_another_takes_over_and_one_removed_does_nothing_more() {
     let say = |what: &'static str| {

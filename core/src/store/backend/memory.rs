@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use imbl::OrdMap;
+
 use super::{Archive, Backend, BackendError, Group, Keyspace, Row, Visit};
 use crate::object::Revision;
 
@@ -13,7 +15,8 @@ pub struct MemoryDisk(Arc<Mutex<Platter>>);
 
 #[derive(Clone, Default)]
 struct Platter {
-    rows: BTreeMap<(Keyspace, Vec<u8>), Vec<u8>>,
+    /// Shared structurally, so that a copy of the disk costs nothing until it is written to.
+    rows: OrdMap<(Keyspace, Arc<[u8]>), Arc<[u8]>>,
     /// Written but not durable: what a power cut takes.
     pending: Vec<Group>,
     acknowledged: Revision,
@@ -58,14 +61,17 @@ impl MemoryDisk {
 
     /// Changes a stored value behind the store's back.
     pub fn damage(&self, keyspace: Keyspace, key: &[u8], change: impl FnOnce(&mut Vec<u8>)) {
-        if let Some(value) = self.platter().rows.get_mut(&(keyspace, key.to_vec())) {
-            change(value);
+        let mut platter = self.platter();
+        if let Some(row) = platter.rows.get_mut(&(keyspace, key.into())) {
+            let mut value = row.to_vec();
+            change(&mut value);
+            *row = value.into();
         }
     }
 
     /// Loses a row behind the store's back.
     pub fn lose(&self, keyspace: Keyspace, key: &[u8]) {
-        self.platter().rows.remove(&(keyspace, key.to_vec()));
+        self.platter().rows.remove(&(keyspace, key.into()));
     }
 
     fn platter(&self) -> MutexGuard<'_, Platter> {
@@ -78,8 +84,8 @@ impl Platter {
         for row in std::mem::take(&mut self.pending).into_iter().flat_map(|group| group.rows) {
             let Row { keyspace, key, value } = row;
             match value {
-                Some(value) => self.rows.insert((keyspace, key), value),
-                None => self.rows.remove(&(keyspace, key)),
+                Some(value) => self.rows.insert((keyspace, key.into()), value.into()),
+                None => self.rows.remove(&(keyspace, key.into())),
             };
         }
         self.syncs += 1;
@@ -90,6 +96,18 @@ impl Platter {
 pub struct MemoryBackend {
     disk: MemoryDisk,
     is_dead: bool,
+}
+
+impl MemoryBackend {
+    /// The disk it writes to.
+    pub fn disk(&self) -> &MemoryDisk {
+        &self.disk
+    }
+
+    /// A backend in the same condition on a disk of its own with the same on it.
+    pub(in crate::store) fn fork(&self) -> Self {
+        Self { disk: self.disk.fork(), is_dead: self.is_dead }
+    }
 }
 
 impl Default for MemoryBackend {
@@ -129,8 +147,8 @@ impl Backend for MemoryBackend {
 
     fn trim(&mut self, floor: Revision) {
         let mut platter = self.disk.platter();
-        let (from, to) = (platter.floor.next().0.to_be_bytes().to_vec(), floor.next().0.to_be_bytes().to_vec());
-        let gone = platter.rows.range((Keyspace::Log, from)..(Keyspace::Log, to));
+        let row = |revision: Revision| (Keyspace::Log, revision.0.to_be_bytes().into());
+        let gone = platter.rows.range(row(platter.floor.next())..row(floor.next()));
         let gone: Vec<_> = gone.map(|(key, _)| key.clone()).collect();
         for key in gone {
             platter.rows.remove(&key);
@@ -159,14 +177,16 @@ impl Archive for MemoryDisk {
         let pending = platter.pending.iter().rev().flat_map(|group| &group.rows);
         let mut unsynced =
             pending.filter(|row| row.keyspace == keyspace && row.key == key).map(|row| row.value.clone());
-        Ok(unsynced.next().unwrap_or_else(|| platter.rows.get(&(keyspace, key.to_vec())).cloned()))
+        let stored = || platter.rows.get(&(keyspace, key.into())).map(|value| value.to_vec());
+        Ok(unsynced.next().unwrap_or_else(stored))
     }
 
     fn scan(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: Visit<'_>) -> Result<(), BackendError> {
         let platter = self.platter();
-        let stored = platter.rows.range((keyspace, from.to_vec())..(keyspace, to.to_vec()));
+        let bound = |key: &[u8]| (keyspace, key.into());
+        let stored = platter.rows.range::<_, (Keyspace, Arc<[u8]>)>(bound(from)..bound(to));
         let mut found: BTreeMap<Vec<u8>, Option<Vec<u8>>> =
-            stored.map(|((_, key), value)| (key.clone(), Some(value.clone()))).collect();
+            stored.map(|((_, key), value)| (key.to_vec(), Some(value.to_vec()))).collect();
         for row in platter.pending.iter().flat_map(|group| &group.rows).filter(|row| row.keyspace == keyspace) {
             if (from..to).contains(&row.key.as_slice()) {
                 found.insert(row.key.clone(), row.value.clone());

@@ -138,6 +138,22 @@ fn a_decision_tells_the_revisions_its_commands_became_and_survives_its_object() 
     }
 }
 
+/// A decision alone is not waited for; what is trimmed meanwhile must not be missed when the power goes.
+#[test]
+fn the_log_is_not_trimmed_by_what_is_not_durable() {
+    let disk = MemoryDisk::default();
+    let mut sequencer = open(&disk);
+    must(&mut sequencer, create(map("default/a")));
+    must(&mut sequencer, create(map("default/b")));
+    for day in 1..3 {
+        let decision = deciding(write(Vec::new()), decided("configmaps/default/a", 2));
+        assert!(commit(&mut sequencer, vec![decision], day * 24 * 3_600_000)[0].1.is_ok());
+    }
+    drop(sequencer);
+    let sequencer = open(&disk);
+    assert_eq!(sequencer.snapshot().count(CONFIG_MAPS), 2);
+}
+
 #[test]
 fn the_last_decisions_of_each_object_are_kept_newest_last() {
     let disk = MemoryDisk::default();

@@ -168,7 +168,7 @@ impl<'w> Server<'w> {
     /// The store decides what waits and makes it durable, or dies over it.
     pub(super) fn turn_store(&mut self, crash: Option<Crash>, now: Timestamp) -> Stored {
         if let Some(crash) = crash {
-            self.cluster.disk.crash_next(crash);
+            self.cluster.sequencer.disk().crash_next(crash);
         }
         let answers = self.cluster.sequencer.commit_group(now);
         if answers.iter().any(|(_, answer)| matches!(answer, Err(Refusal::Unavailable(_)))) {
@@ -196,7 +196,7 @@ impl<'w> Server<'w> {
         self.steps_before = self.steps();
         self.commits_before = self.commits();
         self.cluster.now = now;
-        self.cluster.reopen();
+        self.cluster.power_cut();
     }
 
     /// Somebody wakes an operator for nothing.
@@ -213,7 +213,7 @@ impl<'w> Server<'w> {
 
     /// What is wrong with the operators, if anything is.
     pub(super) fn fault(&self) -> Option<&String> {
-        self.cluster.fault.as_ref()
+        self.cluster.breach.as_ref().map(|breach| &breach.problem)
     }
 
     /// The operators' driver, to be looked at.

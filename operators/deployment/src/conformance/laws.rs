@@ -1,5 +1,7 @@
 //! What must hold of a Deployment.
 
+#![allow(clippy::indexing_slicing, reason = "a JSON value has null where a name is missing")]
+
 use jiff::Timestamp;
 use sampan_core::store::Snapshot;
 use serde_json::Value;
@@ -12,7 +14,7 @@ fn spec(snapshot: &Snapshot) -> Value {
     snapshot.get(&web()).map(|web| web.value()["spec"].clone()).unwrap_or_default()
 }
 
-pub(crate) fn status(snapshot: &Snapshot) -> Value {
+pub(super) fn status(snapshot: &Snapshot) -> Value {
     snapshot.get(&web()).map(|web| web.value()["status"].clone()).unwrap_or_default()
 }
 
@@ -34,7 +36,7 @@ fn sum(sets: &[Value], field: &str) -> i64 {
     sets.iter().map(|set| number(set, field)).sum()
 }
 
-pub(crate) fn no_more_pods_than_surge_allows(snapshot: &Snapshot, _: Timestamp) -> Verdict {
+pub(super) fn no_more_pods_than_surge_allows(snapshot: &Snapshot, _: Timestamp) -> Verdict {
     let surge = spec(snapshot)["strategy"]["rollingUpdate"]["maxSurge"].as_i64().unwrap_or_default();
     let asked = |set: &Value| set["spec"]["replicas"].as_i64().unwrap_or_default().max(number(set, "replicas"));
     let pods: i64 = owned(snapshot).iter().map(asked).sum();
@@ -43,7 +45,7 @@ pub(crate) fn no_more_pods_than_surge_allows(snapshot: &Snapshot, _: Timestamp) 
 }
 
 /// Once a Deployment says it is available, a rollout alone never makes it less.
-pub(crate) fn no_fewer_available_than_promised(snapshot: &Snapshot, _: Timestamp) -> Verdict {
+pub(super) fn no_fewer_available_than_promised(snapshot: &Snapshot, _: Timestamp) -> Verdict {
     let status = status(snapshot);
     let mut conditions = status["conditions"].as_array().into_iter().flatten();
     let is_promised = conditions.any(|it| it["type"] == "Available" && it["status"] == "True");
@@ -54,14 +56,14 @@ pub(crate) fn no_fewer_available_than_promised(snapshot: &Snapshot, _: Timestamp
     if !is_promised || available >= fewest { Ok(()) } else { Err(format!("{available} available, at least {fewest}")) }
 }
 
-pub(crate) fn no_pods_of_two_templates(snapshot: &Snapshot, _: Timestamp) -> Verdict {
+pub(super) fn no_pods_of_two_templates(snapshot: &Snapshot, _: Timestamp) -> Verdict {
     let pods = |set: &Value| number(set, "replicas") + number(set, "terminatingReplicas");
     let sets = owned(snapshot);
     let running: Vec<&Value> = sets.iter().filter(|set| pods(set) > 0).map(image).collect();
     if running.len() <= 1 { Ok(()) } else { Err(format!("pods of {running:?} run side by side")) }
 }
 
-pub(crate) fn status_tells_what_is(snapshot: &Snapshot, _: Timestamp) -> Verdict {
+pub(super) fn status_tells_what_is(snapshot: &Snapshot, _: Timestamp) -> Verdict {
     let Some(web) = snapshot.get(&web()) else { return Ok(()) };
     let (owned, status) = (owned(snapshot), status(snapshot));
     let present: Vec<Value> = owned.iter().filter(|set| image(set) == image(&web.value())).cloned().collect();
@@ -83,7 +85,7 @@ pub(crate) fn status_tells_what_is(snapshot: &Snapshot, _: Timestamp) -> Verdict
 }
 
 /// Where no pod has anything left to do, a rollout has nothing left to wait for.
-pub(crate) fn what_can_be_finished_is(snapshot: &Snapshot, now: Timestamp) -> Verdict {
+pub(super) fn what_can_be_finished_is(snapshot: &Snapshot, now: Timestamp) -> Verdict {
     let Some(web) = snapshot.get(&web()).map(|web| web.value()) else { return Ok(()) };
     if !is_settled(snapshot, now) {
         return Ok(());
@@ -107,12 +109,12 @@ pub(crate) fn what_can_be_finished_is(snapshot: &Snapshot, now: Timestamp) -> Ve
     }
 }
 
-pub(crate) fn no_history(snapshot: &Snapshot, now: Timestamp) -> Verdict {
+pub(super) fn no_history(snapshot: &Snapshot, now: Timestamp) -> Verdict {
     let found = owned(snapshot).len();
     if found <= 1 || !is_settled(snapshot, now) { Ok(()) } else { Err(format!("{found} ReplicaSets")) }
 }
 
-pub(crate) fn what_matches_is_controlled(snapshot: &Snapshot, _: Timestamp) -> Verdict {
+pub(super) fn what_matches_is_controlled(snapshot: &Snapshot, _: Timestamp) -> Verdict {
     let uid = snapshot.get(&web()).map(|web| web.metadata().uid.clone());
     for set in sets(snapshot) {
         let matches = set.metadata().labels.get("app").map(|app| &**app) == Some("web");

@@ -1,8 +1,12 @@
-//! Small worlds with nodes and pods, generic over the operator: the shipping one, or a mutant.
+//! The scheduler under proof: its laws, and worlds with nodes and pods.
+//!
+//! Generic over the operator: the shipping one, or one that differs from it and must not get through.
+
+#![allow(clippy::indexing_slicing, reason = "a JSON value has null where a name is missing")]
 
 use std::collections::BTreeMap;
 
-use sampan_conformance::{Deed, Edit, World};
+use sampan_conformance::{Deed, Edit, Suite, World, actors};
 use sampan_core::Timestamp;
 use sampan_core::object::{Object, Quantity};
 use sampan_core::operator::Operator;
@@ -10,8 +14,10 @@ use sampan_core::resource::{NODES, PODS};
 use sampan_core::store::Snapshot;
 use serde_json::{Value, json};
 
+use crate::Scheduler;
+
 /// A node with so many CPUs.
-pub(crate) fn node(name: &str, cpu: &str) -> Value {
+fn node(name: &str, cpu: &str) -> Value {
     let amounts = json!({"cpu": cpu, "memory": "1Gi", "pods": "10"});
     json!({
         "apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
@@ -20,35 +26,46 @@ pub(crate) fn node(name: &str, cpu: &str) -> Value {
 }
 
 /// A pod that asks for so much CPU.
-pub(crate) fn pod(name: &str, cpu: &str) -> Value {
+fn pod(name: &str, cpu: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"},
         "spec": {"containers": [{"name": "c", "image": "c:1", "resources": {"requests": {"cpu": cpu}}}]},
     })
 }
 
-fn world<O: Operator + Clone>(name: &'static str, operator: O) -> World {
-    World::new(name, move |driver| driver.add(operator.clone()))
+/// The suite of the shipping operator.
+pub fn suite() -> Suite {
+    suite_of(Scheduler)
+}
+
+/// The suite of an operator that says it is the shipping one.
+pub fn suite_of<O: Operator + Clone + Sync>(operator: O) -> Suite {
+    Suite::of(operator)
         .always("no node is overfull", no_node_is_overfull)
         .at_rest("a pod without a node says why", a_pod_without_a_node_says_why)
         .at_rest("no pod waits for room there is", no_pod_waits_for_room_there_is)
-        .actor("kubelet", |snapshot, _| ended(snapshot))
+        .incidental(drawn_by_lot)
+        .world(crowded)
+        .world(cordoned)
+        .world(growing)
+        .world(gated)
+        .world(held)
 }
 
-/// All worlds.
-pub(crate) fn all<O: Operator + Clone>(operator: O) -> Vec<World> {
-    vec![
-        crowded(operator.clone()),
-        cordoned(operator.clone()),
-        growing(operator.clone()),
-        gated(operator.clone()),
-        held(operator),
-    ]
+fn named(mut world: World, name: &str) -> World {
+    name.clone_into(&mut world.name);
+    world.with(actors::helper("kubelet", |snapshot, _| ended(snapshot)))
+}
+
+/// Which of several pods gets the room there is, and on which of several nodes, is decided by the order of wake-ups and by
+/// lot. That the outcome is right, the laws say.
+fn drawn_by_lot(object: &mut Value) -> bool {
+    object["kind"] != "Pod"
 }
 
 /// More pods than there is room for; a user deletes one.
-pub(crate) fn crowded<O: Operator + Clone>(operator: O) -> World {
-    world("crowded", operator)
+fn crowded(world: World) -> World {
+    named(world, "crowded")
         .holding(node("large", "1"))
         .holding(node("small", "1"))
         .holding(pod("a", "900m"))
@@ -60,17 +77,17 @@ pub(crate) fn crowded<O: Operator + Clone>(operator: O) -> World {
 }
 
 /// A node closes and opens while a pod is being placed.
-pub(crate) fn cordoned<O: Operator + Clone>(operator: O) -> World {
-    world("cordoned", operator)
-        .holding(node("large", "4"))
-        .holding(node("small", "1"))
-        .holding(pod("a", "2"))
-        .actor_times(3, "user", |snapshot, _| snapshot.list(NODES, None, None).map(|node| turned(node)).collect())
+fn cordoned(world: World) -> World {
+    named(world, "cordoned").holding(node("large", "4")).holding(node("small", "1")).holding(pod("a", "2")).actor_times(
+        3,
+        "user",
+        |snapshot, _| snapshot.list(NODES, None, None).map(|node| turned(node)).collect(),
+    )
 }
 
 /// There is no node at first.
-pub(crate) fn growing<O: Operator + Clone>(operator: O) -> World {
-    world("growing", operator)
+fn growing(world: World) -> World {
+    named(world, "growing")
         .holding(pod("a", "2"))
         .actor_times(1, "small", |_, _| {
             vec![Deed { what: "small appears".into(), edit: Edit::Create(node("small", "1")) }]
@@ -81,24 +98,24 @@ pub(crate) fn growing<O: Operator + Clone>(operator: O) -> World {
 }
 
 /// Somebody else holds pods back for a while.
-pub(crate) fn gated<O: Operator + Clone>(operator: O) -> World {
+fn gated(world: World) -> World {
     let gated = |name, cpu| {
         let mut pod = pod(name, cpu);
         pod["spec"]["schedulingGates"] = json!([{"name": "example.com/wait"}]);
         pod
     };
-    world("gated", operator)
+    named(world, "gated")
         .holding(node("small", "1"))
         .holding(gated("fits", "1"))
         .holding(gated("too-big", "2"))
-        .actor("gatekeeper", |snapshot, _| pods(snapshot).filter_map(opened).collect())
+        .with(actors::helper("gatekeeper", |snapshot, _| pods(snapshot).filter_map(opened).collect()))
 }
 
 /// A pod that waits is deleted, and a finalizer keeps it.
-pub(crate) fn held<O: Operator + Clone>(operator: O) -> World {
+fn held(world: World) -> World {
     let mut held = pod("held", "2");
     held["metadata"]["finalizers"] = json!(["example.com/held"]);
-    world("held", operator)
+    named(world, "held")
         .holding(held)
         .actor_times(1, "user", |snapshot, _| {
             pods(snapshot).map(|pod| deed(pod, "is deleted", Edit::Delete(pod.key().clone()))).collect()

@@ -1,25 +1,32 @@
-//! Small worlds with a Deployment in them, generic over the operator: the shipping one, or a mutant.
+//! Deployments under proof: their specs, their laws, and the worlds where something goes wrong.
+//!
+//! Generic over the operator: the shipping one, or one that differs from it and must not get through.
 //!
 //! Operators do not import one another, so an actor stands for the ReplicaSet operator and the nodes: it moves each set's
 //! numbers one pod at a time, in every order, as late as it likes. What holds here holds whatever makes the pods.
+
+#![allow(clippy::indexing_slicing, reason = "a JSON value has null where a name is missing")]
 
 mod laws;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sampan_conformance::{Cluster, Deed, Edit, World};
+use sampan_conformance::{Actor, Cluster, Deed, Edit, Suite, World, actors};
 use sampan_core::object::{Object, ObjectKey, ResourceType};
 use sampan_core::operator::Operator;
 use sampan_core::resource::{ResourceDefinition, ServedVersion, Strategy};
 use sampan_core::store::Snapshot;
-use sampan_deployment::definition;
 use serde_json::{Value, json};
 
-pub(crate) const DEPLOYMENTS: ResourceType = ResourceType::new("apps", "deployments");
-pub(crate) const REPLICA_SETS: ResourceType = ResourceType::new("apps", "replicasets");
+use crate::{DeploymentOperator, definition};
+
+const DEPLOYMENTS: ResourceType = ResourceType::new("apps", "deployments");
+const REPLICA_SETS: ResourceType = ResourceType::new("apps", "replicasets");
 /// A deadline of this many seconds is none.
 const NO_DEADLINE: i32 = i32::MAX;
+/// What the largest of these worlds is explored within.
+const STATES_MAX: usize = 20_000;
 
 struct Plain;
 
@@ -53,60 +60,102 @@ fn rolling(surge: u8, unavailable: u8) -> Value {
     json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}})
 }
 
-pub(crate) fn web() -> ObjectKey {
+fn web() -> ObjectKey {
     ObjectKey::namespaced(DEPLOYMENTS, "default", "web")
 }
 
-fn world<O: Operator + Clone>(name: &'static str, operator: &O, deployment: Value) -> World {
-    let operator = operator.clone();
-    World::new(name, move |driver| driver.add(operator.clone()))
-        .serving(definition())
-        .serving(replica_sets())
-        .holding(deployment)
-        .actor("replicasets", |snapshot, _| sets(snapshot).flat_map(|set| moves(set, Ending::AtOnce)).collect())
-        .at_rest("the status tells what is", laws::status_tells_what_is)
-        .at_rest("what can be finished is", laws::what_can_be_finished_is)
+/// The suite of the shipping operator.
+pub fn suite() -> Suite {
+    suite_of(DeploymentOperator)
 }
 
-/// All worlds.
-pub(crate) fn all<O: Operator + Clone>(operator: &O) -> Vec<World> {
-    vec![
-        within_bounds("surging", operator, rolling(1, 0), 1),
-        within_bounds("thrifty", operator, rolling(0, 1), 1),
-        within_bounds("rolled over", operator, rolling(1, 0), 2),
-        recreated(operator),
-        paused(operator),
-        resized(operator),
-        late(operator),
-        unlucky(operator),
-        collided(operator),
-        forgetful(operator),
-        claimed(operator),
-        deleted(operator),
-    ]
+/// The suite of an operator that says it is the shipping one.
+pub fn suite_of<O: Operator + Clone + Sync>(operator: O) -> Suite {
+    let second = || {
+        let mut second = deployment(1, &rolling(1, 0));
+        second["spec"]["template"]["spec"]["containers"][0]["image"] = json!("web:2");
+        second
+    };
+    Suite::of(operator)
+        .large()
+        .serving(definition())
+        .serving(replica_sets())
+        .spec("first image", deployment(1, &rolling(1, 0)))
+        .spec("second image", second())
+        .neighbour(replica_set_operator(Ending::AtOnce))
+        .incidental(is_no_history)
+        .remembering(&["/collisionCount"])
+        .touching(|object, _| object.key().resource == REPLICA_SETS && object.metadata().controller().is_none())
+        .letting_go(|object| object.metadata().labels.get("app").is_none_or(|app| &**app != "web"))
+        .at_rest("the status tells what is", laws::status_tells_what_is)
+        .world(|world| within_bounds(named(world, "surging"), rolling(1, 0), 1))
+        .world(|world| within_bounds(named(world, "thrifty"), rolling(0, 1), 1))
+        .world(|world| within_bounds(named(world, "rolled over"), rolling(1, 0), 2))
+        .world(recreated)
+        .world(paused)
+        .world(resized)
+        .world(late)
+        .world(unlucky)
+        .world(collided)
+        .world(forgetful)
+        .world(claimed)
+        .world(deleted)
+}
+
+/// Which revisions there were, and when conditions changed and why, tells how a Deployment came to be as it is.
+fn is_no_history(object: &mut Value) -> bool {
+    let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.remove("annotations");
+    }
+    if let Some(status) = object["status"].as_object_mut().filter(|_| kind == "Deployment") {
+        status.remove("conditions");
+        status.remove("collisionCount");
+    }
+    kind != "ReplicaSet" || object["spec"]["replicas"] != 0
+}
+
+fn named(mut world: World, name: &str) -> World {
+    name.clone_into(&mut world.name);
+    world.states_max = STATES_MAX;
+    world
+}
+
+/// Explored with a small budget too.
+fn small(mut world: World) -> World {
+    world.is_large = false;
+    world
+}
+
+fn replica_set_operator(ending: Ending) -> Actor {
+    actors::helper("replicasets", move |snapshot, _| sets(snapshot).flat_map(|set| moves(set, ending)).collect())
+}
+
+fn with_sets(world: World, deployment: Value) -> World {
+    let world = world.holding(deployment).with(replica_set_operator(Ending::AtOnce));
+    world.at_rest("what can be finished is", laws::what_can_be_finished_is)
 }
 
 /// A new template, or a second one while the first is still on its way. One replica of two must always be there.
-fn within_bounds<O: Operator + Clone>(name: &'static str, operator: &O, strategy: Value, templates: usize) -> World {
-    world(name, operator, deployment(2, &strategy))
+fn within_bounds(world: World, strategy: Value, templates: usize) -> World {
+    with_sets(world, deployment(2, &strategy))
         .actor_times(templates, "user", |snapshot, _| images(snapshot, &["web:1", "web:2", "web:3"]))
         .always("no more pods than replicas and surge", laws::no_more_pods_than_surge_allows)
         .always("no fewer available than promised", laws::no_fewer_available_than_promised)
 }
 
 /// Old pods go before new ones come.
-fn recreated<O: Operator + Clone>(operator: &O) -> World {
-    let mut world = world("recreated", operator, deployment(1, &json!({"type": "Recreate"})));
-    world.actors.clear();
-    world
-        .actor("replicasets", |snapshot, _| sets(snapshot).flat_map(|set| moves(set, Ending::Slow)).collect())
+fn recreated(world: World) -> World {
+    named(world, "recreated")
+        .holding(deployment(1, &json!({"type": "Recreate"})))
+        .with(replica_set_operator(Ending::Slow))
         .actor_times(2, "user", |snapshot, _| images(snapshot, &["web:1", "web:2"]))
         .always("no new pod beside an old one", laws::no_pods_of_two_templates)
 }
 
 /// A user pauses, resumes, changes the template and scales.
-fn paused<O: Operator + Clone>(operator: &O) -> World {
-    world("paused", operator, deployment(1, &rolling(1, 0))).actor_times(3, "user", |snapshot, _| {
+fn paused(world: World) -> World {
+    with_sets(named(world, "paused"), deployment(1, &rolling(1, 0))).actor_times(3, "user", |snapshot, _| {
         let toggled = edit(snapshot, "is paused or resumed", |spec| {
             spec["paused"] = json!(!spec["paused"].as_bool().unwrap_or_default());
         });
@@ -115,34 +164,35 @@ fn paused<O: Operator + Clone>(operator: &O) -> World {
 }
 
 /// The replicas change, in the middle of a rollout too.
-fn resized<O: Operator + Clone>(operator: &O) -> World {
-    world("resized", operator, deployment(2, &rolling(1, 1)))
+fn resized(world: World) -> World {
+    with_sets(named(world, "resized"), deployment(2, &rolling(1, 1)))
         .actor_times(1, "user", |snapshot, _| images(snapshot, &["web:2"]))
         .actor_times(1, "scaler", |snapshot, _| scales(snapshot, &[0, 1, 4]))
 }
 
 /// A rollout that may not move in time, and then does.
-fn late<O: Operator + Clone>(operator: &O) -> World {
+fn late(world: World) -> World {
     let mut late = deployment(1, &rolling(1, 0));
     late["spec"]["progressDeadlineSeconds"] = json!(10);
-    let mut world = world("late", operator, late).actor_times(1, "user", |snapshot, _| images(snapshot, &["web:2"]));
+    let mut world =
+        with_sets(named(world, "late"), late).actor_times(1, "user", |snapshot, _| images(snapshot, &["web:2"]));
     world.ages_seconds = 11;
     world
 }
 
 /// Pods lose their readiness.
-fn unlucky<O: Operator + Clone>(operator: &O) -> World {
+fn unlucky(world: World) -> World {
     let mut unlucky = deployment(1, &rolling(1, 0));
     unlucky["spec"]["progressDeadlineSeconds"] = json!(10);
-    world("unlucky", operator, unlucky).actor_times(2, "disaster", |snapshot, _| {
+    with_sets(named(world, "unlucky"), unlucky).actor_times(2, "disaster", |snapshot, _| {
         let available = sets(snapshot).filter(|set| number(&set.value(), "availableReplicas") > 0);
         available.map(|set| with_status(set, "loses an available pod", |it| add(it, "availableReplicas", -1))).collect()
     })
 }
 
 /// The name the template's ReplicaSet should have is somebody else's.
-fn collided<O: Operator + Clone>(operator: &O) -> World {
-    let taken = first_set(operator);
+fn collided(world: World) -> World {
+    let taken = first_set(world.clone());
     let foreign = json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": taken, "namespace": "default"},
         "spec": {
@@ -152,7 +202,7 @@ fn collided<O: Operator + Clone>(operator: &O) -> World {
             },
         },
     });
-    world("collided", operator, deployment(1, &rolling(1, 0))).holding(foreign).at_rest(
+    with_sets(small(named(world, "collided")), deployment(1, &rolling(1, 0))).holding(foreign).at_rest(
         "the collision is counted once",
         |snapshot, _| match laws::status(snapshot)["collisionCount"] {
             Value::Number(ref count) if count.as_i64() == Some(1) => Ok(()),
@@ -162,8 +212,8 @@ fn collided<O: Operator + Clone>(operator: &O) -> World {
 }
 
 /// The name of the first ReplicaSet a Deployment makes.
-fn first_set<O: Operator + Clone>(operator: &O) -> String {
-    let world = world("first", operator, deployment(1, &rolling(1, 0)));
+fn first_set(world: World) -> String {
+    let world = with_sets(named(world, "first"), deployment(1, &rolling(1, 0)));
     let mut cluster = Cluster::new(&world);
     cluster.run_to_rest(20);
     let snapshot = cluster.snapshot();
@@ -171,17 +221,17 @@ fn first_set<O: Operator + Clone>(operator: &O) -> String {
 }
 
 /// No history is kept.
-fn forgetful<O: Operator + Clone>(operator: &O) -> World {
+fn forgetful(world: World) -> World {
     let mut forgetful = deployment(1, &rolling(0, 1));
     forgetful["spec"]["revisionHistoryLimit"] = json!(0);
-    world("forgetful", operator, forgetful)
+    with_sets(named(world, "forgetful"), forgetful)
         .actor_times(2, "user", |snapshot, _| images(snapshot, &["web:1", "web:2"]))
         .at_rest("no old ReplicaSet is kept", laws::no_history)
 }
 
 /// A ReplicaSet is let go when its labels change, and one nobody controls is taken.
-fn claimed<O: Operator + Clone>(operator: &O) -> World {
-    world("claimed", operator, deployment(1, &rolling(1, 0)))
+fn claimed(world: World) -> World {
+    with_sets(named(world, "claimed"), deployment(1, &rolling(1, 0)))
         .actor_times(1, "user", |snapshot, _| {
             sets(snapshot)
                 .map(|set| changed(set, "is relabelled", |it| it["metadata"]["labels"]["app"] = json!("other")))
@@ -195,22 +245,22 @@ fn claimed<O: Operator + Clone>(operator: &O) -> World {
 }
 
 /// The Deployment is deleted, and waits for somebody's finalizer.
-fn deleted<O: Operator + Clone>(operator: &O) -> World {
+fn deleted(world: World) -> World {
     let mut deleted = deployment(1, &rolling(1, 0));
     deleted["metadata"]["finalizers"] = json!(["example.com/hold"]);
-    let mut world = world("deleted", operator, deleted)
+    let mut world = with_sets(small(named(world, "deleted")), deleted)
         .actor_times(1, "user", |_, _| vec![Deed { what: "web is deleted".into(), edit: Edit::Delete(web()) }])
         .actor_times(1, "editor", |snapshot, _| images(snapshot, &["web:2"]));
     world.at_rest.truncate(1);
     world
 }
 
-pub(crate) fn sets(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Object>> {
+fn sets(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Object>> {
     snapshot.list(REPLICA_SETS, Some("default"), None)
 }
 
 /// A number of a set's status.
-pub(crate) fn number(set: &Value, field: &str) -> i64 {
+fn number(set: &Value, field: &str) -> i64 {
     set["status"][field].as_i64().unwrap_or_default()
 }
 
@@ -295,6 +345,6 @@ fn scales(snapshot: &Snapshot, sizes: &[i32]) -> Vec<Deed> {
 }
 
 /// Whether nothing will move without the operator.
-pub(crate) fn is_settled(snapshot: &Snapshot, _: Timestamp) -> bool {
+fn is_settled(snapshot: &Snapshot, _: Timestamp) -> bool {
     sets(snapshot).all(|set| moves(set, Ending::AtOnce).is_empty())
 }

@@ -1,0 +1,240 @@
+//! ReplicaSets under proof: their specs, their neighbours, their laws, and the worlds where something goes wrong.
+//!
+//! Generic over the operator: the shipping one, or one that differs from it and must not get through.
+
+#![allow(clippy::indexing_slicing, reason = "a JSON value has null where a name is missing")]
+
+use jiff::Timestamp;
+use sampan_conformance::{Deed, Edit, Suite, World, actors};
+use sampan_core::gateway::{Admission, AdmissionRequest};
+use sampan_core::object::{Object, ObjectKey};
+use sampan_core::operator::Operator;
+use sampan_core::resource::{CONFIG_MAPS, PODS};
+use sampan_core::status::Status;
+use sampan_core::store::Snapshot;
+use serde_json::{Value, json};
+
+use crate::ReplicaSetOperator;
+use crate::resource::{REPLICA_SETS, definition};
+
+/// The suite of the shipping operator.
+pub fn suite() -> Suite {
+    suite_of(ReplicaSetOperator)
+}
+
+/// The suite of an operator that says it is the shipping one.
+pub fn suite_of<O: Operator + Clone + Sync>(operator: O) -> Suite {
+    Suite::of(operator)
+        .serving(definition())
+        .spec("none", replica_set(0, 0))
+        .spec("two", replica_set(2, 0))
+        .neighbour(actors::kubelet())
+        .at_rest("the status tells what is", status_tells_what_is)
+        .touching(|object, _| object.key().resource == PODS && object.metadata().controller().is_none())
+        .letting_go(|object| object.key().resource == PODS && !is_matching(object))
+        .world(failing)
+        .world(claimed)
+        .world(limited)
+        .world(held)
+        .world(patient)
+}
+
+/// A ReplicaSet with so many replicas, each available after so many seconds.
+pub fn replica_set(replicas: usize, min_ready_seconds: usize) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {
+            "replicas": replicas, "minReadySeconds": min_ready_seconds, "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{"name": "web", "image": "web:1"}], "nodeName": "here"},
+            },
+        },
+    })
+}
+
+fn web() -> ObjectKey {
+    ObjectKey::namespaced(REPLICA_SETS, "default", "web")
+}
+
+fn named(mut world: World, name: &str) -> World {
+    name.clone_into(&mut world.name);
+    world
+}
+
+/// Explored with a large budget alone: it takes more seconds than a change should wait.
+fn large(mut world: World) -> World {
+    world.is_large = true;
+    world
+}
+
+fn counted(world: World) -> World {
+    world.at_rest("as many pods as wanted", as_many_as_wanted)
+}
+
+/// Pods lose their readiness, fail, and are deleted.
+fn failing(world: World) -> World {
+    counted(named(world, "failing"))
+        .holding(replica_set(1, 0))
+        .with(actors::kubelet())
+        .with(actors::flaky(1))
+        .with(actors::user_who_deletes_pods(1))
+        .with(actors::failing(1))
+}
+
+/// Orphans appear and pods get other labels.
+fn claimed(world: World) -> World {
+    counted(large(named(world, "claimed")))
+        .holding(replica_set(1, 0))
+        .with(actors::kubelet())
+        .with(actors::rare(1, "stranger", |_, _| vec![orphan()]))
+        .with(actors::rare(1, "user", |snapshot, _| actors::pods(snapshot).map(|pod| relabelled(pod)).collect()))
+        .at_rest("every matching pod is controlled", every_matching_pod_is_controlled)
+}
+
+/// A quota lets only so many pods be created.
+fn limited(world: World) -> World {
+    let mut world = large(named(world, "limited"))
+        .holding(quota(1))
+        .holding(replica_set(2, 0))
+        .with(actors::ruler(2, "administrator", |snapshot, _| other_quotas(snapshot)))
+        .with(actors::kubelet())
+        .with(actors::user_who_deletes_pods(1));
+    world.admissions = || vec![Box::new(Quota)];
+    world
+}
+
+/// The ReplicaSet is deleted while somebody's finalizer holds it.
+fn held(world: World) -> World {
+    let mut set = replica_set(1, 0);
+    set["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    named(world, "held")
+        .holding(set)
+        .with(actors::rare(1, "user", |_, _| vec![Deed { what: "web is deleted".into(), edit: Edit::Delete(web()) }]))
+        .with(actors::kubelet())
+        .with(actors::flaky(1))
+        .always("no pod is created once deletion was asked for", nothing_is_created_for_the_dying)
+}
+
+/// Pods count as available only after ten seconds.
+fn patient(world: World) -> World {
+    let mut world =
+        counted(named(world, "patient")).holding(replica_set(1, 10)).with(actors::kubelet()).with(actors::flaky(2));
+    world.ages_seconds = 11;
+    world
+}
+
+/// A pod nobody controls that the ReplicaSet's selector matches.
+pub fn orphan() -> Deed {
+    let object = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"generateName": "orphan-", "namespace": "default", "labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "web", "image": "web:1"}], "nodeName": "here"},
+    });
+    Deed { what: "an orphan appears".into(), edit: Edit::Create(object) }
+}
+
+fn relabelled(pod: &Object) -> Deed {
+    let mut value = pod.value();
+    value["metadata"]["labels"]["app"] = json!("other");
+    actors::deed(pod, "is relabelled", Edit::Update(value))
+}
+
+/// The pods that count.
+pub fn active(snapshot: &Snapshot) -> Vec<Value> {
+    let uid = snapshot.get(&web()).map(|set| set.metadata().uid.clone());
+    let owned =
+        actors::pods(snapshot).filter(|pod| pod.metadata().controller().map(|owner| &owner.uid) == uid.as_ref());
+    owned.filter(|pod| actors::is_alive(pod)).map(|pod| pod.value()).collect()
+}
+
+fn as_many_as_wanted(snapshot: &Snapshot, _: Timestamp) -> Result<(), String> {
+    let Some(set) = snapshot.get(&web()).filter(|set| !set.metadata().is_terminating()) else { return Ok(()) };
+    let wanted = set.value()["spec"]["replicas"].as_u64().unwrap_or_default() as usize;
+    let found = active(snapshot).len();
+    if wanted == found { Ok(()) } else { Err(format!("{found} pods, wanted {wanted}")) }
+}
+
+fn status_tells_what_is(snapshot: &Snapshot, now: Timestamp) -> Result<(), String> {
+    let Some(set) = snapshot.get(&web()) else { return Ok(()) };
+    let value = set.value();
+    let active = active(snapshot);
+    let ready = active.iter().filter(|pod| actors::is_ready(pod)).count();
+    let wait = value["spec"]["minReadySeconds"].as_i64().unwrap_or_default();
+    let since = |pod: &Value| {
+        pod["status"]["conditions"][0]["lastTransitionTime"].as_str().and_then(|it| it.parse::<Timestamp>().ok())
+    };
+    let is_available =
+        |pod: &&Value| actors::is_ready(pod) && since(pod).is_some_and(|at| now.as_second() - at.as_second() >= wait);
+    let expected = [
+        ("replicas", active.len() as u64),
+        ("readyReplicas", ready as u64),
+        ("availableReplicas", active.iter().filter(is_available).count() as u64),
+        ("observedGeneration", set.metadata().generation as u64),
+    ];
+    for (field, expect) in expected {
+        let told = value["status"][field].as_u64().unwrap_or_default();
+        if told != expect {
+            return Err(format!("status.{field} is {told}, should be {expect}"));
+        }
+    }
+    Ok(())
+}
+
+fn is_matching(pod: &Object) -> bool {
+    pod.metadata().labels.get("app").is_some_and(|app| &**app == "web")
+}
+
+fn every_matching_pod_is_controlled(snapshot: &Snapshot, _: Timestamp) -> Result<(), String> {
+    let matching = actors::pods(snapshot).filter(|pod| actors::is_alive(pod) && is_matching(pod));
+    let is_dying = snapshot.get(&web()).is_none_or(|set| set.metadata().is_terminating());
+    match matching.filter(|pod| pod.metadata().controller().is_none()).count() {
+        orphans if orphans > 0 && !is_dying => Err(format!("{orphans} orphans")),
+        _ => Ok(()),
+    }
+}
+
+fn nothing_is_created_for_the_dying(snapshot: &Snapshot, _: Timestamp) -> Result<(), String> {
+    let deleted = snapshot.get(&web()).and_then(|set| set.metadata().deletion_timestamp);
+    let mut pods = actors::pods(snapshot);
+    match pods.any(|pod| deleted.is_some_and(|deleted| pod.metadata().creation_timestamp > deleted)) {
+        true => Err("a pod was created".into()),
+        false => Ok(()),
+    }
+}
+
+fn quota_key() -> ObjectKey {
+    ObjectKey::namespaced(CONFIG_MAPS, "default", "quota")
+}
+
+fn quota(pods: usize) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "quota", "namespace": "default"},
+        "data": {"pods": pods.to_string()},
+    })
+}
+
+fn other_quotas(snapshot: &Snapshot) -> Vec<Deed> {
+    let present = snapshot.get(&quota_key()).map(|quota| quota.value());
+    let differs = |quota: &Value| present.as_ref().is_none_or(|it| it["data"] != quota["data"]);
+    let deed = |quota: Value| Deed { what: format!("quota {}", quota["data"]), edit: Edit::Update(quota) };
+    [0, 1, 3].map(quota).into_iter().filter(differs).map(deed).collect()
+}
+
+/// Refuses pods beyond the number the quota names.
+struct Quota;
+
+impl Admission for Quota {
+    fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
+        request.creates(PODS)
+    }
+
+    fn mutate(&self, request: &AdmissionRequest<'_>, _object: &mut Value) -> Result<(), Status> {
+        let quota = request.snapshot.get(&quota_key());
+        let limit = quota.and_then(|quota| quota.value()["data"]["pods"].as_str()?.parse().ok());
+        match limit.is_some_and(|limit: usize| actors::pods(request.snapshot).count() >= limit) {
+            true => Err(Status::forbidden("exceeded quota: pods")),
+            false => Ok(()),
+        }
+    }
+}

@@ -118,12 +118,14 @@ fn becoming(world: World) -> World {
 fn edit_is_made_of_its_parts(snapshot: &Snapshot, _: Timestamp) -> Result<(), String> {
     let reader = value(snapshot, "reader").map(|role| role["metadata"]["labels"]["part-of"].clone());
     let mut expected = resources(snapshot, "writer");
-    let of_view: &[&str] = if reader == Some(json!("view")) { &["pods"] } else { &[] };
-    if reader.is_some() {
+    let has_view = value(snapshot, "view").is_some();
+    let of_view: &[&str] = if reader == Some(json!("view")) && has_view { &["pods"] } else { &[] };
+    if reader == Some(json!("edit")) || !of_view.is_empty() {
         expected.push("pods".to_owned());
     }
     expected.sort();
-    match (resources(snapshot, "view") == of_view, resources(snapshot, "edit") == expected) {
+    let is_whole = value(snapshot, "edit").is_none() || resources(snapshot, "edit") == expected;
+    match (resources(snapshot, "view") == of_view, is_whole) {
         (true, true) => Ok(()),
         _ => Err(format!("view: {:?}, edit: {:?}", resources(snapshot, "view"), resources(snapshot, "edit"))),
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, ReplicaSetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use sampan_core::gateway::{DeleteOptions, Propagation};
-use sampan_core::operator::{Context, EventKind};
+use sampan_core::operator::{Context, EventKind, Kind as _, WriteVerb};
 use sampan_podset::{HASH_LABEL, controller_reference};
 
 use crate::machine::{Intent, Scene};
@@ -76,10 +76,13 @@ pub(crate) fn carry_out(cx: &mut Context<'_>, scene: &Scene) {
     let mut new_set = NewSet::AsItIs;
     for intent in &scene.intents {
         match intent {
-            Intent::CreateSet(size) => {
-                new_set = NewSet::Created;
-                create_set(cx, view, *size);
-            }
+            Intent::CreateSet(size) => match refusal(cx) {
+                Some(message) => tell_of_refusal(cx, view, &message),
+                None => {
+                    new_set = NewSet::Created;
+                    create_set(cx, view, *size);
+                }
+            },
             Intent::CountCollision => new_set = NewSet::Collided,
             Intent::Resize(resize) => resize_set(cx, view, resize),
             Intent::Forget(name) => forget_set(cx, view, name),
@@ -97,6 +100,19 @@ pub(crate) fn carry_out(cx: &mut Context<'_>, scene: &Scene) {
         say_revision(cx, view);
     }
     cx.update_status(&deployment);
+}
+
+/// Why the ReplicaSet that the step before wanted may not be created.
+fn refusal(cx: &Context<'_>) -> Option<String> {
+    let refused = cx.refusal().filter(|it| it.verb == WriteVerb::Create && it.resource == ReplicaSet::RESOURCE);
+    refused.map(|it| it.status.message.clone())
+}
+
+/// Tells what is waited for instead of asking again at once: the driver comes back later by itself.
+fn tell_of_refusal(cx: &mut Context<'_>, view: &View, message: &str) {
+    let text = format!("Failed to create new replica set {:?}: {message}", view.new_set_name());
+    cx.trace().waiting_for("the new ReplicaSet may be created", message, None);
+    cx.event(EventKind::Warning, "ReplicaSetCreateError", text);
 }
 
 fn create_set(cx: &mut Context<'_>, view: &View, size: i32) {

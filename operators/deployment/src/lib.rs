@@ -66,8 +66,8 @@ impl Operator for DeploymentOperator {
         let view = look(cx, deployment);
         let mut scene = Scene { view, intents: Vec::new(), trace: Trace::default() };
         machine.observe(&mut scene);
+        *cx.trace() = std::mem::take(&mut scene.trace);
         apply::carry_out(cx, &scene);
-        *cx.trace() = scene.trace;
         apply::say_what_is_waited_for(cx, &scene.view);
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 #[test]
 fn every_property_holds() {
     // Its worlds are many and large: `make conformance` draws more.
-    let outcome = suite().run(&Plan::small().with_seeds(0..3), &|_, _| ());
+    let outcome = suite().run(&Plan::small().with_seeds(0..6), &|_, _| ());
     println!("{outcome}");
     assert!(outcome.failures.is_empty(), "{outcome}");
 }

@@ -36,6 +36,7 @@ pub fn suite_of<O: Operator + Clone + Sync>(operator: O) -> Suite {
         .world(claimed)
         .world(limited)
         .world(held)
+        .world(shrunk)
         .world(patient)
 }
 
@@ -114,6 +115,23 @@ fn held(world: World) -> World {
         .with(actors::kubelet())
         .with(actors::flaky(1))
         .always("no pod is created once deletion was asked for", nothing_is_created_for_the_dying)
+}
+
+/// Fewer are wanted, and fewer still.
+fn shrunk(world: World) -> World {
+    counted(named(world, "shrunk")).holding(replica_set(2, 0)).with(actors::kubelet()).with(actors::rare(
+        2,
+        "user",
+        |snapshot, _| {
+            let Some(set) = snapshot.get(&web()).map(|set| set.value()) else { return Vec::new() };
+            let Some(fewer) = set["spec"]["replicas"].as_i64().and_then(|size| (size > 0).then_some(size - 1)) else {
+                return Vec::new();
+            };
+            let mut set = set;
+            set["spec"]["replicas"] = json!(fewer);
+            vec![Deed { what: format!("web is scaled to {fewer}"), edit: Edit::Update(set) }]
+        },
+    ))
 }
 
 /// Pods count as available only after ten seconds.

@@ -76,12 +76,10 @@ fn chain(world: World) -> World {
         .holding(whole("edit", "nothing", "edit"))
         .holding(whole("view", "edit", "view"))
         .holding(role("writer", "edit", "secrets"))
-        .actor_times(1, "maker", |snapshot, _| match value(snapshot, "reader") {
-            Some(_) => Vec::new(),
-            None => {
-                let reader = role("reader", "view", "pods");
-                vec![Deed { what: "reader is created".to_owned(), edit: Edit::Create(reader) }]
-            }
+        .actor_times(1, "maker", |snapshot, _| {
+            let reader = value(snapshot, "reader").is_none().then(|| role("reader", "view", "pods"));
+            let made = reader.map(|it| Deed { what: "reader is created".to_owned(), edit: Edit::Create(it) });
+            made.into_iter().collect()
         })
         .actor_times(1, "user", |snapshot, _| {
             changed(snapshot, "writer", "allows something else", |role| {

@@ -76,13 +76,14 @@ pub(crate) fn carry_out(cx: &mut Context<'_>, scene: &Scene) {
     let mut new_set = NewSet::AsItIs;
     for intent in &scene.intents {
         match intent {
-            Intent::CreateSet(size) => match refusal(cx) {
-                Some(message) => tell_of_refusal(cx, view, &message),
-                None => {
+            Intent::CreateSet(size) => {
+                if let Some(message) = refusal(cx) {
+                    tell_of_refusal(cx, view, &message);
+                } else {
                     new_set = NewSet::Created;
                     create_set(cx, view, *size);
                 }
-            },
+            }
             Intent::CountCollision => new_set = NewSet::Collided,
             Intent::Resize(resize) => resize_set(cx, view, resize),
             Intent::Forget(name) => forget_set(cx, view, name),

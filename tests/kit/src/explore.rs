@@ -228,13 +228,11 @@ impl<'w> Explorer<'w> {
     }
 
     fn same(&self, property: Property, expected: Digest, found: Digest) -> Result<(), Box<Broken>> {
-        match expected == found {
-            true => Ok(()),
-            false => {
-                let difference = self.ends.difference(expected, found);
-                Err(Box::new(Breach::of(property, format!("the world ends differently:{difference}")).into()))
-            }
+        if expected == found {
+            return Ok(());
         }
+        let difference = self.ends.difference(expected, found);
+        Err(Box::new(Breach::of(property, format!("the world ends differently:{difference}")).into()))
     }
 
     fn arrive(&mut self, cluster: &Cluster<'w>, way: Option<(usize, String)>) -> Result<(), Box<Failure>> {

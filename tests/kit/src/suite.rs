@@ -239,7 +239,7 @@ impl Suite {
         let Some((name, manifest)) = world.specs.get(at).cloned() else { return world };
         world.name = format!("spec {name}");
         world.initial.push(manifest);
-        world.actors = self.neighbours.clone();
+        world.actors.clone_from(&self.neighbours);
         let (subject, specs) = (self.subject(), world.specs.clone());
         world.with(actors::rare(1, "user", move |snapshot, _| {
             match subject.as_ref().and_then(|key| snapshot.get(key)) {

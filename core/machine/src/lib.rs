@@ -5,17 +5,20 @@
 //!
 //! * A [`Chart`] is the table of states and edges declared beside a machine. Graphs, documentation and tests come from it.
 //! * A [`Trace`] records what one step did: the edges it crossed and the guards it found unmet.
+//! * An [`Observer`] is a machine but for its [`Behaviour`], and a [`Scene`] what it looks at.
 //! * [`lasting()`] is for charts that are learnt at run time.
 //! * A [`Decision`] is what is kept of a step that changed something: the material of `sampan why`.
 
 mod chart;
 mod decision;
 mod lasting;
+mod machine;
 mod trace;
 
 pub use chart::{ANY, Chart, ChartError, Edge, State, UNOBSERVED};
 pub use decision::{CommandRecord, Decision, ReadRecord, WakeReason};
 pub use lasting::lasting;
+pub use machine::{Behaviour, Observe, Observed, Observer, Scene, crossed};
 pub use trace::{Crossing, Trace, Unmet};
 
 /// A machine as the drivers see it: copied for a step, asked for the name of its state.

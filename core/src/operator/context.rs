@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sampan_machine::Trace;
+use sampan_machine::{Observe, Scene, Trace};
 use serde_json::Value;
 
 use super::effect::{self, EffectState};
@@ -381,6 +381,14 @@ impl Context<'_> {
     /// Wakes the primary after a time even if nothing changes; the earliest of several counts.
     pub fn wake_after(&mut self, delay: Duration) {
         self.out.wake_after = Some(self.out.wake_after.map_or(delay, |earlier| earlier.min(delay)));
+    }
+
+    /// Lets the machine look at what was observed; gives the view back, and what is wanted done.
+    pub fn observe<V, I>(&mut self, machine: &mut impl Observe<V, I>, view: V) -> (V, Vec<I>) {
+        let mut scene = Scene { view, intents: Vec::new(), trace: std::mem::take(&mut self.out.trace) };
+        machine.observe(&mut scene);
+        self.out.trace = scene.trace;
+        (scene.view, scene.intents)
     }
 
     /// Where the step records edges crossed and guards unmet.

@@ -15,7 +15,7 @@ use sampan_core::store::Snapshot;
 use sampan_machine::Chart;
 
 pub use machine::AggregationMachine;
-use machine::Scene;
+use machine::Intent;
 use plan::View;
 
 /// The aggregation of cluster roles.
@@ -43,10 +43,8 @@ impl Operator for ClusterRoleAggregation {
     fn step(&self, machine: &mut AggregationMachine, _wake: &Wake, cx: &mut Context<'_>) {
         let Some(role) = cx.primary_object() else { return };
         let others = cx.objects(ClusterRole::RESOURCE, None);
-        let mut scene = Scene::new(View::of(&role, &others), std::mem::take(cx.trace()));
-        machine.observe(&mut scene);
-        *cx.trace() = scene.trace;
-        if let Some(rules) = scene.written {
+        let (_, intents) = cx.observe(machine, View::of(&role, &others));
+        for Intent::Write(rules) in intents {
             let object = plan::with_rules(role.value(), &rules);
             cx.command(Command::Update { key: cx.key().clone(), object });
         }

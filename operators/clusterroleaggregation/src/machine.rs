@@ -9,20 +9,18 @@
 //! | Aggregating | Aggregated | its rules are theirs |
 
 use sampan_core::access::PolicyRule;
-use sampan_machine::{ANY, Chart, Edge, Machine, State as Named, Trace, UNOBSERVED};
+use sampan_machine::{ANY, Chart, Edge, Observed, Observer, State as Named, UNOBSERVED, crossed};
 use statig::prelude::*;
+use strum::IntoStaticStr;
 
 use crate::plan::View;
 
-/// What the machine looks at, and where it puts what it wants written.
-pub(crate) struct Scene {
-    pub(crate) view: View,
-    pub(crate) written: Option<Vec<PolicyRule>>,
-    pub(crate) trace: Trace,
+/// Something the machine wants done.
+#[derive(Debug, Clone)]
+pub enum Intent {
+    /// Write the rules of the roles it is made of into it.
+    Write(Vec<PolicyRule>),
 }
-
-/// What a machine is told: that there is something to look at.
-pub(crate) struct Observed;
 
 const FIRST: &str = "first observation";
 const RECLASSIFIED: &str = "reclassified";
@@ -30,7 +28,7 @@ const CHANGED: &str = "the roles it is made of allow something else";
 const SETTLED: &str = "its rules are theirs";
 
 /// The chart of the aggregation's machine.
-pub(crate) static CHART: Chart = Chart {
+static CHART: Chart = Chart {
     name: "clusterroleaggregation",
     states: &[
         Named { name: "Plain", meaning: "Its rules are its own." },
@@ -57,61 +55,23 @@ impl View {
     }
 }
 
+/// How it goes from one state to the next.
 #[derive(Default, Clone)]
-struct Behaviour;
+pub struct Behaviour;
+
+impl sampan_machine::Behaviour for Behaviour {
+    const CHART: &'static Chart = &CHART;
+}
 
 /// The aggregation's machine.
-#[derive(Clone)]
-pub struct AggregationMachine(StateMachine<Behaviour>);
+pub type AggregationMachine = Observer<Behaviour>;
 
-impl Default for AggregationMachine {
-    fn default() -> Self {
-        Self(Behaviour.state_machine())
-    }
-}
-
-impl Machine for AggregationMachine {
-    fn state(&self) -> &'static str {
-        name(self.0.state())
-    }
-}
-
-impl AggregationMachine {
-    /// Its states and edges.
-    pub fn chart() -> &'static Chart {
-        &CHART
-    }
-
-    /// Looks at the scene and leaves in it what is to be written.
-    pub(crate) fn observe(&mut self, scene: &mut Scene) {
-        self.0.handle_with_context(&Observed, scene);
-    }
-}
-
-fn name(state: &State) -> &'static str {
-    match state {
-        State::Unobserved {} => UNOBSERVED,
-        State::Plain {} => "Plain",
-        State::Aggregating {} => "Aggregating",
-        State::Aggregated {} => "Aggregated",
-    }
-}
-
-impl Scene {
-    pub(crate) fn new(view: View, trace: Trace) -> Self {
-        Self { view, written: None, trace }
-    }
-
-    fn take(&mut self, guard: &'static str, to: State) -> Outcome<State> {
-        self.trace.because(guard);
-        Transition(to)
-    }
-}
+type Scene = sampan_machine::Scene<View, Intent>;
 
 #[state_machine(
     initial = "State::unobserved()",
-    state(derive(Debug, Clone, PartialEq, Eq)),
-    after_transition = "Self::after_transition"
+    state(derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)),
+    after_transition = "crossed"
 )]
 impl Behaviour {
     #[state]
@@ -147,7 +107,7 @@ impl Behaviour {
 
     #[action]
     fn enter_aggregating(context: &mut Scene) {
-        context.written.clone_from(&context.view.missing);
+        context.intents.extend(context.view.missing.clone().map(Intent::Write));
     }
 
     #[state(superstate = "observed")]
@@ -157,9 +117,5 @@ impl Behaviour {
             state @ State::Aggregating {} => context.take(CHANGED, state),
             _ => Super,
         }
-    }
-
-    fn after_transition(&mut self, source: &State, target: &State, context: &mut Scene) {
-        context.trace.crossed(name(source), name(target));
     }
 }

@@ -10,7 +10,7 @@ use sampan_core::object::selector::Selector;
 use serde_json::{Value, json};
 
 /// A role, as its aggregation sees it.
-pub(crate) struct View {
+pub struct View {
     pub(crate) is_aggregated: bool,
     /// The rules it should have, where it has others.
     pub(crate) missing: Option<Vec<PolicyRule>>,

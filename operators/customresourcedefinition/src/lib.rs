@@ -21,7 +21,7 @@ use sampan_core::store::{IndexKey, ReadKey, Snapshot};
 use sampan_machine::Chart;
 
 pub use machine::CustomResourceDefinitionMachine;
-use machine::{Intent, Scene};
+use machine::Intent;
 use plan::{Names, View};
 pub use resource::definition;
 
@@ -54,10 +54,8 @@ impl Operator for CustomResourceDefinitionOperator {
 
     fn step(&self, machine: &mut CustomResourceDefinitionMachine, _wake: &Wake, cx: &mut Context<'_>) {
         let Some(view) = look(cx) else { return };
-        let mut scene = Scene::new(view, std::mem::take(cx.trace()));
-        machine.observe(&mut scene);
-        let Scene { view, intents, trace } = scene;
-        *cx.trace() = trace;
+        let (view, intents) = cx.observe(machine, view);
+        view.wait(cx.trace());
         for intent in intents {
             carry_out(intent, &view, cx);
         }

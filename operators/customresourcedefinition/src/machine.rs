@@ -16,15 +16,16 @@
 use std::sync::Arc;
 
 use sampan_core::object::Object;
-use sampan_machine::{ANY, Chart, Edge, Machine, State as Named, Trace, UNOBSERVED};
+use sampan_machine::{ANY, Chart, Edge, Observed, Observer, State as Named, Trace, UNOBSERVED, crossed};
 use statig::prelude::*;
+use strum::IntoStaticStr;
 
 use crate::plan::View;
 use crate::status;
 
 /// Something the machine wants done.
 #[derive(Debug, Clone)]
-pub(crate) enum Intent {
+pub enum Intent {
     /// Write the status as it should be.
     WriteStatus,
     /// Delete an object of the type.
@@ -32,16 +33,6 @@ pub(crate) enum Intent {
     /// Let the definition go.
     LetGo,
 }
-
-/// What the machine looks at, and where it puts its intents.
-pub(crate) struct Scene {
-    pub(crate) view: View,
-    pub(crate) intents: Vec<Intent>,
-    pub(crate) trace: Trace,
-}
-
-/// What a machine is told: that there is something to look at.
-pub(crate) struct Observed;
 
 const FIRST: &str = "first observation";
 const RECLASSIFIED: &str = "reclassified";
@@ -55,7 +46,7 @@ const EMPTY: &str = "no object of it is left";
 const LET_GO: &str = "its finalizer is removed";
 
 /// The chart of the machine.
-pub(crate) static CHART: Chart = Chart {
+static CHART: Chart = Chart {
     name: "customresourcedefinition",
     states: &[
         Named { name: "Nameless", meaning: "Another has one of the names it asks for; it waits for it." },
@@ -102,7 +93,12 @@ impl View {
         }
     }
 
-    fn wait(&self, trace: &mut Trace) {
+    /// Whether emptying has anything to do but wait.
+    fn is_stirring(&self) -> bool {
+        !self.deletable().is_empty() || !status::is_current(self)
+    }
+
+    pub(crate) fn wait(&self, trace: &mut Trace) {
         if self.is_deleted() && !self.instances.is_empty() {
             trace.waiting_for(EMPTY, format!("{} are left", self.instances.len()), None);
         } else if let (false, false, (_, Some(conflict))) =
@@ -113,71 +109,23 @@ impl View {
     }
 }
 
+/// How it goes from one state to the next.
 #[derive(Default, Clone)]
-struct Behaviour;
+pub struct Behaviour;
+
+impl sampan_machine::Behaviour for Behaviour {
+    const CHART: &'static Chart = &CHART;
+}
 
 /// The machine of a definition.
-#[derive(Clone)]
-pub struct CustomResourceDefinitionMachine(StateMachine<Behaviour>);
+pub type CustomResourceDefinitionMachine = Observer<Behaviour>;
 
-impl Default for CustomResourceDefinitionMachine {
-    fn default() -> Self {
-        Self(Behaviour.state_machine())
-    }
-}
-
-impl Machine for CustomResourceDefinitionMachine {
-    fn state(&self) -> &'static str {
-        name(self.0.state())
-    }
-}
-
-impl CustomResourceDefinitionMachine {
-    /// Its states and edges.
-    pub fn chart() -> &'static Chart {
-        &CHART
-    }
-
-    /// Looks at the scene and leaves its intents in it.
-    pub(crate) fn observe(&mut self, scene: &mut Scene) {
-        self.0.handle_with_context(&Observed, scene);
-        scene.view.wait(&mut scene.trace);
-    }
-}
-
-fn name(state: &State) -> &'static str {
-    match state {
-        State::Unobserved {} => UNOBSERVED,
-        State::Nameless {} => "Nameless",
-        State::Accepting {} => "Accepting",
-        State::Establishing {} => "Establishing",
-        State::Established {} => "Established",
-        State::Emptying {} => "Emptying",
-        State::Finalizing {} => "Finalizing",
-        State::Held {} => "Held",
-    }
-}
-
-impl Scene {
-    pub(crate) fn new(view: View, trace: Trace) -> Self {
-        Self { view, intents: Vec::new(), trace }
-    }
-
-    fn take(&mut self, guard: &'static str, to: State) -> Outcome<State> {
-        self.trace.because(guard);
-        Transition(to)
-    }
-
-    /// Whether emptying has anything to do but wait.
-    fn is_stirring(&self) -> bool {
-        !self.view.deletable().is_empty() || !status::is_current(&self.view)
-    }
-}
+type Scene = sampan_machine::Scene<View, Intent>;
 
 #[state_machine(
     initial = "State::unobserved()",
-    state(derive(Debug, Clone, PartialEq, Eq)),
-    after_transition = "Self::after_transition"
+    state(derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)),
+    after_transition = "crossed"
 )]
 impl Behaviour {
     #[state]
@@ -240,7 +188,7 @@ impl Behaviour {
     #[state(superstate = "observed", entry_action = "enter_emptying")]
     fn emptying(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
-            State::Emptying {} if !context.is_stirring() => Handled,
+            State::Emptying {} if !context.view.is_stirring() => Handled,
             state @ State::Emptying {} => context.take(REMAINS, state),
             state @ State::Finalizing {} => context.take(EMPTY, state),
             _ => Super,
@@ -273,9 +221,5 @@ impl Behaviour {
             State::Held {} => Handled,
             _ => Super,
         }
-    }
-
-    fn after_transition(&mut self, source: &State, target: &State, context: &mut Scene) {
-        context.trace.crossed(name(source), name(target));
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct Conflict {
 }
 
 /// One look at a definition.
-pub(crate) struct View {
+pub struct View {
     pub(crate) now: Timestamp,
     pub(crate) definition: Arc<CustomResourceDefinition>,
     /// The names others have in its group, where it does not have its own yet.

@@ -8,7 +8,7 @@ use sampan_core::gateway::{DeleteOptions, Propagation};
 use sampan_core::operator::{Context, EventKind, Kind as _, WriteVerb};
 use sampan_podset::{HASH_LABEL, controller_reference};
 
-use crate::machine::{Intent, Scene};
+use crate::machine::Intent;
 use crate::plan::Resize;
 use crate::selector_of;
 use crate::status::{NewSet, last_status, status};
@@ -71,10 +71,9 @@ fn is_orphan(set: &ReplicaSet) -> bool {
 }
 
 /// Issues the commands the intents come to, and what follows from the view in every state: the status, the revision.
-pub(crate) fn carry_out(cx: &mut Context<'_>, scene: &Scene) {
-    let view = &scene.view;
+pub(crate) fn carry_out(cx: &mut Context<'_>, view: &View, intents: &[Intent]) {
     let mut new_set = NewSet::AsItIs;
-    for intent in &scene.intents {
+    for intent in intents {
         match intent {
             Intent::CreateSet(size) => {
                 if let Some(message) = refusal(cx) {
@@ -95,7 +94,7 @@ pub(crate) fn carry_out(cx: &mut Context<'_>, scene: &Scene) {
         false => status(view, new_set),
     });
     if !view.is_terminating() {
-        renew_annotations(cx, view, &scene.intents);
+        renew_annotations(cx, view, intents);
     }
     if view.new.is_some() || new_set == NewSet::Created {
         say_revision(cx, view);

@@ -18,18 +18,12 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use sampan_core::object::ObjectKey;
 use sampan_core::object::selector::Selector;
 use sampan_core::operator::{Context, Declaration, Kind, Mapping, Operator, Wake, WriteVerb};
-use sampan_machine::{Chart, Trace};
+use sampan_machine::Chart;
 
 pub use machine::DeploymentMachine;
 pub use resource::definition;
 
-use crate::machine::Scene;
 use crate::view::View;
-
-/// The chart of the Deployment machine.
-pub fn chart() -> &'static Chart {
-    &machine::CHART
-}
 
 /// The operator of Deployments.
 #[derive(Debug, Clone, Copy, Default)]
@@ -64,11 +58,9 @@ impl Operator for DeploymentOperator {
             return;
         }
         let view = look(cx, deployment);
-        let mut scene = Scene { view, intents: Vec::new(), trace: Trace::default() };
-        machine.observe(&mut scene);
-        *cx.trace() = std::mem::take(&mut scene.trace);
-        apply::carry_out(cx, &scene);
-        apply::say_what_is_waited_for(cx, &scene.view);
+        let (view, intents) = cx.observe(machine, view);
+        apply::carry_out(cx, &view, &intents);
+        apply::say_what_is_waited_for(cx, &view);
     }
 }
 

@@ -17,15 +17,16 @@
 //! | Degraded | Stalled | no progress within the deadline |
 //! | Complete | Degraded | a replica became unavailable |
 
-use sampan_machine::{ANY, Chart, Edge, Machine, State as Named, Trace, UNOBSERVED};
+use sampan_machine::{ANY, Chart, Edge, Observed, Observer, State as Named, UNOBSERVED, crossed};
 use statig::prelude::*;
+use strum::IntoStaticStr;
 
 use crate::plan::{self, Resize};
 use crate::view::{View, revision_of};
 
 /// Something the machine wants done. What it takes to do it follows from the view.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Intent {
+pub enum Intent {
     /// Make the present template's ReplicaSet, of this size.
     CreateSet(i32),
     /// Count that the name for it is taken, which leads to another.
@@ -35,16 +36,6 @@ pub(crate) enum Intent {
     /// Delete a ReplicaSet history no longer holds.
     Forget(String),
 }
-
-/// What the machine looks at, and where it puts its intents.
-pub(crate) struct Scene {
-    pub(crate) view: View,
-    pub(crate) intents: Vec<Intent>,
-    pub(crate) trace: Trace,
-}
-
-/// What a machine is told: that there is something to look at.
-pub(crate) struct Observed;
 
 /// How many old ReplicaSets are kept where the spec does not say.
 const HISTORY_LIMIT: i32 = 10;
@@ -56,7 +47,7 @@ const DEADLINE: &str = "no progress within the deadline";
 const MORE: &str = "more is to be done";
 
 /// The chart of the Deployment machine.
-pub(crate) static CHART: Chart = Chart {
+static CHART: Chart = Chart {
     name: "deployment",
     states: &[
         Named { name: "Creating", meaning: "The present template has no ReplicaSet yet." },
@@ -173,80 +164,39 @@ impl View {
     }
 }
 
+/// How it goes from one state to the next.
 #[derive(Default, Clone)]
-struct Behaviour;
+pub struct Behaviour;
+
+impl sampan_machine::Behaviour for Behaviour {
+    const CHART: &'static Chart = &CHART;
+}
 
 /// The Deployment machine.
-#[derive(Clone)]
-pub struct DeploymentMachine(StateMachine<Behaviour>);
+pub type DeploymentMachine = Observer<Behaviour>;
 
-impl Default for DeploymentMachine {
-    fn default() -> Self {
-        Self(Behaviour.state_machine())
+type Scene = sampan_machine::Scene<View, Intent>;
+
+/// Stays, and enters the state again where it has more to do.
+fn stay(scene: &mut Scene, state: State) -> Outcome<State> {
+    match scene.view.is_settled(&state) {
+        true => Handled,
+        false => scene.take(MORE, state),
     }
 }
 
-impl Machine for DeploymentMachine {
-    fn state(&self) -> &'static str {
-        name(self.0.state())
-    }
+fn forget(scene: &mut Scene) {
+    scene.intents.extend(scene.view.forgettable().into_iter().map(Intent::Forget));
 }
 
-impl DeploymentMachine {
-    /// Its states and edges.
-    pub fn chart() -> &'static Chart {
-        &CHART
-    }
-
-    /// Looks at the scene and leaves its intents in it.
-    pub(crate) fn observe(&mut self, scene: &mut Scene) {
-        self.0.handle_with_context(&Observed, scene);
-    }
-}
-
-fn name(state: &State) -> &'static str {
-    match state {
-        State::Unobserved {} => UNOBSERVED,
-        State::Creating {} => "Creating",
-        State::Resizing {} => "Resizing",
-        State::Recreating {} => "Recreating",
-        State::RollingOut {} => "RollingOut",
-        State::Stalled {} => "Stalled",
-        State::Degraded {} => "Degraded",
-        State::Complete {} => "Complete",
-        State::Paused {} => "Paused",
-        State::Terminating {} => "Terminating",
-    }
-}
-
-impl Scene {
-    /// Takes a leaf's own edge.
-    fn take(&mut self, guard: &'static str, to: State) -> Outcome<State> {
-        self.trace.because(guard);
-        Transition(to)
-    }
-
-    /// Stays, and enters the state again where it has more to do.
-    fn stay(&mut self, state: State) -> Outcome<State> {
-        match self.view.is_settled(&state) {
-            true => Handled,
-            false => self.take(MORE, state),
-        }
-    }
-
-    fn forget(&mut self) {
-        self.intents.extend(self.view.forgettable().into_iter().map(Intent::Forget));
-    }
-
-    fn resize(&mut self, sizes: Vec<Resize>) {
-        self.intents.extend(sizes.into_iter().map(Intent::Resize));
-    }
+fn resize(scene: &mut Scene, sizes: Vec<Resize>) {
+    scene.intents.extend(sizes.into_iter().map(Intent::Resize));
 }
 
 #[state_machine(
     initial = "State::unobserved()",
-    state(derive(Debug, Clone, PartialEq, Eq)),
-    after_transition = "Self::after_transition"
+    state(derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)),
+    after_transition = "crossed"
 )]
 impl Behaviour {
     #[state]
@@ -267,7 +217,7 @@ impl Behaviour {
     #[state(superstate = "observed", entry_action = "enter_creating")]
     fn creating(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
-            state @ State::Creating {} => context.stay(state),
+            state @ State::Creating {} => stay(context, state),
             state @ (State::RollingOut {} | State::Degraded {}) => {
                 context.take("the template has its ReplicaSet", state)
             }
@@ -283,7 +233,7 @@ impl Behaviour {
     #[state(superstate = "observed", entry_action = "enter_resizing")]
     fn resizing(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
-            state @ State::Resizing {} => context.stay(state),
+            state @ State::Resizing {} => stay(context, state),
             state @ State::RollingOut {} => context.take("every ReplicaSet has its share", state),
             _ => Super,
         }
@@ -291,13 +241,14 @@ impl Behaviour {
 
     #[action]
     fn enter_resizing(context: &mut Scene) {
-        context.resize(context.view.proportional());
+        let sizes = context.view.proportional();
+        resize(context, sizes);
     }
 
     #[state(superstate = "observed", entry_action = "enter_recreating")]
     fn recreating(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
-            state @ State::Recreating {} => context.stay(state),
+            state @ State::Recreating {} => stay(context, state),
             state @ State::Creating {} => context.take("every old pod is gone", state),
             _ => Super,
         }
@@ -305,13 +256,14 @@ impl Behaviour {
 
     #[action]
     fn enter_recreating(context: &mut Scene) {
-        context.resize(context.view.next_sizes());
+        let sizes = context.view.next_sizes();
+        resize(context, sizes);
     }
 
     #[state(superstate = "observed", entry_action = "enter_rolling_out")]
     fn rolling_out(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
-            state @ State::RollingOut {} => context.stay(state),
+            state @ State::RollingOut {} => stay(context, state),
             state @ State::Degraded {} => context.take("every pod is of the present template", state),
             state @ State::Complete {} => context.take("every replica is available", state),
             state @ State::Stalled {} => context.take(DEADLINE, state),
@@ -321,13 +273,14 @@ impl Behaviour {
 
     #[action]
     fn enter_rolling_out(context: &mut Scene) {
-        context.resize(context.view.next_sizes());
+        let sizes = context.view.next_sizes();
+        resize(context, sizes);
     }
 
     #[state(superstate = "observed", entry_action = "enter_stalled")]
     fn stalled(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
-            state @ State::Stalled {} => context.stay(state),
+            state @ State::Stalled {} => stay(context, state),
             state @ State::Complete {} => context.take("every replica is available", state),
             _ => Super,
         }
@@ -335,13 +288,14 @@ impl Behaviour {
 
     #[action]
     fn enter_stalled(context: &mut Scene) {
-        context.resize(context.view.next_sizes());
+        let sizes = context.view.next_sizes();
+        resize(context, sizes);
     }
 
     #[state(superstate = "observed", entry_action = "enter_degraded")]
     fn degraded(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
-            state @ State::Degraded {} => context.stay(state),
+            state @ State::Degraded {} => stay(context, state),
             state @ State::Complete {} => context.take("every replica is available", state),
             state @ State::Stalled {} => context.take(DEADLINE, state),
             _ => Super,
@@ -350,13 +304,14 @@ impl Behaviour {
 
     #[action]
     fn enter_degraded(context: &mut Scene) {
-        context.resize(context.view.next_sizes());
+        let sizes = context.view.next_sizes();
+        resize(context, sizes);
     }
 
     #[state(superstate = "observed", entry_action = "enter_complete")]
     fn complete(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
-            state @ State::Complete {} => context.stay(state),
+            state @ State::Complete {} => stay(context, state),
             state @ State::Degraded {} => context.take("a replica became unavailable", state),
             _ => Super,
         }
@@ -364,21 +319,22 @@ impl Behaviour {
 
     #[action]
     fn enter_complete(context: &mut Scene) {
-        context.forget();
+        forget(context);
     }
 
     #[state(superstate = "observed", entry_action = "enter_paused")]
     fn paused(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
-            state @ State::Paused {} => context.stay(state),
+            state @ State::Paused {} => stay(context, state),
             _ => Super,
         }
     }
 
     #[action]
     fn enter_paused(context: &mut Scene) {
-        context.resize(context.view.paused_sizes());
-        context.forget();
+        let sizes = context.view.paused_sizes();
+        resize(context, sizes);
+        forget(context);
     }
 
     #[state(superstate = "observed")]
@@ -387,9 +343,5 @@ impl Behaviour {
             State::Terminating {} => Handled,
             _ => Super,
         }
-    }
-
-    fn after_transition(&mut self, source: &State, target: &State, context: &mut Scene) {
-        context.trace.crossed(name(source), name(target));
     }
 }

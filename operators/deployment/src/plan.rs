@@ -49,7 +49,7 @@ pub(crate) struct Sets {
 
 /// A ReplicaSet to be sized, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Resize {
+pub struct Resize {
     /// The ReplicaSet.
     pub(crate) name: String,
     /// The replicas it has been asked for.

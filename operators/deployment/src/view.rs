@@ -22,7 +22,7 @@ pub(crate) const MAX_REPLICAS: &str = "deployment.kubernetes.io/max-replicas";
 const NO_DEADLINE: i32 = i32::MAX;
 
 /// One look at a Deployment and what belongs to it.
-pub(crate) struct View {
+pub struct View {
     pub(crate) now: Timestamp,
     pub(crate) deployment: Arc<Deployment>,
     /// The ReplicaSet of the present template.

@@ -22,7 +22,7 @@ use sampan_core::store::{IndexKey, ReadKey, Snapshot};
 use sampan_machine::Chart;
 
 pub use machine::GarbageCollectorMachine;
-use machine::{Intent, Scene};
+use machine::Intent;
 use plan::View;
 
 /// The garbage collector.
@@ -65,10 +65,9 @@ impl Operator for GarbageCollector {
         let registry = cx.registry();
         let can_tell = |owner: &OwnerReference| registry.knows_kind(owners::group(owner), &owner.kind);
         let view = View::of(&object, cx.unguarded(), can_tell);
-        let mut scene = Scene::new(view, std::mem::take(cx.trace()));
-        machine.observe(&mut scene);
-        *cx.trace() = scene.trace;
-        for intent in scene.intents {
+        let (view, intents) = cx.observe(machine, view);
+        view.wait(cx.trace());
+        for intent in intents {
             carry_out(intent, &object, cx);
         }
     }

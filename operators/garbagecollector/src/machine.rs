@@ -12,14 +12,15 @@ use std::sync::Arc;
 
 use sampan_core::gateway::Propagation;
 use sampan_core::object::{Object, Uid};
-use sampan_machine::{ANY, Chart, Edge, Machine, State as Named, Trace, UNOBSERVED};
+use sampan_machine::{ANY, Chart, Edge, Observed, Observer, State as Named, Trace, UNOBSERVED, crossed};
 use statig::prelude::*;
+use strum::IntoStaticStr;
 
 use crate::plan::{ORPHAN, View};
 
 /// Something the machine wants done.
 #[derive(Debug, Clone)]
-pub(crate) enum Intent {
+pub enum Intent {
     /// Delete the object.
     Collect(Propagation),
     /// Drop the references to owners that are gone.
@@ -30,16 +31,6 @@ pub(crate) enum Intent {
     Release(&'static str),
 }
 
-/// What the machine looks at, and where it puts its intents.
-pub(crate) struct Scene {
-    pub(crate) view: View,
-    pub(crate) intents: Vec<Intent>,
-    pub(crate) trace: Trace,
-}
-
-/// What a machine is told: that there is something to look at.
-pub(crate) struct Observed;
-
 const FIRST: &str = "first observation";
 const RECLASSIFIED: &str = "reclassified";
 const LEFT: &str = "dependents still name it";
@@ -49,7 +40,7 @@ const NONE_LEFT: &str = "no dependent holds it";
 const KNOWN: &str = "its owner's kind is served";
 
 /// The chart of the garbage collector's machine.
-pub(crate) static CHART: Chart = Chart {
+static CHART: Chart = Chart {
     name: "garbagecollector",
     states: &[
         Named { name: "Kept", meaning: "Every owner it names exists, or it names none." },
@@ -85,7 +76,7 @@ impl View {
         }
     }
 
-    fn wait(&self, trace: &mut Trace) {
+    pub(crate) fn wait(&self, trace: &mut Trace) {
         if let Some(kind) = self.unheard_of.first() {
             trace.waiting_for(KNOWN, format!("{kind} is not served: whether its owner exists nobody can tell"), None);
         }
@@ -95,65 +86,23 @@ impl View {
     }
 }
 
+/// How it goes from one state to the next.
 #[derive(Default, Clone)]
-struct Behaviour;
+pub struct Behaviour;
+
+impl sampan_machine::Behaviour for Behaviour {
+    const CHART: &'static Chart = &CHART;
+}
 
 /// The garbage collector's machine.
-#[derive(Clone)]
-pub struct GarbageCollectorMachine(StateMachine<Behaviour>);
+pub type GarbageCollectorMachine = Observer<Behaviour>;
 
-impl Default for GarbageCollectorMachine {
-    fn default() -> Self {
-        Self(Behaviour.state_machine())
-    }
-}
-
-impl Machine for GarbageCollectorMachine {
-    fn state(&self) -> &'static str {
-        name(self.0.state())
-    }
-}
-
-impl GarbageCollectorMachine {
-    /// Its states and edges.
-    pub fn chart() -> &'static Chart {
-        &CHART
-    }
-
-    /// Looks at the scene and leaves its intents in it.
-    pub(crate) fn observe(&mut self, scene: &mut Scene) {
-        self.0.handle_with_context(&Observed, scene);
-        scene.view.wait(&mut scene.trace);
-    }
-}
-
-fn name(state: &State) -> &'static str {
-    match state {
-        State::Unobserved {} => UNOBSERVED,
-        State::Kept {} => "Kept",
-        State::Disowning {} => "Disowning",
-        State::Collecting {} => "Collecting",
-        State::Orphaning {} => "Orphaning",
-        State::AwaitingDependents {} => "AwaitingDependents",
-        State::Releasing {} => "Releasing",
-    }
-}
-
-impl Scene {
-    pub(crate) fn new(view: View, trace: Trace) -> Self {
-        Self { view, intents: Vec::new(), trace }
-    }
-
-    fn take(&mut self, guard: &'static str, to: State) -> Outcome<State> {
-        self.trace.because(guard);
-        Transition(to)
-    }
-}
+type Scene = sampan_machine::Scene<View, Intent>;
 
 #[state_machine(
     initial = "State::unobserved()",
-    state(derive(Debug, Clone, PartialEq, Eq)),
-    after_transition = "Self::after_transition"
+    state(derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)),
+    after_transition = "crossed"
 )]
 impl Behaviour {
     #[state]
@@ -235,9 +184,5 @@ impl Behaviour {
     #[action]
     fn enter_releasing(context: &mut Scene) {
         context.intents.extend(context.view.held_by.map(Intent::Release));
-    }
-
-    fn after_transition(&mut self, source: &State, target: &State, context: &mut Scene) {
-        context.trace.crossed(name(source), name(target));
     }
 }

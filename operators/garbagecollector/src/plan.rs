@@ -17,7 +17,7 @@ pub(crate) const ORPHAN: &str = "orphan";
 const DEPENDENTS_MAX: usize = 400;
 
 /// One look at an object, its owners and its dependents.
-pub(crate) struct View {
+pub struct View {
     /// The finalizer of ours that holds the object, if it is being deleted.
     pub(crate) held_by: Option<&'static str>,
     /// Whether the object is being deleted.

@@ -18,8 +18,8 @@ use sampan_core::store::{ReadKey, Snapshot};
 use sampan_machine::Chart;
 use serde_json::json;
 
+use machine::Intent;
 pub use machine::NamespaceMachine;
-use machine::{Intent, Scene};
 use plan::{ROOT_CA, SERVICE_ACCOUNT, View};
 
 /// The operator of namespaces.
@@ -63,10 +63,8 @@ impl Operator for NamespaceOperator {
 
     fn step(&self, machine: &mut NamespaceMachine, _wake: &Wake, cx: &mut Context<'_>) {
         let Some(view) = self.look(cx) else { return };
-        let mut scene = Scene::new(view, std::mem::take(cx.trace()));
-        machine.observe(&mut scene);
-        let Scene { view, intents, trace } = scene;
-        *cx.trace() = trace;
+        let (view, intents) = cx.observe(machine, view);
+        view.wait(cx.trace());
         for intent in intents {
             self.carry_out(intent, &view, cx);
         }

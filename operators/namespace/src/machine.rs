@@ -14,15 +14,16 @@
 use std::sync::Arc;
 
 use sampan_core::object::Object;
-use sampan_machine::{ANY, Chart, Edge, Machine, State as Named, Trace, UNOBSERVED};
+use sampan_machine::{ANY, Chart, Edge, Observed, Observer, State as Named, Trace, UNOBSERVED, crossed};
 use statig::prelude::*;
+use strum::IntoStaticStr;
 
 use crate::plan::{Piece, View};
 use crate::status;
 
 /// Something the machine wants done.
 #[derive(Debug, Clone)]
-pub(crate) enum Intent {
+pub enum Intent {
     /// Create the `default` ServiceAccount.
     CreateAccount,
     /// Create the ConfigMap with the root certificate.
@@ -37,16 +38,6 @@ pub(crate) enum Intent {
     WriteStatus,
 }
 
-/// What the machine looks at, and where it puts its intents.
-pub(crate) struct Scene {
-    pub(crate) view: View,
-    pub(crate) intents: Vec<Intent>,
-    pub(crate) trace: Trace,
-}
-
-/// What a machine is told: that there is something to look at.
-pub(crate) struct Observed;
-
 const FIRST: &str = "first observation";
 const RECLASSIFIED: &str = "reclassified";
 const FURNISHED: &str = "it has what every namespace has";
@@ -56,7 +47,7 @@ const EMPTY: &str = "nothing is left in it";
 const LET_GO: &str = "its finalizer is removed";
 
 /// The chart of the namespace machine.
-pub(crate) static CHART: Chart = Chart {
+static CHART: Chart = Chart {
     name: "namespace",
     states: &[
         Named {
@@ -92,7 +83,12 @@ impl View {
         }
     }
 
-    fn wait(&self, trace: &mut Trace) {
+    /// Whether emptying has anything to do but wait.
+    fn is_stirring(&self) -> bool {
+        !self.deletable().is_empty() || !status::is_current(self)
+    }
+
+    pub(crate) fn wait(&self, trace: &mut Trace) {
         if self.is_deleted() && !self.contents.is_empty() {
             let left: Vec<String> =
                 self.remaining().iter().map(|(resource, count)| format!("{count} {resource}")).collect();
@@ -104,69 +100,23 @@ impl View {
     }
 }
 
+/// How it goes from one state to the next.
 #[derive(Default, Clone)]
-struct Behaviour;
+pub struct Behaviour;
+
+impl sampan_machine::Behaviour for Behaviour {
+    const CHART: &'static Chart = &CHART;
+}
 
 /// The namespace machine.
-#[derive(Clone)]
-pub struct NamespaceMachine(StateMachine<Behaviour>);
+pub type NamespaceMachine = Observer<Behaviour>;
 
-impl Default for NamespaceMachine {
-    fn default() -> Self {
-        Self(Behaviour.state_machine())
-    }
-}
-
-impl Machine for NamespaceMachine {
-    fn state(&self) -> &'static str {
-        name(self.0.state())
-    }
-}
-
-impl NamespaceMachine {
-    /// Its states and edges.
-    pub fn chart() -> &'static Chart {
-        &CHART
-    }
-
-    /// Looks at the scene and leaves its intents in it.
-    pub(crate) fn observe(&mut self, scene: &mut Scene) {
-        self.0.handle_with_context(&Observed, scene);
-        scene.view.wait(&mut scene.trace);
-    }
-}
-
-fn name(state: &State) -> &'static str {
-    match state {
-        State::Unobserved {} => UNOBSERVED,
-        State::Furnishing {} => "Furnishing",
-        State::Active {} => "Active",
-        State::Emptying {} => "Emptying",
-        State::Finalizing {} => "Finalizing",
-        State::Held {} => "Held",
-    }
-}
-
-impl Scene {
-    pub(crate) fn new(view: View, trace: Trace) -> Self {
-        Self { view, intents: Vec::new(), trace }
-    }
-
-    fn take(&mut self, guard: &'static str, to: State) -> Outcome<State> {
-        self.trace.because(guard);
-        Transition(to)
-    }
-
-    /// Whether emptying has anything to do but wait.
-    fn is_stirring(&self) -> bool {
-        !self.view.deletable().is_empty() || !status::is_current(&self.view)
-    }
-}
+type Scene = sampan_machine::Scene<View, Intent>;
 
 #[state_machine(
     initial = "State::unobserved()",
-    state(derive(Debug, Clone, PartialEq, Eq)),
-    after_transition = "Self::after_transition"
+    state(derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)),
+    after_transition = "crossed"
 )]
 impl Behaviour {
     #[state]
@@ -213,7 +163,7 @@ impl Behaviour {
     #[state(superstate = "observed", entry_action = "enter_emptying")]
     fn emptying(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
-            State::Emptying {} if !context.is_stirring() => Handled,
+            State::Emptying {} if !context.view.is_stirring() => Handled,
             state @ State::Emptying {} => context.take(REMAINS, state),
             state @ State::Finalizing {} => context.take(EMPTY, state),
             _ => Super,
@@ -252,9 +202,5 @@ impl Behaviour {
             State::Held {} => Handled,
             _ => Super,
         }
-    }
-
-    fn after_transition(&mut self, source: &State, target: &State, context: &mut Scene) {
-        context.trace.crossed(name(source), name(target));
     }
 }

@@ -38,7 +38,7 @@ pub(crate) enum Piece {
 }
 
 /// One look at a namespace.
-pub(crate) struct View {
+pub struct View {
     pub(crate) now: Timestamp,
     pub(crate) namespace: Arc<Namespace>,
     pub(crate) has_account: bool,

@@ -21,8 +21,8 @@ use sampan_core::operator::{Context, Declaration, EventKind, Guarding, Mapping, 
 use sampan_machine::Chart;
 use sampan_podset::{controller_reference, pod_from_template};
 
+use machine::Intent;
 pub use machine::ReplicaSetMachine;
-use machine::{Intent, Scene};
 use plan::View;
 
 /// The ReplicaSet operator.
@@ -57,10 +57,8 @@ impl Operator for ReplicaSetOperator {
 
     fn step(&self, machine: &mut ReplicaSetMachine, _wake: &Wake, cx: &mut Context<'_>) {
         let Some(view) = look(cx) else { return };
-        let mut scene = Scene::new(view, std::mem::take(cx.trace()));
-        machine.observe(&mut scene);
-        let Scene { view, intents, trace } = scene;
-        *cx.trace() = trace;
+        let (view, intents) = cx.observe(machine, view);
+        view.wait(cx.trace());
         if let Some(delay) = view.next_available().map(|at| at.duration_since(view.now)) {
             cx.wake_after(Duration::try_from(delay).unwrap_or_default());
         }

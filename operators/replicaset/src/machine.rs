@@ -27,15 +27,16 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use sampan_machine::{ANY, Chart, Edge, Machine, State as Named, Trace, UNOBSERVED};
+use sampan_machine::{ANY, Chart, Edge, Observed, Observer, State as Named, Trace, UNOBSERVED, crossed};
 use statig::prelude::*;
+use strum::IntoStaticStr;
 
 use crate::plan::View;
 use crate::status;
 
 /// Something the machine wants done. What it takes to do it follows from the view.
 #[derive(Debug, Clone)]
-pub(crate) enum Intent {
+pub enum Intent {
     /// Create so many pods.
     Create(usize),
     /// Delete a pod.
@@ -49,16 +50,6 @@ pub(crate) enum Intent {
     /// Write the status as it should be.
     WriteStatus,
 }
-
-/// What the machine looks at, and where it puts its intents.
-pub(crate) struct Scene {
-    pub(crate) view: View,
-    pub(crate) intents: Vec<Intent>,
-    pub(crate) trace: Trace,
-}
-
-/// What a machine is told: that there is something to look at.
-pub(crate) struct Observed;
 
 const FIRST: &str = "first observation";
 const RECLASSIFIED: &str = "reclassified";
@@ -77,7 +68,7 @@ const AGAIN: &str = "the creation is tried again";
 const STATUS: &str = "the status differs";
 
 /// The chart of the ReplicaSet machine.
-pub(crate) static CHART: Chart = Chart {
+static CHART: Chart = Chart {
     name: "replicaset",
     states: &[
         Named { name: "Claiming", meaning: "Matching orphans are adopted, pods that no longer match are let go." },
@@ -134,7 +125,7 @@ impl View {
     }
 
     /// What the set waits for.
-    fn wait(&self, trace: &mut Trace) {
+    pub(crate) fn wait(&self, trace: &mut Trace) {
         if let Some(refusal) = self.refusal.as_ref().filter(|_| self.missing() > 0) {
             trace.waiting_for("pods may be created", refusal.message.clone(), None);
         } else if self.available() < self.desired() && !self.is_terminating() {
@@ -144,77 +135,34 @@ impl View {
     }
 }
 
+/// How it goes from one state to the next.
 #[derive(Default, Clone)]
-struct Behaviour;
+pub struct Behaviour;
+
+impl sampan_machine::Behaviour for Behaviour {
+    const CHART: &'static Chart = &CHART;
+}
 
 /// The ReplicaSet machine.
-#[derive(Clone)]
-pub struct ReplicaSetMachine(StateMachine<Behaviour>);
+pub type ReplicaSetMachine = Observer<Behaviour>;
 
-impl Default for ReplicaSetMachine {
-    fn default() -> Self {
-        Self(Behaviour.state_machine())
-    }
+type Scene = sampan_machine::Scene<View, Intent>;
+
+/// Stays, and enters the state again where the status does not say what is.
+fn stay(scene: &mut Scene, state: State) -> Outcome<State> {
+    if status::is_current(&scene.view) { Handled } else { scene.take(STATUS, state) }
 }
 
-impl Machine for ReplicaSetMachine {
-    fn state(&self) -> &'static str {
-        name(self.0.state())
-    }
-}
-
-impl ReplicaSetMachine {
-    /// Its states and edges.
-    pub fn chart() -> &'static Chart {
-        &CHART
-    }
-
-    /// Looks at the scene and leaves its intents in it.
-    pub(crate) fn observe(&mut self, scene: &mut Scene) {
-        self.0.handle_with_context(&Observed, scene);
-        scene.view.wait(&mut scene.trace);
-    }
-}
-
-fn name(state: &State) -> &'static str {
-    match state {
-        State::Unobserved {} => UNOBSERVED,
-        State::Claiming {} => "Claiming",
-        State::ScalingUp {} => "ScalingUp",
-        State::ScalingDown {} => "ScalingDown",
-        State::AwaitingReady {} => "AwaitingReady",
-        State::Steady {} => "Steady",
-        State::CreationRefused {} => "CreationRefused",
-        State::Terminating {} => "Terminating",
-    }
-}
-
-impl Scene {
-    pub(crate) fn new(view: View, trace: Trace) -> Self {
-        Self { view, intents: Vec::new(), trace }
-    }
-
-    fn take(&mut self, guard: &'static str, to: State) -> Outcome<State> {
-        self.trace.because(guard);
-        Transition(to)
-    }
-
-    /// Stays, and enters the state again where the status does not say what is.
-    fn stay(&mut self, state: State) -> Outcome<State> {
-        if status::is_current(&self.view) { Handled } else { self.take(STATUS, state) }
-    }
-
-    fn report(&mut self) {
-        if !status::is_current(&self.view) {
-            self.intents.push(Intent::WriteStatus);
-        }
+fn report(scene: &mut Scene) {
+    if !status::is_current(&scene.view) {
+        scene.intents.push(Intent::WriteStatus);
     }
 }
 
 #[state_machine(
     initial = "State::unobserved()",
-    state(derive(Debug, Clone, PartialEq, Eq)),
-    after_transition = "Self::after_transition"
+    state(derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)),
+    after_transition = "crossed"
 )]
 impl Behaviour {
     #[state]
@@ -284,7 +232,7 @@ impl Behaviour {
     #[state(superstate = "observed", entry_action = "enter_awaiting_ready")]
     fn awaiting_ready(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
-            state @ State::AwaitingReady {} => context.stay(state),
+            state @ State::AwaitingReady {} => stay(context, state),
             state @ State::Steady {} => context.take(AVAILABLE, state),
             state @ State::ScalingUp {} => context.take(GONE, state),
             _ => Super,
@@ -293,13 +241,13 @@ impl Behaviour {
 
     #[action]
     fn enter_awaiting_ready(context: &mut Scene) {
-        context.report();
+        report(context);
     }
 
     #[state(superstate = "observed", entry_action = "enter_steady")]
     fn steady(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
-            state @ State::Steady {} => context.stay(state),
+            state @ State::Steady {} => stay(context, state),
             state @ State::AwaitingReady {} => context.take(UNAVAILABLE, state),
             state @ State::ScalingUp {} => context.take(GONE, state),
             _ => Super,
@@ -308,13 +256,13 @@ impl Behaviour {
 
     #[action]
     fn enter_steady(context: &mut Scene) {
-        context.report();
+        report(context);
     }
 
     #[state(superstate = "observed", entry_action = "enter_creation_refused")]
     fn creation_refused(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
-            state @ State::CreationRefused {} if context.view.creatable() == 0 => context.stay(state),
+            state @ State::CreationRefused {} if context.view.creatable() == 0 => stay(context, state),
             state @ State::ScalingUp {} => context.take(AGAIN, state),
             _ => Super,
         }
@@ -327,23 +275,19 @@ impl Behaviour {
         if let Some(refusal) = context.view.refusal.as_ref().filter(|_| !status::tells_of_failure(&context.view)) {
             context.intents.push(Intent::ReportRefusal(refusal.message.clone()));
         }
-        context.report();
+        report(context);
     }
 
     #[state(superstate = "observed", entry_action = "enter_terminating")]
     fn terminating(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
-            state @ State::Terminating {} => context.stay(state),
+            state @ State::Terminating {} => stay(context, state),
             _ => Super,
         }
     }
 
     #[action]
     fn enter_terminating(context: &mut Scene) {
-        context.report();
-    }
-
-    fn after_transition(&mut self, source: &State, target: &State, context: &mut Scene) {
-        context.trace.crossed(name(source), name(target));
+        report(context);
     }
 }

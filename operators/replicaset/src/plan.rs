@@ -15,7 +15,7 @@ use sampan_podset::{Candidate, available_at, deletion_order, is_active};
 const PODS_PER_STEP_MAX: usize = 450;
 
 /// One look at a ReplicaSet and its pods.
-pub(crate) struct View {
+pub struct View {
     pub(crate) now: Timestamp,
     pub(crate) set: Arc<ReplicaSet>,
     /// The pods that count: controlled, matching, neither finished nor going.

@@ -28,9 +28,9 @@ use sampan_core::store::{IndexKey, ReadKey, Snapshot};
 use sampan_machine::Chart;
 use serde_json::json;
 
+use machine::Intent;
 pub use machine::SchedulerMachine;
-use machine::{Intent, Scene};
-use plan::{Candidate, Search, Wanted};
+use plan::{Candidate, Search, View, Wanted};
 
 /// The name pods ask for this scheduler by.
 const NAME: &str = "default-scheduler";
@@ -71,12 +71,11 @@ impl Operator for Scheduler {
 
     fn step(&self, machine: &mut SchedulerMachine, _wake: &Wake, cx: &mut Context<'_>) {
         let Some(pod) = cx.primary::<Pod>() else { return };
-        let search = search(&pod, cx);
-        let mut scene = Scene { search, pod, now: cx.now(), intents: Vec::new(), trace: std::mem::take(cx.trace()) };
-        machine.observe(&mut scene);
-        *cx.trace() = scene.trace;
-        for intent in scene.intents {
-            carry_out(intent, &scene.pod, cx);
+        let view = View { search: search(&pod, cx), pod, now: cx.now() };
+        let (view, intents) = cx.observe(machine, view);
+        view.wait(cx.trace());
+        for intent in intents {
+            carry_out(intent, &view.pod, cx);
         }
     }
 }
@@ -86,7 +85,7 @@ fn search(pod: &Pod, cx: &mut Context<'_>) -> Search {
     let wanted = Wanted::of(pod);
     let start = cx.random().next_u64();
     let mut search = Search::new(start);
-    if !machine::needs_node(pod) {
+    if !plan::needs_node(pod) {
         return search;
     }
     let snapshot = cx.unguarded();

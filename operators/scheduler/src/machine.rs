@@ -10,18 +10,16 @@
 //! | Unschedulable | Unschedulable | the reasons changed |
 //! | Fitting | Placed | bound to its node |
 
-use std::sync::Arc;
-
 use k8s_openapi::api::core::v1::Pod;
-use sampan_core::Timestamp;
-use sampan_machine::{ANY, Chart, Edge, Machine, State as Named, Trace, UNOBSERVED};
+use sampan_machine::{ANY, Chart, Edge, Observed, Observer, State as Named, Trace, UNOBSERVED, crossed};
 use statig::prelude::*;
+use strum::IntoStaticStr;
 
-use crate::plan::Search;
+use crate::plan::{self, View};
 use crate::status;
 
 /// Something the machine wants done.
-pub(crate) enum Intent {
+pub enum Intent {
     /// Give the pod this node.
     Bind(String),
     /// Store the pod's status.
@@ -30,22 +28,10 @@ pub(crate) enum Intent {
     Warn(String),
 }
 
-/// What the machine looks at, and where it puts its intents.
-pub(crate) struct Scene {
-    pub(crate) pod: Arc<Pod>,
-    pub(crate) search: Search,
-    pub(crate) now: Timestamp,
-    pub(crate) intents: Vec<Intent>,
-    pub(crate) trace: Trace,
-}
-
-/// What a machine is told: that there is something to look at.
-pub(crate) struct Observed;
-
 const UNGATED: &str = "no scheduling gate is left";
 
 /// The chart of the scheduler's machine.
-pub(crate) static CHART: Chart = Chart {
+static CHART: Chart = Chart {
     name: "scheduler",
     states: &[
         Named { name: "Gated", meaning: "Somebody holds the pod back by a scheduling gate." },
@@ -65,34 +51,16 @@ pub(crate) static CHART: Chart = Chart {
     ],
 };
 
-/// Whether a pod is to be placed now.
-pub(crate) fn needs_node(pod: &Pod) -> bool {
-    !is_placed(pod) && !is_withdrawn(pod) && !is_gated(pod)
-}
-
-fn is_placed(pod: &Pod) -> bool {
-    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_some_and(|node| !node.is_empty())
-}
-
-fn is_withdrawn(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed"))
-}
-
-fn is_gated(pod: &Pod) -> bool {
-    pod.spec.as_ref().and_then(|spec| spec.scheduling_gates.as_ref()).is_some_and(|gates| !gates.is_empty())
-}
-
-impl Scene {
-    /// The state this scene is in: a function of what is seen alone.
+impl View {
+    /// The state this view is in: a function of the view alone.
     fn classify(&self) -> State {
-        if is_placed(&self.pod) {
+        if plan::is_placed(&self.pod) {
             return State::placed();
         }
-        if is_withdrawn(&self.pod) {
+        if plan::is_withdrawn(&self.pod) {
             return State::withdrawn();
         }
-        if is_gated(&self.pod) {
+        if plan::is_gated(&self.pod) {
             return State::gated();
         }
         match self.search.node() {
@@ -101,9 +69,13 @@ impl Scene {
         }
     }
 
-    fn take(&mut self, guard: &'static str, to: State) -> Outcome<State> {
-        self.trace.because(guard);
-        Transition(to)
+    /// What the pod waits for.
+    pub(crate) fn wait(&self, trace: &mut Trace) {
+        match self.classify() {
+            State::Gated {} => trace.waiting_for("no scheduling gate", "spec.schedulingGates is not empty", None),
+            State::Unschedulable {} => trace.waiting_for("a node that fits", self.search.message(), None),
+            _ => {}
+        }
     }
 
     fn has_said_why(&self) -> bool {
@@ -111,92 +83,52 @@ impl Scene {
     }
 }
 
+/// How it goes from one state to the next.
 #[derive(Default, Clone)]
-struct Behaviour;
+pub struct Behaviour;
+
+impl sampan_machine::Behaviour for Behaviour {
+    const CHART: &'static Chart = &CHART;
+}
 
 /// The scheduler's machine, one per pod that waits for a node.
-#[derive(Clone)]
-pub struct SchedulerMachine(StateMachine<Behaviour>);
+pub type SchedulerMachine = Observer<Behaviour>;
 
-impl Default for SchedulerMachine {
-    fn default() -> Self {
-        Self(Behaviour.state_machine())
-    }
-}
-
-impl Machine for SchedulerMachine {
-    fn state(&self) -> &'static str {
-        name(self.0.state())
-    }
-}
-
-impl SchedulerMachine {
-    /// Its states and edges.
-    pub fn chart() -> &'static Chart {
-        &CHART
-    }
-
-    /// Looks at the scene and leaves its intents in it.
-    pub(crate) fn observe(&mut self, scene: &mut Scene) {
-        self.0.handle_with_context(&Observed, scene);
-    }
-}
-
-fn name(state: &State) -> &'static str {
-    match state {
-        State::Unobserved {} => UNOBSERVED,
-        State::Gated {} => "Gated",
-        State::Unschedulable {} => "Unschedulable",
-        State::Fitting {} => "Fitting",
-        State::Placed {} => "Placed",
-        State::Withdrawn {} => "Withdrawn",
-    }
-}
+type Scene = sampan_machine::Scene<View, Intent>;
 
 #[state_machine(
     initial = "State::unobserved()",
-    state(derive(Debug, Clone, PartialEq, Eq)),
-    after_transition = "Self::after_transition"
+    state(derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)),
+    after_transition = "crossed"
 )]
 impl Behaviour {
     #[state]
     fn unobserved(context: &mut Scene, event: &Observed) -> Outcome<State> {
         let Observed = event;
-        let state = context.classify();
+        let state = context.view.classify();
         context.take("first observation", state)
     }
 
     /// What every state does with a pod no edge of its own leads to: it is being deleted, it was bound by somebody else.
     #[superstate]
     fn observed(context: &mut Scene) -> Outcome<State> {
-        let state = context.classify();
+        let state = context.view.classify();
         context.take("reclassified", state)
     }
 
-    #[state(superstate = "observed", entry_action = "enter_gated")]
+    #[state(superstate = "observed")]
     fn gated(context: &mut Scene) -> Outcome<State> {
-        match context.classify() {
-            State::Gated {} => {
-                context.trace.waiting_for("no scheduling gate", "spec.schedulingGates is not empty", None);
-                Handled
-            }
+        match context.view.classify() {
+            State::Gated {} => Handled,
             state @ (State::Fitting {} | State::Unschedulable {}) => context.take(UNGATED, state),
             _ => Super,
         }
     }
 
-    #[action]
-    fn enter_gated(context: &mut Scene) {
-        context.trace.waiting_for("no scheduling gate", "spec.schedulingGates is not empty", None);
-    }
-
     #[state(superstate = "observed", entry_action = "enter_unschedulable")]
     fn unschedulable(context: &mut Scene) -> Outcome<State> {
-        match context.classify() {
-            State::Unschedulable {} if context.has_said_why() => {
-                context.trace.waiting_for("a node that fits", context.search.message(), None);
-                Handled
-            }
+        match context.view.classify() {
+            State::Unschedulable {} if context.view.has_said_why() => Handled,
             state @ State::Unschedulable {} => context.take("the reasons changed", state),
             state @ State::Fitting {} => context.take("a node fits", state),
             _ => Super,
@@ -205,10 +137,9 @@ impl Behaviour {
 
     #[action]
     fn enter_unschedulable(context: &mut Scene) {
-        let message = context.search.message();
-        context.trace.waiting_for("a node that fits", message.clone(), None);
-        if !context.has_said_why() {
-            let changed = status::unschedulable(&context.pod, &message, context.now);
+        if !context.view.has_said_why() {
+            let message = context.view.search.message();
+            let changed = status::unschedulable(&context.view.pod, &message, context.view.now);
             context.intents.push(Intent::Report(Box::new(changed)));
             context.intents.push(Intent::Warn(message));
         }
@@ -217,7 +148,7 @@ impl Behaviour {
     /// The binding commits with the move to this state; should it ever be found undone, the superstate enters anew.
     #[state(superstate = "observed", entry_action = "enter_fitting")]
     fn fitting(context: &mut Scene) -> Outcome<State> {
-        match context.classify() {
+        match context.view.classify() {
             state @ State::Placed {} => context.take("bound to its node", state),
             _ => Super,
         }
@@ -225,12 +156,12 @@ impl Behaviour {
 
     #[action]
     fn enter_fitting(context: &mut Scene) {
-        context.intents.extend(context.search.node().map(|node| Intent::Bind(node.to_owned())));
+        context.intents.extend(context.view.search.node().map(|node| Intent::Bind(node.to_owned())));
     }
 
     #[state(superstate = "observed")]
     fn placed(context: &mut Scene) -> Outcome<State> {
-        match context.classify() {
+        match context.view.classify() {
             State::Placed {} => Handled,
             _ => Super,
         }
@@ -238,26 +169,25 @@ impl Behaviour {
 
     #[state(superstate = "observed")]
     fn withdrawn(context: &mut Scene) -> Outcome<State> {
-        match context.classify() {
+        match context.view.classify() {
             State::Withdrawn {} => Handled,
             _ => Super,
         }
-    }
-
-    fn after_transition(&mut self, source: &State, target: &State, context: &mut Scene) {
-        context.trace.crossed(name(source), name(target));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::Arc;
 
     use k8s_openapi::api::core::v1::Node;
+    use sampan_core::Timestamp;
+    use sampan_machine::{Machine as _, Observe as _};
     use serde_json::json;
 
     use super::*;
-    use crate::plan::{Candidate, Wanted};
+    use crate::plan::{Candidate, Search, Wanted, needs_node};
 
     /// A small world: is the pod gated, placed, deleted, and what does the only node have?
     #[derive(Debug, Clone, Copy)]
@@ -298,7 +228,7 @@ mod tests {
             search.weigh(&Wanted::of(&pod), &node, |_| Candidate { node: node.clone(), pods: vec![] });
         }
         let now = Timestamp::UNIX_EPOCH;
-        Scene { pod: Arc::new(pod), search, now, intents: Vec::new(), trace: Trace::default() }
+        Scene::new(View { pod: Arc::new(pod), search, now })
     }
 
     #[test]
@@ -349,16 +279,8 @@ mod tests {
             let mut second = scene(world, Some(told));
             machine.observe(&mut second);
             assert_eq!(second.intents.len(), 0);
+            second.view.wait(&mut second.trace);
             assert_eq!(second.trace.unmet().len(), 1);
         }
-    }
-
-    #[test]
-    fn the_documentation_holds_the_chart() {
-        let documented: Vec<&str> =
-            include_str!("machine.rs").lines().filter_map(|line| line.strip_prefix("//! |")).collect();
-        let table = CHART.table();
-        let declared: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix('|')).collect();
-        assert_eq!(documented, declared);
     }
 }

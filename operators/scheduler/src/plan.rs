@@ -5,10 +5,37 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ContainerPort, Node, Pod};
+use sampan_core::Timestamp;
 
 use crate::affinity;
 use crate::amounts::Amounts;
 use crate::taints;
+
+/// A pod, as its machine sees it.
+pub struct View {
+    pub(crate) pod: Arc<Pod>,
+    /// What came of looking for a node, where it needs one.
+    pub(crate) search: Search,
+    pub(crate) now: Timestamp,
+}
+
+/// Whether a pod is to be placed now.
+pub(crate) fn needs_node(pod: &Pod) -> bool {
+    !is_placed(pod) && !is_withdrawn(pod) && !is_gated(pod)
+}
+
+pub(crate) fn is_placed(pod: &Pod) -> bool {
+    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_some_and(|node| !node.is_empty())
+}
+
+pub(crate) fn is_withdrawn(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+pub(crate) fn is_gated(pod: &Pod) -> bool {
+    pod.spec.as_ref().and_then(|spec| spec.scheduling_gates.as_ref()).is_some_and(|gates| !gates.is_empty())
+}
 
 /// A pod looking for a node.
 pub(crate) struct Wanted<'p> {

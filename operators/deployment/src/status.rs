@@ -25,6 +25,8 @@ const REASON_FOUND: &str = "FoundNewReplicaSet";
 const REASON_UPDATED: &str = "ReplicaSetUpdated";
 /// The rollout was paused.
 const REASON_PAUSED: &str = "DeploymentPaused";
+/// The present template's set may not be made.
+pub(crate) const REASON_REFUSED: &str = "ReplicaSetCreateError";
 /// The rollout goes on.
 const REASON_RESUMED: &str = "DeploymentResumed";
 
@@ -47,6 +49,13 @@ pub(crate) enum NewSet {
 
 /// The status to write.
 pub(crate) fn status(view: &View, new_set: NewSet) -> DeploymentStatus {
+    match view.is_terminating() {
+        true => last_status(view),
+        false => present_status(view, new_set),
+    }
+}
+
+fn present_status(view: &View, new_set: NewSet) -> DeploymentStatus {
     let before = view.deployment.status.clone().unwrap_or_default();
     let mut after = counts(view, &before, new_set);
     let mut conditions = before.conditions.clone().unwrap_or_default();
@@ -64,8 +73,8 @@ pub(crate) fn status(view: &View, new_set: NewSet) -> DeploymentStatus {
     after
 }
 
-/// The status to write while the Deployment is being deleted: a rollout that goes nowhere tells no progress.
-pub(crate) fn last_status(view: &View) -> DeploymentStatus {
+/// While the Deployment is being deleted, a rollout that goes nowhere tells no progress.
+fn last_status(view: &View) -> DeploymentStatus {
     let before = view.deployment.status.clone().unwrap_or_default();
     let mut conditions = before.conditions.clone().unwrap_or_default();
     set(&mut conditions, available(view), view.now);
@@ -109,6 +118,17 @@ fn available(view: &View) -> DeploymentCondition {
     }
 }
 
+/// What users read where the present template's set may not be made.
+pub(crate) fn refused_message(view: &View, refusal: &str) -> String {
+    format!("Failed to create new replica set {:?}: {refusal}", view.new_set_name())
+}
+
+/// Whether the status tells of the refusal met.
+pub(crate) fn tells_of_refusal(view: &View, refusal: &str) -> bool {
+    let said = condition(&view.deployment, PROGRESSING).filter(|it| it.reason.as_deref() == Some(REASON_REFUSED));
+    said.and_then(|it| it.message.as_deref()) == Some(&refused_message(view, refusal))
+}
+
 enum Progress {
     Says(DeploymentCondition),
     AsBefore,
@@ -128,6 +148,9 @@ fn progressing(view: &View, before: &DeploymentStatus, after: &DeploymentStatus,
         };
     }
     let set = view.new.as_ref().and_then(|set| set.metadata.name.clone()).unwrap_or_else(|| view.new_set_name());
+    if let Some(refusal) = &view.refusal {
+        return Progress::Says(says(PROGRESSING, "False", REASON_REFUSED, refused_message(view, refusal)));
+    }
     if new_set == NewSet::Created {
         let text = format!("Created new replica set {set:?}");
         return Progress::Says(says(PROGRESSING, "True", REASON_CREATED, text));

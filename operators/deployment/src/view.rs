@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sampan_podset::{HASH_LABEL, template_hash};
 
 use crate::plan::{Bounds, SetSize, Sets, Share};
+use crate::set;
 use crate::status::{PROGRESSING, REASON_AVAILABLE, REASON_TIMED_OUT, condition};
 
 /// The revision of a ReplicaSet, and of the Deployment that is at it.
@@ -29,6 +30,12 @@ pub struct View {
     pub(crate) new: Option<Arc<ReplicaSet>>,
     /// The others it controls.
     pub(crate) old: Vec<Arc<ReplicaSet>>,
+    /// Matching sets nobody controls.
+    pub(crate) orphans: Vec<Arc<ReplicaSet>>,
+    /// Controlled sets that no longer match.
+    pub(crate) strays: Vec<Arc<ReplicaSet>>,
+    /// Why the present template's ReplicaSet, wanted by the step before, may not be made.
+    pub(crate) refusal: Option<String>,
     /// A ReplicaSet that has the name the present template's should have, but is not it.
     pub(crate) collides: bool,
     /// The name of the present template's ReplicaSet where it has yet to be made.
@@ -37,14 +44,23 @@ pub struct View {
     pub(crate) sets: Sets,
 }
 
+/// What is read of the store for one look.
+pub(crate) struct Reading {
+    pub(crate) now: Timestamp,
+    pub(crate) deployment: Arc<Deployment>,
+    /// The ReplicaSets that name the Deployment as owner.
+    pub(crate) owned: Vec<Arc<ReplicaSet>>,
+    /// Those its selector matches; `None` where it selects nothing in particular, which changes nobody's ownership.
+    pub(crate) matching: Option<Vec<Arc<ReplicaSet>>>,
+    pub(crate) refusal: Option<String>,
+}
+
 impl View {
-    /// Looks at a Deployment and the ReplicaSets it controls. `taken` answers whether a ReplicaSet of that name exists.
-    pub(crate) fn new(
-        now: Timestamp,
-        deployment: Arc<Deployment>,
-        mut controlled: Vec<Arc<ReplicaSet>>,
-        taken: &mut dyn FnMut(&str) -> bool,
-    ) -> Self {
+    /// Makes sense of what was read. `is_taken` answers whether a ReplicaSet of that name exists.
+    pub(crate) fn new(reading: Reading, is_taken: impl FnOnce(&str) -> bool) -> Self {
+        let Reading { now, deployment, owned, matching, refusal } = reading;
+        let mut controlled: Vec<_> = owned.into_iter().filter(|it| set::is_controlled(it, &deployment)).collect();
+        let (orphans, strays) = claims(&controlled, matching.filter(|_| !is_terminating(&deployment)));
         controlled.sort_by(|one, other| age_key(one).cmp(&age_key(other)));
         let template = template_of(&deployment);
         // The oldest of equals is the one: younger twins count as old and are scaled away.
@@ -52,10 +68,36 @@ impl View {
         let new = at.map(|at| controlled.remove(at));
         let collisions = deployment.status.as_ref().and_then(|status| status.collision_count);
         let hash = new.as_ref().and_then(|set| hash_label(set)).unwrap_or_else(|| template_hash(&template, collisions));
-        let collides = new.is_none() && taken(&set_name(&deployment, &hash));
+        let collides = new.is_none() && is_taken(&set_name(&deployment, &hash));
         let sets = Sets { new: new.as_deref().map(size_of), old: controlled.iter().map(|set| size_of(set)).collect() };
         let bounds = bounds_of(&deployment);
-        Self { now, deployment, new, old: controlled, collides, hash, bounds, sets }
+        Self { now, deployment, new, old: controlled, orphans, strays, refusal, collides, hash, bounds, sets }
+    }
+
+    pub(crate) fn is_new(&self, set: &Arc<ReplicaSet>) -> bool {
+        self.new.as_ref().is_some_and(|new| Arc::ptr_eq(new, set))
+    }
+
+    pub(crate) fn set_named(&self, name: &str) -> Option<&Arc<ReplicaSet>> {
+        self.all().find(|set| set.metadata.name.as_deref() == Some(name))
+    }
+
+    /// Whether sets are to be adopted or let go.
+    pub(crate) fn has_claims(&self) -> bool {
+        !self.orphans.is_empty() || !self.strays.is_empty()
+    }
+
+    /// The sets that take over what changed in the Deployment: those in use.
+    pub(crate) fn renewable(&self) -> impl Iterator<Item = &Arc<ReplicaSet>> {
+        let in_use = |set: &&Arc<ReplicaSet>| replicas_of(set) > 0 || self.is_new(set);
+        self.all().filter(in_use).filter(|set| set::renewed(self, set) != ***set)
+    }
+
+    /// Whether the Deployment carries the revision of the template it is at.
+    pub(crate) fn says_revision(&self) -> bool {
+        let annotations = self.deployment.metadata.annotations.as_ref();
+        let said = annotations.and_then(|annotations| annotations.get(REVISION));
+        said.is_some_and(|said| *said == self.revision().to_string())
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<ReplicaSet>> {
@@ -67,7 +109,7 @@ impl View {
     }
 
     pub(crate) fn is_terminating(&self) -> bool {
-        self.deployment.metadata.deletion_timestamp.is_some()
+        is_terminating(&self.deployment)
     }
 
     pub(crate) fn is_paused(&self) -> bool {
@@ -123,6 +165,22 @@ impl View {
         let said = condition(&self.deployment, PROGRESSING).and_then(|it| it.reason.as_deref());
         said == Some(REASON_TIMED_OUT) || self.deadline().is_some_and(|deadline| deadline <= self.now)
     }
+}
+
+fn is_terminating(deployment: &Deployment) -> bool {
+    deployment.metadata.deletion_timestamp.is_some()
+}
+
+/// The matching sets nobody controls, and the controlled ones that do not match.
+fn claims(
+    controlled: &[Arc<ReplicaSet>],
+    matching: Option<Vec<Arc<ReplicaSet>>>,
+) -> (Vec<Arc<ReplicaSet>>, Vec<Arc<ReplicaSet>>) {
+    let Some(matching) = matching else { return (Vec::new(), Vec::new()) };
+    let matches = |set: &&Arc<ReplicaSet>| matching.iter().any(|it| it.metadata.uid == set.metadata.uid);
+    let strays = controlled.iter().filter(|set| !matches(set)).cloned().collect();
+    let orphans = matching.iter().filter(|set| set::is_orphan(set)).cloned().collect();
+    (orphans, strays)
 }
 
 fn age_key(set: &ReplicaSet) -> (Option<Timestamp>, &str) {

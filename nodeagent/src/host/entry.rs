@@ -27,7 +27,10 @@ pub(super) struct Entry {
     /// The object was seen: not merely containers that bear its uid.
     pub(super) seen: bool,
     pub(super) sources: BTreeSet<SourceKey>,
+    /// When its timer runs out.
     pub(super) wake_at: Option<Timestamp>,
+    /// When it must be stepped though nothing happens.
+    step_at: Option<Timestamp>,
     machine: PodMachine,
     class: Option<Class>,
     posting: bool,
@@ -50,6 +53,7 @@ impl Entry {
             seen,
             sources: BTreeSet::new(),
             wake_at: None,
+            step_at: None,
             machine: PodMachine::default(),
             class: None,
             posting: false,
@@ -114,13 +118,29 @@ impl Entry {
             self.begin(&command, now, &pod, effects);
             effects.push(Effect::Run(pod.clone(), command));
         }
-        let mut probes = std::mem::take(&mut self.situation.probes);
-        effects.extend(probes.due(&self.situation, now).into_iter().map(|order| Effect::Probe(pod.clone(), order)));
-        self.situation.probes = probes;
+        self.probe(now, effects);
         self.tell_crashes(sources, now, &pod, effects);
         self.tell_troubles(sources, now, &pod, effects);
-        self.wake_at = plan::wake_at(&self.scene(sources, now));
+        self.step_at = plan::wake_at(&self.scene(sources, now)).into_iter().chain(self.retry_at(now)).min();
         step.trace.crossings().to_vec()
+    }
+
+    /// Makes the probes that are due. They are most of what a running pod asks for, and no step is needed for them.
+    pub(super) fn probe(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let mut probes = std::mem::take(&mut self.situation.probes);
+        let due = probes.due(&self.situation, now);
+        self.situation.probes = probes;
+        effects.extend(due.into_iter().map(|order| Effect::Probe(self.reference(), order)));
+    }
+
+    /// Whether it is to be stepped though nothing happened.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.step_at.is_some_and(|at| at <= now)
+    }
+
+    /// When something is to be done though nothing happens.
+    pub(super) fn next_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.step_at.into_iter().chain(self.situation.probes.next_after(now)).min()
     }
 
     /// Remembers when the pod began to go, and brings deadlines forward when a later deletion allows less time.
@@ -260,7 +280,7 @@ impl Entry {
     }
 
     /// When the entry must be looked at for itself, not for its pod: a request to be repeated.
-    pub(super) fn retry_at(&self, now: Timestamp) -> Option<Timestamp> {
+    fn retry_at(&self, now: Timestamp) -> Option<Timestamp> {
         let setbacks = self.post_setback.iter().chain(&self.delete_setback);
         setbacks.map(Setback::until).filter(|until| *until > now).min()
     }

@@ -137,8 +137,12 @@ impl Host {
             Message::Pod(_) | Message::PodGone(_) | Message::Listed(_) | Message::Source(..) => return,
         };
         let Some(entry) = self.pods.get_mut(&uid) else { return };
-        entry.take_in(message, self.narrates, now, effects);
-        self.dirty.insert(uid);
+        if entry.take_in(message, self.narrates, now, effects) {
+            self.dirty.insert(uid);
+        } else {
+            entry.probe(now, effects);
+            self.arm(uid, now);
+        }
     }
 
     /// Steps every pod that has something new, or whose time has come.
@@ -149,11 +153,15 @@ impl Host {
                 break;
             }
             let Some((_, uid)) = self.timers.pop_first() else { break };
-            if let Some(entry) = self.pods.get_mut(&uid) {
-                entry.wake_at = None;
+            let Some(entry) = self.pods.get_mut(&uid) else { continue };
+            entry.wake_at = None;
+            if entry.is_due(now) {
                 entry.because("timer", 0);
+                self.dirty.insert(uid);
+            } else {
+                entry.probe(now, &mut effects);
+                self.arm(uid, now);
             }
-            self.dirty.insert(uid);
         }
         for uid in std::mem::take(&mut self.dirty) {
             self.step(uid, now, &mut effects);
@@ -166,21 +174,30 @@ impl Host {
         if !entry.seen && !entry.situation.gone {
             return;
         }
-        if let Some(earlier) = entry.wake_at {
-            self.timers.remove(&(earlier, uid.clone()));
-        }
         for crossing in entry.step(&self.sources, now, effects) {
             *self.crossings.entry(crossing).or_default() += 1;
-        }
-        let wake_at = entry.wake_at.into_iter().chain(entry.retry_at(now)).min();
-        entry.wake_at = wake_at;
-        if let Some(wake_at) = wake_at {
-            self.timers.insert((wake_at, uid.clone()));
         }
         if entry.is_over() {
             self.drop_pod(&uid, effects);
         } else {
-            self.unposted.insert(uid);
+            self.unposted.insert(uid.clone());
+            self.arm(uid, now);
+        }
+    }
+
+    /// Sets the pod's timer to when something is to be done though nothing happens.
+    fn arm(&mut self, uid: Uid, now: Timestamp) {
+        let Some(entry) = self.pods.get_mut(&uid) else { return };
+        let next = entry.next_at(now);
+        let earlier = std::mem::replace(&mut entry.wake_at, next);
+        if earlier == next {
+            return;
+        }
+        if let Some(earlier) = earlier {
+            self.timers.remove(&(earlier, uid.clone()));
+        }
+        if let Some(next) = next {
+            self.timers.insert((next, uid));
         }
     }
 
@@ -230,5 +247,96 @@ impl Host {
     /// Every pod of `node` that was seen.
     pub fn pods_of<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a Situation> {
         self.pods.values().filter(move |entry| entry.seen && entry.node.name == node).map(|entry| &entry.situation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::ToSpan;
+    use serde_json::json;
+
+    use super::*;
+    use crate::pod::probe::ProbeKind;
+    use crate::pod::{RunState, Sandbox};
+
+    fn pod() -> Arc<Pod> {
+        let container = json!({"name": "app", "image": "app", "readinessProbe":
+            {"httpGet": {"port": 80}, "periodSeconds": 1, "successThreshold": 1, "failureThreshold": 2}});
+        let metadata = json!({"name": "web", "namespace": "default", "uid": "u", "resourceVersion": "7"});
+        let pod = json!({"metadata": metadata, "spec": {"nodeName": "node", "containers": [container]}});
+        Arc::new(serde_json::from_value(pod).unwrap())
+    }
+
+    /// A host whose only pod runs, as an agent finds it that begins anew.
+    fn running(now: Timestamp) -> Host {
+        let node = NodeFacts {
+            name: "node".to_owned(),
+            host_ip: "10.0.0.1".to_owned(),
+            allocatable_milli_cpu: 1000,
+            allocatable_memory: 1 << 30,
+        };
+        let sandbox = Sandbox { id: "s".to_owned(), attempt: 0, running: true, address: Some("10.0.0.2".to_owned()) };
+        let run = ContainerRecord {
+            id: "c".to_owned(),
+            name: "app".to_owned(),
+            attempt: 0,
+            sandbox_attempt: 0,
+            backoff_seconds: 0,
+            image: "app".to_owned(),
+            image_id: String::new(),
+            started_at: Some(now),
+            state: RunState::Running,
+        };
+        let mut host = Host::new([node], false);
+        let uid = Uid::of(&pod());
+        let reference =
+            PodRef { uid, namespace: "default".to_owned(), name: "web".to_owned(), node: "node".to_owned() };
+        host.adopt(reference, Some(sandbox), vec![run]);
+        host.receive(Message::Pod(pod()), now);
+        host
+    }
+
+    fn probes(effects: &[Effect]) -> usize {
+        effects.iter().filter(|effect| matches!(effect, Effect::Probe(..))).count()
+    }
+
+    fn answer(host: &mut Host, result: Result<(), String>, now: Timestamp) -> bool {
+        let run = ProbedRun { container: "app".to_owned(), container_id: "c".to_owned(), kind: ProbeKind::Readiness };
+        host.receive(Message::Probed(Uid::of(&pod()), run, result), now);
+        !host.dirty.is_empty()
+    }
+
+    #[test]
+    fn a_probe_that_finds_what_the_one_before_found_steps_nothing() {
+        let mut now = Timestamp::UNIX_EPOCH;
+        let mut host = running(now);
+        assert_eq!(probes(&host.advance(now)), 1);
+        assert!(answer(&mut host, Ok(()), now), "the first answer makes the pod ready");
+        host.advance(now);
+        for _ in 0..3 {
+            now += 1.second();
+            assert_eq!(probes(&host.advance(now)), 1, "one is due each second");
+            assert!(!answer(&mut host, Ok(()), now));
+        }
+        now += 1.second();
+        host.advance(now);
+        assert!(!answer(&mut host, Err("no".to_owned()), now), "one failure of two is no verdict");
+        now += 1.second();
+        host.advance(now);
+        assert!(answer(&mut host, Err("no".to_owned()), now));
+    }
+
+    #[test]
+    fn a_probe_that_takes_longer_than_its_period_is_made_again_at_once() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut host = running(now);
+        host.advance(now);
+        assert!(answer(&mut host, Ok(()), now));
+        host.advance(now);
+        let later = now + 1.second();
+        host.advance(later);
+        let run = ProbedRun { container: "app".to_owned(), container_id: "c".to_owned(), kind: ProbeKind::Readiness };
+        let effects = host.receive(Message::Probed(Uid::of(&pod()), run, Ok(())), later + 3.seconds());
+        assert_eq!(probes(&effects), 1);
     }
 }

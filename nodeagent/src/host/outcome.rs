@@ -7,9 +7,17 @@ use super::message::{Answer, Effect, Message, ProbedRun};
 use crate::pod::{Operation, Outcome, Refusal};
 
 impl Entry {
-    /// Takes in a message about this pod.
-    pub(super) fn take_in(&mut self, message: Message, narrates: bool, now: Timestamp, effects: &mut Vec<Effect>) {
+    /// Takes in a message about this pod. Says whether its machine should look at it: a probe that found what the one
+    /// before it found is no news.
+    pub(super) fn take_in(
+        &mut self,
+        message: Message,
+        narrates: bool,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
         match message {
+            Message::Probed(_, run, result) => return self.judge(&run, result, now, effects),
             Message::Outcome(_, operation, outcome) => self.conclude(operation, outcome, narrates, now, effects),
             Message::Container(_, record) => {
                 self.because(&format!("container {}", record.name), 0);
@@ -19,7 +27,7 @@ impl Entry {
             Message::Sandbox(_, sandbox) => {
                 // News of a sandbox that has been replaced comes late and says nothing of the one that is there.
                 if self.situation.sandbox.as_ref().is_some_and(|known| known.attempt > sandbox.attempt) {
-                    return;
+                    return false;
                 }
                 self.because("sandbox", 0);
                 self.situation.sandbox = Some(sandbox);
@@ -28,13 +36,12 @@ impl Entry {
                 let expected =
                     [Operation::Clear, Operation::Sandbox].iter().any(|own| self.situation.under_way.contains(own));
                 if expected || self.situation.swept {
-                    return;
+                    return false;
                 }
                 self.because("container removed", 0);
                 self.situation.forget(&id);
                 self.forget_dead_probes();
             }
-            Message::Probed(_, run, result) => self.judge(&run, result, now, effects),
             Message::Note(_, note) => effects.push(Effect::Event(self.reference(), note)),
             Message::Posted(_, answer) => self.answered(answer, now),
             Message::Deleted(_, answer) => match answer {
@@ -42,8 +49,9 @@ impl Entry {
                 Answer::Missing => self.situation.gone = true,
                 Answer::Failed(message) => self.deleted(Some(message), now),
             },
-            Message::Pod(_) | Message::PodGone(_) | Message::Listed(_) | Message::Source(..) => {}
+            Message::Pod(_) | Message::PodGone(_) | Message::Listed(_) | Message::Source(..) => return false,
         }
+        true
     }
 
     fn answered(&mut self, answer: Answer, now: Timestamp) {
@@ -66,13 +74,19 @@ impl Entry {
         self.situation.probes.retain_running(&self.situation.containers);
     }
 
-    fn judge(&mut self, run: &ProbedRun, result: Result<(), String>, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(container) = self.situation.container(&run.container).cloned() else { return };
-        let belongs = self.situation.probes.record(&container, run.kind, &run.container_id, result.is_ok());
-        if !belongs {
-            return;
+    fn judge(
+        &mut self,
+        run: &ProbedRun,
+        result: Result<(), String>,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let Some(container) = self.situation.container(&run.container).cloned() else { return false };
+        let recorded = self.situation.probes.record(&container, run.kind, &run.container_id, result.is_ok());
+        let Some(is_news) = recorded else { return false };
+        if is_news {
+            self.because(&format!("{} probe of {}", run.kind.title().to_lowercase(), run.container), 0);
         }
-        self.because(&format!("{} probe of {}", run.kind.title().to_lowercase(), run.container), 0);
         if let Err(message) = result {
             let message = format!("{} probe failed: {message}", run.kind.title());
             effects.push(Effect::Event(
@@ -80,6 +94,7 @@ impl Entry {
                 self.note(false, "Unhealthy", message, Some(&run.container), now),
             ));
         }
+        is_news
     }
 
     fn conclude(

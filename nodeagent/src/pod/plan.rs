@@ -312,7 +312,7 @@ fn stop_living(scene: &Scene<'_>) -> Vec<Command> {
     commands
 }
 
-/// When the pod must be looked at again though nothing has changed.
+/// When the pod must be looked at again though nothing has changed. Probes have times of their own.
 pub fn wake_at(scene: &Scene<'_>) -> Option<Timestamp> {
     let situation = scene.situation;
     let retries = situation.setbacks.values().map(super::backoff::Setback::until);
@@ -321,7 +321,7 @@ pub fn wake_at(scene: &Scene<'_>) -> Option<Timestamp> {
         Standing::BackingOff { until, .. } => Some(until),
         _ => None,
     });
-    let moments = retries.chain(kills).chain(restarts).chain(deadline(scene)).chain(situation.probes.next_at());
+    let moments = retries.chain(kills).chain(restarts).chain(deadline(scene));
     moments.filter(|moment| *moment > scene.now).min()
 }
 

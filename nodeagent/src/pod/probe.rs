@@ -162,23 +162,21 @@ impl Probes {
         orders
     }
 
-    /// When the next probe is due.
-    pub fn next_at(&self) -> Option<Timestamp> {
+    /// When the next probe is due. Those due already are made, or wait for something else than time.
+    pub fn next_after(&self, now: Timestamp) -> Option<Timestamp> {
         let waiting = self.probers.iter().filter(|((_, kind), prober)| {
             let settled = *kind == ProbeKind::Startup && prober.verdict == Some(true);
             !prober.in_flight && !settled
         });
-        waiting.map(|(_, prober)| prober.next_at).min()
+        waiting.map(|(_, prober)| prober.next_at).filter(|at| *at > now).min()
     }
 
-    /// Takes in a result. Returns whether it belongs to the run being probed.
-    pub fn record(&mut self, container: &Container, kind: ProbeKind, container_id: &str, succeeded: bool) -> bool {
-        let Some(prober) = self.probers.get_mut(&(container.name.clone(), kind)) else { return false };
-        if prober.container_id != container_id {
-            return false;
-        }
+    /// Takes in a result. Says whether the verdict is another now; `None` where the result is of another run.
+    pub fn record(&mut self, container: &Container, kind: ProbeKind, id: &str, succeeded: bool) -> Option<bool> {
+        let prober = self.probers.get_mut(&(container.name.clone(), kind))?;
+        let probe = kind.of(container).filter(|_| prober.container_id == id)?;
         prober.in_flight = false;
-        let Some(probe) = kind.of(container) else { return false };
+        let before = prober.verdict;
         if succeeded {
             prober.successes = prober.successes.saturating_add(1);
             prober.failures = 0;
@@ -192,7 +190,7 @@ impl Probes {
                 prober.verdict = Some(false);
             }
         }
-        true
+        Some(prober.verdict != before)
     }
 
     /// Forgets the results of runs that are not running, so that a later run of the same pod starts afresh.

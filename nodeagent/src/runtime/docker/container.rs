@@ -46,9 +46,11 @@ impl Docker {
             Err(message) => return self.start_failed(&id, "RunContainerError", message).await,
         };
         let permit = self.permit().await;
+        self.own_starts().insert(id.clone());
         let started = self.api.start_container(&id, None).await;
         drop(permit);
         if let Err(error) = started {
+            self.own_starts().remove(&id);
             let message = match error {
                 Error::DockerResponseServerError { message, .. } => message,
                 other => other.to_string(),

@@ -8,13 +8,14 @@ mod container;
 mod files;
 mod image;
 mod names;
+mod network;
 mod observe;
 mod sandbox;
 mod setup;
 mod watch;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bollard::errors::Error;
@@ -27,6 +28,7 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch as channel};
 
 use self::files::{ClusterDns, PodFiles};
+use self::network::PodNetwork;
 use self::sandbox::{Progress, blocking};
 pub use self::setup::remove_everything;
 pub use self::watch::Holding;
@@ -47,13 +49,18 @@ pub struct Docker {
     patient: bollard::Docker,
     cluster: String,
     node: String,
+    /// Docker's name of the pod network.
     network: String,
+    /// The same, where the node plugs pods in itself.
+    plugs: Option<PodNetwork>,
     host_ip: String,
     pause_image: String,
     files: PodFiles,
     dns: ClusterDns,
     least_oom_score: i64,
     calls: Arc<Semaphore>,
+    /// Containers this node is starting: Docker tells of it, and there is nothing to learn.
+    own_starts: Mutex<BTreeSet<String>>,
     sandboxes: Mutex<BTreeMap<Uid, (u32, channel::Sender<Progress>)>>,
     pulls: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// Itself, for the futures it hands out.
@@ -95,6 +102,10 @@ impl Docker {
                 sandboxes.insert(pod.uid.clone(), (attempt, channel::Sender::new(progress)));
             }
         }
+    }
+
+    fn own_starts(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.own_starts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known_address(&self, pod: &PodRef) -> Option<String> {
@@ -163,6 +174,9 @@ impl Docker {
             return refused(message);
         }
         self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner).remove(&pod.uid);
+        if let Some(network) = &self.plugs {
+            network.release(&pod.uid);
+        }
         Outcome::Done(None)
     }
 

@@ -19,6 +19,8 @@ pub(super) const SANDBOX_ATTEMPT: &str = "dev.sampan.sandbox-attempt";
 pub(super) const BACKOFF: &str = "dev.sampan.backoff-seconds";
 /// Without last words, the last log lines of a failed run are taken.
 pub(super) const LAST_WORDS: &str = "dev.sampan.last-words-from-logs";
+/// The address of a pod the node itself gave its network.
+pub(super) const ADDRESS: &str = "dev.sampan.address";
 /// The pod's name.
 pub(super) const POD_NAME: &str = "io.kubernetes.pod.name";
 /// The pod's namespace.

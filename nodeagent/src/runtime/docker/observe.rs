@@ -26,8 +26,8 @@ const CANNOT_RUN: i64 = 128;
 /// A container of ours as Docker shows it.
 #[derive(Debug, Clone)]
 pub(super) enum Seen {
-    /// A pod's sandbox.
-    Sandbox(PodRef, Sandbox),
+    /// A pod's sandbox, and its process.
+    Sandbox(PodRef, Sandbox, i64),
     /// A run of a container.
     Container(PodRef, ContainerRecord),
 }
@@ -42,8 +42,9 @@ pub(super) async fn look(docker: &Docker, files: &PodFiles, id: &str) -> Result<
     let labels = shown.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
     let Some(pod) = names::pod(&labels) else { return Ok(None) };
     if labels.get(names::KIND).map(String::as_str) == Some("sandbox") {
+        let process = shown.state.as_ref().and_then(|state| state.pid).unwrap_or(0);
         let sandbox = sandbox(&shown, &labels);
-        return Ok(Some(Seen::Sandbox(pod, sandbox)));
+        return Ok(Some(Seen::Sandbox(pod, sandbox, process)));
     }
     let mut record = record(&shown, &labels);
     if let RunState::Exited(exit) = &mut record.state {
@@ -60,7 +61,7 @@ fn sandbox(shown: &ContainerInspectResponse, labels: &HashMap<String, String>) -
     let running = shown.state.as_ref().and_then(|state| state.running).unwrap_or(false);
     let networks = shown.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
     let addresses = networks.into_iter().flat_map(HashMap::values).filter_map(|network| network.ip_address.clone());
-    let address = addresses.filter(|address| !address.is_empty()).min();
+    let address = addresses.filter(|address| !address.is_empty()).min().or_else(|| labels.get(names::ADDRESS).cloned());
     let id = shown.id.clone().unwrap_or_default();
     Sandbox { id, attempt: number(labels, names::ATTEMPT), running, address }
 }

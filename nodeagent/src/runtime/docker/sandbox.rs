@@ -1,6 +1,7 @@
 //! The sandbox of a pod: the container that holds its namespaces.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 
 use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, HostConfig, PortBinding};
@@ -51,15 +52,20 @@ impl Docker {
         }
         let (files, uid, dns, shared) = (self.files.clone(), pod.uid.clone(), self.dns.clone(), spec.clone());
         blocking(move || files.write_shared(&uid, &shared, &dns, None).map_err(|error| error.to_string())).await?;
-        let id = self.create(&names::sandbox(pod, spec.attempt), self.sandbox_body(pod, spec)).await.map_err(text)?;
+        let leased = self.leased(pod, spec);
+        let body = self.sandbox_body(pod, spec, leased);
+        let id = self.create(&names::sandbox(pod, spec.attempt), body).await.map_err(text)?;
         self.tell_progress(pod, spec.attempt, Progress::Created);
         let permit = self.permit().await;
         self.api.start_container(&id, None).await.map_err(text)?;
         drop(permit);
         let seen = observe::look(&self.api, &self.files, &id).await.map_err(text)?;
-        let Some(Seen::Sandbox(_, mut sandbox)) = seen else {
+        let Some(Seen::Sandbox(_, mut sandbox, process)) = seen else {
             return Err("the sandbox vanished as it was started".to_owned());
         };
+        if let (Some(network), Some(address)) = (&self.plugs, leased) {
+            network.plug(&id, process, address).await?;
+        }
         if spec.host_network {
             sandbox.address = Some(self.host_ip.clone());
         }
@@ -70,6 +76,12 @@ impl Docker {
         Ok(sandbox)
     }
 
+    /// The address of a pod the node gives its network itself.
+    fn leased(&self, pod: &PodRef, spec: &SandboxSpec) -> Option<Ipv4Addr> {
+        let is_plain = !spec.host_network && spec.ports.is_empty();
+        self.plugs.as_ref().filter(|_| is_plain)?.lease(&pod.uid)
+    }
+
     async fn remove_earlier_sandboxes(&self, pod: &PodRef, attempt: u32) {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         for earlier in (0..attempt).rev().take(2) {
@@ -77,21 +89,27 @@ impl Docker {
         }
     }
 
-    fn sandbox_body(&self, pod: &PodRef, spec: &SandboxSpec) -> ContainerCreateBody {
+    fn sandbox_body(&self, pod: &PodRef, spec: &SandboxSpec, leased: Option<Ipv4Addr>) -> ContainerCreateBody {
         let mut bindings: HashMap<String, Option<Vec<PortBinding>>> = HashMap::new();
         for port in &spec.ports {
             let key = format!("{}/{}", port.container_port, port.protocol);
             let binding = PortBinding { host_ip: port.host_ip.clone(), host_port: Some(port.host_port.to_string()) };
             bindings.entry(key).or_insert_with(|| Some(Vec::new())).get_or_insert_default().push(binding);
         }
-        let network = if spec.host_network { "host".to_owned() } else { self.network.clone() };
+        let network = match leased {
+            _ if spec.host_network => "host".to_owned(),
+            Some(_) => "none".to_owned(),
+            None => self.network.clone(),
+        };
+        let mut labels = names::labels(&self.cluster, pod, "sandbox", spec.attempt);
+        labels.extend(leased.map(|address| (names::ADDRESS.to_owned(), address.to_string())));
         let sysctls: HashMap<String, String> = spec.sysctls.clone().into_iter().collect();
         ContainerCreateBody {
             image: Some(self.pause_image.clone()),
             entrypoint: Some(vec![image::PAUSE_PATH.to_owned()]),
             hostname: (!spec.host_network).then(|| spec.hostname.clone()),
             exposed_ports: Some(bindings.keys().cloned().collect()),
-            labels: Some(names::labels(&self.cluster, pod, "sandbox", spec.attempt)),
+            labels: Some(labels),
             host_config: Some(HostConfig {
                 network_mode: Some(network),
                 ipc_mode: Some("shareable".to_owned()),

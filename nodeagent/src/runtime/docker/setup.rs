@@ -14,6 +14,7 @@ use futures::StreamExt;
 use tokio::sync::Semaphore;
 
 use super::files::{ClusterDns, PodFiles, host_address};
+use super::network::{PodNetwork, Shown, Subnet};
 use super::{CALLS_AT_ONCE, Docker, image, names};
 use crate::{DockerEndpoint, NodeConfig, NodeError};
 
@@ -41,7 +42,9 @@ impl Docker {
     pub async fn new(config: &NodeConfig) -> Result<Arc<Self>, NodeError> {
         let api = connect(&config.docker).await?;
         let pause_image = image::ensure_pause(&api).await?;
-        let gateway = ensure_network(&api, config).await?;
+        let network = ensure_network(&api, config).await?;
+        let gateway = network.as_ref().map(|network| network.gateway.to_string());
+        let plugs = plugs(network).await;
         let pods = config.data_dir.join("pods");
         std::fs::create_dir_all(&pods).map_err(NodeError::file("create", &pods))?;
         let data_dir = config.data_dir.canonicalize().map_err(NodeError::file("resolve", &config.data_dir))?;
@@ -56,12 +59,14 @@ impl Docker {
             cluster: config.cluster_id.clone(),
             node: config.name.clone(),
             network: config.network_name.clone(),
+            plugs,
             host_ip,
             pause_image,
             files: PodFiles::new(&data_dir),
             dns,
             least_oom_score: least_oom_score(),
             calls: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
+            own_starts: Mutex::default(),
             sandboxes: Mutex::default(),
             pulls: Mutex::default(),
             this: this.clone(),
@@ -83,12 +88,27 @@ fn least_oom_score() -> i64 {
     if bounding >> 24 & 1 == 1 { -1000 } else { 0 }
 }
 
-/// Makes the pod network unless it is there; its gateway.
-async fn ensure_network(api: &bollard::Docker, config: &NodeConfig) -> Result<Option<String>, NodeError> {
+/// The network, where the node may plug pods into it.
+async fn plugs(network: Option<Shown>) -> Option<PodNetwork> {
+    match PodNetwork::open(network?).await {
+        Ok(network) => Some(network),
+        Err(message) => {
+            tracing::info!(%message, "Docker gives pods their network; the node may not do it itself");
+            None
+        }
+    }
+}
+
+/// Makes the pod network unless it is there. Nothing where it is none of IPv4.
+async fn ensure_network(api: &bollard::Docker, config: &NodeConfig) -> Result<Option<Shown>, NodeError> {
     let name = &config.network_name;
     if api.inspect_network(name, None).await.is_err() {
         let subnet = config.pod_cidr.clone().map(|subnet| Ipam {
-            config: Some(vec![IpamConfig { subnet: Some(subnet), ..IpamConfig::default() }]),
+            config: Some(vec![IpamConfig {
+                ip_range: Subnet::parse(&subnet).map(Subnet::docker_range),
+                subnet: Some(subnet),
+                ..IpamConfig::default()
+            }]),
             ..Ipam::default()
         });
         let request = NetworkCreateRequest {
@@ -105,8 +125,15 @@ async fn ensure_network(api: &bollard::Docker, config: &NodeConfig) -> Result<Op
     }
     let shown = api.inspect_network(name, None).await;
     let shown = shown.map_err(NodeError::docker(format!("inspect the pod network {name}")))?;
+    let id = shown.id.unwrap_or_default();
+    // As Docker names bridges it is not told a name for.
+    let bridge = format!("br-{}", id.get(..12).unwrap_or(&id));
     let configs = shown.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
-    Ok(configs.into_iter().find_map(|config| config.gateway))
+    Ok(configs.into_iter().find_map(|config| {
+        // Docker writes `172.18.0.1/16` where it was not told a range.
+        let gateway = config.gateway?.split('/').next()?.parse().ok()?;
+        Some(Shown { bridge: bridge.clone(), gateway, subnet: Subnet::parse(&config.subnet?)? })
+    }))
 }
 
 /// Stops and removes every container and network of the cluster `cluster_id`.

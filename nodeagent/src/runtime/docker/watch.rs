@@ -48,7 +48,7 @@ impl Docker {
         for seen in seen {
             let Some(seen) = seen.map_err(NodeError::docker("inspect the node's containers"))? else { continue };
             let pod = match &seen {
-                Seen::Sandbox(pod, _) | Seen::Container(pod, _) => pod.clone(),
+                Seen::Sandbox(pod, ..) | Seen::Container(pod, _) => pod.clone(),
             };
             let holding = holdings.entry(pod.uid.clone()).or_insert_with(|| Holding {
                 pod: pod.clone(),
@@ -57,7 +57,8 @@ impl Docker {
             });
             match seen {
                 Seen::Container(_, record) => holding.containers.push(record),
-                Seen::Sandbox(_, sandbox) => {
+                Seen::Sandbox(_, sandbox, process) => {
+                    self.take_over(&pod, &sandbox, process).await;
                     let newest = holding.sandbox.as_ref().is_none_or(|known| known.attempt <= sandbox.attempt);
                     if newest {
                         self.remember(&pod, &sandbox);
@@ -67,6 +68,21 @@ impl Docker {
             }
         }
         Ok(holdings.into_values().collect())
+    }
+
+    /// A pod the node gave its network keeps its address, and gets what an agent that was killed did not come to.
+    async fn take_over(&self, pod: &PodRef, sandbox: &Sandbox, process: i64) {
+        let address = sandbox.address.as_deref().and_then(|address| address.parse().ok());
+        let (Some(network), Some(address)) = (&self.plugs, address) else { return };
+        if !network.gives(address) {
+            return;
+        }
+        network.hold(&pod.uid, address);
+        if sandbox.running
+            && let Err(message) = network.plug_again(&sandbox.id, process, address).await
+        {
+            tracing::warn!(pod = %pod.name, %message, "the pod has no network");
+        }
     }
 
     fn remember(&self, pod: &PodRef, sandbox: &Sandbox) {
@@ -119,11 +135,19 @@ impl Docker {
         if event.action.as_deref() == Some("destroy") {
             return Some(Message::Vanished(pod.uid, id));
         }
+        let is_start = event.action.as_deref() == Some("start");
+        if is_start && (is_sandbox(&labels) || self.own_starts().remove(&id)) {
+            // Whoever started it is told by the start itself.
+            return None;
+        }
         match observe::look(&self.api, &self.files, &id).await.ok()?? {
-            // A start is told by the operation that made it; what matters here is an end, or a start by another hand.
             Seen::Container(pod, record) => Some(Message::Container(pod.uid, record)),
-            Seen::Sandbox(pod, sandbox) if !sandbox.running => Some(Message::Sandbox(pod.uid, sandbox)),
+            Seen::Sandbox(pod, sandbox, _) if !sandbox.running => Some(Message::Sandbox(pod.uid, sandbox)),
             Seen::Sandbox(..) => None,
         }
     }
+}
+
+fn is_sandbox(labels: &std::collections::HashMap<String, String>) -> bool {
+    labels.get(names::KIND).map(String::as_str) == Some("sandbox")
 }

@@ -53,6 +53,11 @@ impl NodeAgent {
         self.kubelet.clone()
     }
 
+    /// This machine's address on the pods' network, where that has one: pods reach the machine by it.
+    pub fn pod_gateway(&self) -> Option<std::net::Ipv4Addr> {
+        self.docker.pod_gateway()
+    }
+
     /// Registers the node and runs its pods until `shutdown`. Pods keep running after it returns.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use rcgen::{
     KeyUsagePurpose, date_time_ymd,
 };
 use sampan_core::Timestamp;
+use sampan_core::resource::service::API_SERVER_ADDRESS;
 
 use super::certificate::Facts;
 use super::{Credential, TlsError, files};
@@ -23,7 +24,7 @@ const LEAF_DAYS: i64 = 730;
 /// A certificate with less left than this is replaced at the next start.
 const RENEWAL_DAYS: i64 = 365;
 
-/// The names a serving certificate always carries: how the host and the pods call the API server.
+/// The names a serving certificate always carries, beside the address of the Service `kubernetes`: how the host and the pods call the API server.
 const SERVING_NAMES: [&str; 6] = [
     "localhost",
     "kubernetes",
@@ -74,8 +75,8 @@ impl Authority {
     /// # Errors
     /// As [`open`](Self::open), and when a name is no DNS name.
     pub fn serving(&self, names: &[String], now: Timestamp) -> Result<Credential, TlsError> {
-        let names: BTreeSet<String> =
-            SERVING_NAMES.iter().map(|name| (*name).to_owned()).chain(names.to_vec()).collect();
+        let usual = SERVING_NAMES.iter().map(|name| (*name).to_owned()).chain([API_SERVER_ADDRESS.to_string()]);
+        let names: BTreeSet<String> = usual.chain(names.to_vec()).collect();
         let mut params = CertificateParams::new(names.iter().cloned().collect::<Vec<_>>())?;
         params.distinguished_name.remove(DnType::CommonName);
         params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
@@ -199,6 +200,9 @@ mod tests {
         assert_eq!(authority.serving(&[], now).unwrap().certificate, local.certificate);
         let wide = authority.serving(&["10.0.0.7".into()], now).unwrap();
         let names = Facts::read(&wide.certificate).unwrap().names;
-        assert!(names.contains("10.0.0.7") && names.contains("kubernetes.default.svc"), "{names:?}");
+        assert!(
+            names.contains("10.0.0.7") && names.contains("10.96.0.1") && names.contains("kubernetes.default.svc"),
+            "{names:?}"
+        );
     }
 }

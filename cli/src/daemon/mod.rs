@@ -6,6 +6,7 @@ mod bootstrap;
 mod entropy;
 mod health;
 mod inside;
+mod kubernetes;
 mod nodes;
 mod overview;
 mod rising;
@@ -111,13 +112,17 @@ async fn serve(
     let server = ApiServer::new(cluster.clone(), Arc::new(kubelets.clone()), shutdown.clone());
     server.show(Arc::new(OperatorsPart(operators.shown())));
     server.show(Arc::new(StorePart(store.clone())));
-    let address = listen(arguments.listen, folder, &authority, &server).await?;
+    let listening = listen(arguments.listen, folder, &authority, &server).await?;
+    let address = listening.address;
     let url = format!("https://{address}");
+    kubernetes::serve(&cluster, address.port()).await?;
     server.set_ready(true);
     tracing::info!("the API is ready at {url} after {} ms", started.elapsed().as_millis());
     tracing::info!("kubectl finds it with KUBECONFIG={}", folder.kubeconfig().display());
 
     let nodes = nodes::start(arguments, folder, store.cluster_uid(), &server, &kubelets, &shutdown).await?;
+    let for_pods = kubernetes::open_to_pods(&listening, nodes.pod_gateway()).await;
+    kubernetes::lead(&cluster, for_pods, address.port()).await?;
     let keeper = Keeper::start(cluster.clone(), std::path::absolute(&arguments.manifests)?);
     let keeper = Arc::new(Mutex::new(Some(keeper)));
     tracing::info!("watching {}", arguments.manifests.display());
@@ -144,7 +149,7 @@ async fn listen(
     folder: &DataFolder,
     authority: &Authority,
     server: &ApiServer,
-) -> Result<SocketAddr> {
+) -> Result<Listening> {
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("failed to listen on {address}: is another cluster running? Choose another address with --listen")
     })?;
@@ -159,13 +164,28 @@ async fn listen(
         credential: &credential,
     };
     write_kubeconfig(&folder.kubeconfig(), &kubeconfig)?;
-    let (server, tls) = (server.clone(), server_config(authority, &serving)?);
-    tokio::spawn(async move {
-        if let Err(error) = server.listen(listener, tls).await {
-            tracing::error!(%error, "the API is no longer served");
-        }
-    });
-    Ok(address)
+    let listening = Listening { address, server: server.clone(), tls: server_config(authority, &serving)? };
+    listening.serve(listener);
+    Ok(listening)
+}
+
+/// Where the API is served, and how.
+struct Listening {
+    address: SocketAddr,
+    server: ApiServer,
+    tls: Arc<rustls::ServerConfig>,
+}
+
+impl Listening {
+    /// Serves the API to whoever connects.
+    fn serve(&self, listener: TcpListener) {
+        let (server, tls) = (self.server.clone(), self.tls.clone());
+        tokio::spawn(async move {
+            if let Err(error) = server.listen(listener, tls).await {
+                tracing::error!(%error, "the API is no longer served");
+            }
+        });
+    }
 }
 
 /// What is asked when a command asks.

@@ -1,5 +1,7 @@
 //! The nodes of this process: one on Docker, or as many simulated ones as asked for.
 
+use std::net::Ipv4Addr;
+
 use anyhow::{Context as _, Result};
 use sampan_apiserver::ApiServer;
 use sampan_core::access::{NODES, SIMULATED_NODES};
@@ -12,12 +14,20 @@ use crate::args::Up;
 use crate::data::DataFolder;
 
 /// The running nodes.
-pub(super) struct Nodes(JoinHandle<()>);
+pub(super) struct Nodes {
+    running: JoinHandle<()>,
+    pod_gateway: Option<Ipv4Addr>,
+}
 
 impl Nodes {
+    /// This machine's address on the pods' network, where there is one.
+    pub(super) fn pod_gateway(&self) -> Option<Ipv4Addr> {
+        self.pod_gateway
+    }
+
     /// Waits until they have ended, which they do at shutdown.
     pub(super) async fn ended(self) {
-        if let Err(error) = self.0.await {
+        if let Err(error) = self.running.await {
             tracing::error!(%error, "the node has panicked");
         }
     }
@@ -36,14 +46,14 @@ pub(super) async fn start(
     shutdown: &CancellationToken,
 ) -> Result<Nodes> {
     let shutdown = shutdown.clone();
-    let running = if arguments.simulate_nodes > 0 {
+    let (running, pod_gateway) = if arguments.simulate_nodes > 0 {
         let client = node_client(server, "simulated", SIMULATED_NODES).await?;
         let nodes = SimulatedNodes::new(arguments.simulate_nodes, client);
         for index in 0..arguments.simulate_nodes {
             let name = format!("sim-{index}");
             kubelets.add(&name, nodes.kubelet_api(&name));
         }
-        tokio::spawn(async move { report(nodes.run(shutdown).await) })
+        (tokio::spawn(async move { report(nodes.run(shutdown).await) }), None)
     } else {
         let name = arguments.node_name.clone().unwrap_or_else(host_name);
         let client = node_client(server, &name, NODES).await?;
@@ -52,9 +62,10 @@ pub(super) async fn start(
             "failed to start the node: is Docker running? Without Docker, try `sampan up --simulate-nodes 1`",
         )?;
         kubelets.add(&name, agent.kubelet_api());
-        tokio::spawn(async move { report(agent.run(shutdown).await) })
+        let pod_gateway = agent.pod_gateway();
+        (tokio::spawn(async move { report(agent.run(shutdown).await) }), pod_gateway)
     };
-    Ok(Nodes(running))
+    Ok(Nodes { running, pod_gateway })
 }
 
 fn report(ended: Result<(), sampan_nodeagent::NodeError>) {

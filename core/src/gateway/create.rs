@@ -33,6 +33,9 @@ impl Preparation<'_> {
         let mut faults = validate_metadata(self.definition, &object, None);
         faults.extend(strategy.validate(&object));
         faults.extend(strategy.validate_create(&object, &self.context()));
+        if faults.is_empty() {
+            faults = strategy.validate_claims(&object, None, &self.context());
+        }
         self.refuse_faults(&key.name, faults)?;
         self.judge(&object, None)?;
         self.conditions.extend(strategy.commit_conditions(&object));

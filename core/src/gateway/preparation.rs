@@ -97,7 +97,7 @@ impl<'a> Preparation<'a> {
     pub(super) fn put(mut self, key: ObjectKey, object: Value, precondition: Precondition) -> Result<Prepared, Status> {
         let creates = precondition == Precondition::Absent;
         let preview = self.mutation.options.dry_run.then(|| Box::new(object.clone()));
-        let fields = self.definition.selectable_values(&object);
+        let fields = self.definition.index_values(&object);
         let draft = Draft::new(key.clone(), object, fields).map_err(|error| Status::internal(error.to_string()))?;
         let put = Put::Object(Box::new(draft));
         let change = Change { key: key.clone(), precondition, put, conditions: std::mem::take(&mut self.conditions) };

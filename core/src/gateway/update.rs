@@ -102,6 +102,9 @@ impl Preparation<'_> {
             if !matches!(self.mutation.target.subresource, Subresource::Named(_)) {
                 faults.extend(strategy.validate_update(&object, &old));
             }
+            if faults.is_empty() {
+                faults = strategy.validate_claims(&object, Some(&old), &self.context());
+            }
             self.warnings.extend(strategy.warnings(&object));
         }
         self.refuse_faults(name, faults)?;

@@ -34,6 +34,7 @@ fn definition(plural: &'static str, kind: &'static str, scope: Scope) -> Resourc
         subresources: &[],
         selectable: &[],
         selectable_paths: Vec::new(),
+        indexed: &[],
         ttl_seconds: None,
         has_generation: false,
         defined_by: None,

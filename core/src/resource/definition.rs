@@ -139,6 +139,9 @@ pub struct WriteContext<'a> {
 /// Reads the value of a selectable field from a stored object's JSON.
 pub type FieldGetter = fn(&Value) -> String;
 
+/// Reads all values objects are found by under one name from a stored object's JSON.
+pub type ValuesGetter = fn(&Value) -> Vec<String>;
+
 /// The behaviour of a resource type on the write path and in tables. Every method has the default of a plain object.
 ///
 /// Values are in the stored version and have passed the schema: unknown fields are gone, types are right.
@@ -161,7 +164,7 @@ pub trait Strategy: Send + Sync {
     ///
     /// What is given out is drawn from what the snapshot shows as free and claimed in
     /// [`commit_conditions`](Self::commit_conditions). The chance to draw by is in the object's uid, which is another on each
-    /// try.
+    /// try; an update that draws sees on each try what was taken meanwhile.
     fn prepare_create(&self, _object: &mut Value, _cx: &WriteContext<'_>) {}
 
     /// Prepares an update: keeps what this endpoint must not change.
@@ -185,6 +188,12 @@ pub trait Strategy: Send + Sync {
 
     /// Checks a change beyond what [`validate`](Self::validate) checks of the new object: what is immutable.
     fn validate_update(&self, _object: &Value, _old: &Value) -> Vec<StatusCause> {
+        Vec::new()
+    }
+
+    /// Checks that what the user names is free where it is given out once, once nothing else is at fault. A name that is lost
+    /// to somebody faster comes by here again.
+    fn validate_claims(&self, _object: &Value, _old: Option<&Value>, _cx: &WriteContext<'_>) -> Vec<StatusCause> {
         Vec::new()
     }
 
@@ -276,6 +285,8 @@ pub struct ResourceDefinition {
     pub selectable: &'static [(&'static str, FieldGetter)],
     /// Further fields selectors may name, which are where their path says: `spec.color`.
     pub selectable_paths: Vec<&'static str>,
+    /// What objects are found by beside them, any number of values each: for claims and operators, not for selectors.
+    pub indexed: &'static [(&'static str, ValuesGetter)],
     /// Objects expire this many seconds after their last change.
     pub ttl_seconds: Option<u32>,
     /// Whether writing the spec raises the generation. Kinds without spec and status keep 0.
@@ -311,6 +322,7 @@ impl ResourceDefinition {
             subresources: &[],
             selectable: &[],
             selectable_paths: Vec::new(),
+            indexed: &[],
             ttl_seconds: None,
             has_generation: false,
             defined_by: None,
@@ -334,6 +346,12 @@ impl ResourceDefinition {
         let read = self.selectable.iter().map(|(path, read)| (*path, read(object)));
         let found = self.selectable_paths.iter().map(|path| (*path, text_at(object, path)));
         read.chain(found).collect()
+    }
+
+    /// Everything the store finds an object by beyond its key, owners and labels.
+    pub fn index_values(&self, object: &Value) -> Vec<(&'static str, String)> {
+        let hidden = self.indexed.iter().flat_map(|(name, read)| read(object).into_iter().map(|value| (*name, value)));
+        self.selectable_values(object).into_iter().chain(hidden).collect()
     }
 
     /// The version objects are stored in.

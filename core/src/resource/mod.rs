@@ -71,7 +71,7 @@ pub use batch::{CRON_JOBS, JOBS};
 pub use config_map::CONFIG_MAPS;
 pub use definition::{
     Cell, Column, CustomSchema, FieldGetter, ResourceDefinition, ScalePaths, SchemaSource, Scope, ServedVersion,
-    Strategy, WriteContext,
+    Strategy, ValuesGetter, WriteContext,
 };
 pub use effect::EFFECTS;
 pub use endpoints::{ENDPOINT_SLICES, ENDPOINTS};

@@ -59,17 +59,17 @@ pub(super) fn drop_what_the_type_does_not_have(object: &mut Value, old: &Value) 
     }
 }
 
-fn has_address(spec: &Value) -> bool {
+pub(super) fn has_address(spec: &Value) -> bool {
     text(spec, "/type") != "ExternalName"
 }
 
-fn has_node_ports(spec: &Value) -> bool {
+pub(super) fn has_node_ports(spec: &Value) -> bool {
     let balancer = text(spec, "/type") == "LoadBalancer";
     text(spec, "/type") == "NodePort"
         || (balancer && spec.get("allocateLoadBalancerNodePorts").and_then(Value::as_bool).unwrap_or(true))
 }
 
-fn ports_in_use(spec: &Value) -> BTreeSet<i64> {
+pub(super) fn ports_in_use(spec: &Value) -> BTreeSet<i64> {
     items(spec, "/ports").map(|port| integer(port, "/nodePort")).filter(|port| *port != 0).collect()
 }
 

@@ -1,9 +1,10 @@
 //! Services: a name and an address for a set of pods.
 //!
-//! What is here is what a Service is: its defaults, rules and columns. Addresses and node ports are given out by the
-//! operator's crate, which takes this folder over; until then `clusterIP` stays empty unless it is `None` or the user's.
+//! What is here is what a Service is: its defaults, rules and columns, and the addresses and node ports it is given. Where its
+//! endpoints are is kept by the operator.
 
 mod addresses;
+mod allocate;
 mod columns;
 mod default;
 mod keep;
@@ -15,9 +16,12 @@ use serde_json::{Value, json};
 use super::check::{Faults, Field};
 use super::fill::set;
 use super::read::text;
-use super::{Cell, Column, FieldGetter, ResourceDefinition, ServedVersion, Strategy, WriteContext};
+use super::{Cell, Column, FieldGetter, ResourceDefinition, ServedVersion, Strategy, ValuesGetter, WriteContext};
 use crate::object::{ResourceType, names};
 use crate::status::StatusCause;
+use crate::store::CommitCondition;
+
+pub use allocate::API_SERVER_ADDRESS;
 
 /// The resource type.
 pub const SERVICES: ResourceType = ResourceType::new("", "services");
@@ -30,6 +34,25 @@ const SELECTABLE: &[(&str, FieldGetter)] = &[
     ("spec.type", |service| text(service, "/spec/type").to_owned()),
 ];
 
+/// The field Services are found by that may select a pod: see [`selects`].
+pub const SELECTS: &str = "selects";
+
+const INDEXED: &[(&str, ValuesGetter)] =
+    &[(allocate::NODE_PORTS, allocate::node_ports), (SELECTS, |service| selects(service).into_iter().collect())];
+
+/// One label of a Service's selector, with its namespace: whatever it selects carries that label. So the Services of a pod
+/// are found by its labels, however many Services there are.
+fn selects(service: &Value) -> Option<String> {
+    let selector = service.pointer("/spec/selector")?.as_object()?;
+    let (label, value) = selector.iter().find_map(|(label, value)| Some((label, value.as_str()?)))?;
+    Some(selecting(text(service, "/metadata/namespace"), label, value))
+}
+
+/// The value of [`SELECTS`] for Services of a namespace that may select what carries a label.
+pub fn selecting(namespace: &str, label: &str, value: &str) -> String {
+    format!("{namespace}/{label}={value}")
+}
+
 struct ServiceStrategy;
 
 /// What a Service is.
@@ -40,6 +63,7 @@ pub(super) fn definition() -> ResourceDefinition {
         categories: &["all"],
         has_status: true,
         selectable: SELECTABLE,
+        indexed: INDEXED,
         ..ResourceDefinition::plain(SERVICES, "Service", "service", version, ServiceStrategy)
     }
 }
@@ -49,14 +73,27 @@ impl Strategy for ServiceStrategy {
         default::service(object);
     }
 
-    fn prepare_create(&self, object: &mut Value, _cx: &WriteContext<'_>) {
+    fn prepare_create(&self, object: &mut Value, cx: &WriteContext<'_>) {
         set(object, "status", json!({"loadBalancer": {}}));
+        allocate::draw(object, cx.snapshot);
+        default::addresses(object);
     }
 
-    fn prepare_update(&self, object: &mut Value, old: &Value, _cx: &WriteContext<'_>) {
+    fn prepare_update(&self, object: &mut Value, old: &Value, cx: &WriteContext<'_>) {
         keep::allocated(object, old);
         keep::drop_what_the_type_does_not_have(object, old);
+        allocate::draw(object, cx.snapshot);
         default::addresses(object);
+    }
+
+    fn commit_conditions(&self, object: &Value) -> Vec<CommitCondition> {
+        allocate::claims(object)
+    }
+
+    fn validate_claims(&self, object: &Value, old: Option<&Value>, cx: &WriteContext<'_>) -> Vec<StatusCause> {
+        let mut faults = Faults::default();
+        allocate::validate(&Field::root(object), old, cx.snapshot, &mut faults);
+        faults.errors.causes()
     }
 
     fn validate(&self, object: &Value) -> Vec<StatusCause> {

@@ -54,6 +54,7 @@ pub struct Docker {
     /// The same, where the node plugs pods in itself.
     plugs: Option<PodNetwork>,
     host_ip: String,
+    pod_gateway: Option<std::net::Ipv4Addr>,
     pause_image: String,
     files: PodFiles,
     dns: ClusterDns,

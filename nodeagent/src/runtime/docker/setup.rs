@@ -43,12 +43,13 @@ impl Docker {
         let api = connect(&config.docker).await?;
         let pause_image = image::ensure_pause(&api).await?;
         let network = ensure_network(&api, config).await?;
-        let gateway = network.as_ref().map(|network| network.gateway.to_string());
+        let pod_gateway = network.as_ref().map(|network| network.gateway);
         let plugs = plugs(network).await;
         let pods = config.data_dir.join("pods");
         std::fs::create_dir_all(&pods).map_err(NodeError::file("create", &pods))?;
         let data_dir = config.data_dir.canonicalize().map_err(NodeError::file("resolve", &config.data_dir))?;
-        let host_ip = host_address().or(gateway).unwrap_or_else(|| "127.0.0.1".to_owned());
+        let host_ip =
+            host_address().or(pod_gateway.map(|gateway| gateway.to_string())).unwrap_or_else(|| "127.0.0.1".to_owned());
         let dns = ClusterDns {
             server: config.cluster_dns.map(|address| address.to_string()),
             domain: config.cluster_domain.clone(),
@@ -61,6 +62,7 @@ impl Docker {
             network: config.network_name.clone(),
             plugs,
             host_ip,
+            pod_gateway,
             pause_image,
             files: PodFiles::new(&data_dir),
             dns,
@@ -76,6 +78,11 @@ impl Docker {
     /// The node's address.
     pub fn host_ip(&self) -> &str {
         &self.host_ip
+    }
+
+    /// This machine's address on the pods' network.
+    pub fn pod_gateway(&self) -> Option<std::net::Ipv4Addr> {
+        self.pod_gateway
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) fn install(driver: &mut Driver, root_certificate: &str) {
     driver.add(sampan_namespace::NamespaceOperator::new(root_certificate));
     driver.add(sampan_replicaset::ReplicaSetOperator);
     driver.add(sampan_scheduler::Scheduler);
+    driver.add(sampan_service::ServiceOperator);
 }
 
 /// The resource types whose operators are Sampan's own.

@@ -12,6 +12,7 @@ pub(crate) fn all() -> Vec<Suite> {
         sampan_namespace::conformance::suite(),
         sampan_replicaset::conformance::suite(),
         sampan_scheduler::conformance::suite(),
+        sampan_service::conformance::suite(),
     ]
 }
 

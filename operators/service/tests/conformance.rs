@@ -1,0 +1,95 @@
+//! The Service operator under proof; and mutants that must not get through.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
+
+use sampan_conformance::{Plan, Property};
+use sampan_core::operator::{Command, Context, Declaration, Operator, Wake};
+use sampan_core::resource::ENDPOINTS;
+use sampan_service::conformance::{suite, suite_of};
+use sampan_service::{ServiceMachine, ServiceOperator};
+use serde_json::{Value, json};
+
+#[test]
+fn every_property_holds() {
+    suite().test();
+}
+
+/// The shipping operator, with its commands spoiled.
+#[derive(Clone)]
+struct Mutant(fn(&mut Vec<Command>));
+
+impl Operator for Mutant {
+    type Machine = ServiceMachine;
+
+    fn chart(&self) -> &'static sampan_machine::Chart {
+        ServiceMachine::chart()
+    }
+
+    fn machine(&self) -> ServiceMachine {
+        ServiceMachine::default()
+    }
+
+    fn declaration(&self) -> Declaration {
+        ServiceOperator.declaration()
+    }
+
+    fn step(&self, machine: &mut ServiceMachine, wake: &Wake, cx: &mut Context<'_>) {
+        ServiceOperator.step(machine, wake, cx);
+        (self.0)(cx.commands());
+    }
+}
+
+fn problem_of(mutant: fn(&mut Vec<Command>), world: &str) -> (Property, String) {
+    let plan = Plan::small().with_seeds(0..0).in_world(world);
+    let outcome = suite_of(Mutant(mutant)).run(&plan, &|_, _| ());
+    let failure = outcome.failures.into_iter().next().expect("the mutant gets through");
+    (failure.property, failure.problem)
+}
+
+/// The objects that commands write.
+fn written(commands: &mut [Command]) -> impl Iterator<Item = &mut Value> {
+    commands.iter_mut().filter_map(|command| match command {
+        Command::Create { object, .. } | Command::Update { object, .. } => Some(object),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_mutant_that_says_pods_on_their_way_out_are_ready_is_caught() {
+    let mutant = |commands: &mut Vec<Command>| {
+        for object in written(commands) {
+            for endpoint in object["endpoints"].as_array_mut().into_iter().flatten() {
+                endpoint["conditions"]["ready"] = json!(true);
+            }
+        }
+    };
+    let (property, problem) = problem_of(mutant, "governed");
+    assert!(!problem.is_empty(), "{property}");
+}
+
+#[test]
+fn a_mutant_that_forgets_the_endpoints_object_is_caught() {
+    let mutant = |commands: &mut Vec<Command>| {
+        commands.retain(|command| command.key().is_none_or(|key| key.resource != ENDPOINTS));
+    };
+    let (property, problem) = problem_of(mutant, "governed");
+    assert!(!problem.is_empty(), "{property}");
+}
+
+#[test]
+fn a_mutant_that_leaves_slices_behind_is_caught() {
+    let mutant = |commands: &mut Vec<Command>| commands.retain(|it| !matches!(it, Command::Delete { .. }));
+    let (property, problem) = problem_of(mutant, "copied");
+    assert!(!problem.is_empty(), "{property}");
+}
+
+#[test]
+fn a_mutant_that_forgets_who_owns_a_slice_is_caught() {
+    let mutant = |commands: &mut Vec<Command>| {
+        for object in written(commands) {
+            object["metadata"].as_object_mut().map(|metadata| metadata.remove("ownerReferences"));
+        }
+    };
+    let (property, problem) = problem_of(mutant, "spec plain");
+    assert!(!problem.is_empty(), "{property}");
+}

@@ -100,7 +100,7 @@ impl Entry {
         self.situation.gone && self.situation.swept && !self.posting
     }
 
-    fn scene<'a>(&'a self, sources: &'a Sources, now: Timestamp) -> Scene<'a> {
+    pub(super) fn scene<'a>(&'a self, sources: &'a Sources, now: Timestamp) -> Scene<'a> {
         Scene { situation: &self.situation, sources, node: &self.node, now }
     }
 

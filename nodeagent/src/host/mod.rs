@@ -253,11 +253,13 @@ impl Host {
 #[cfg(test)]
 mod tests {
     use jiff::ToSpan;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::json;
 
     use super::*;
+    use crate::pod::plan::Class;
     use crate::pod::probe::ProbeKind;
-    use crate::pod::{RunState, Sandbox};
+    use crate::pod::{RunState, Sandbox, status};
 
     fn pod() -> Arc<Pod> {
         let container = json!({"name": "app", "image": "app", "readinessProbe":
@@ -338,5 +340,34 @@ mod tests {
         let run = ProbedRun { container: "app".to_owned(), container_id: "c".to_owned(), kind: ProbeKind::Readiness };
         let effects = host.receive(Message::Probed(Uid::of(&pod()), run, Ok(())), later + 3.seconds());
         assert_eq!(probes(&effects), 1);
+    }
+
+    /// Whether the status that is told, or about to be, says that the pod is ready.
+    fn is_ready(host: &Host, now: Timestamp) -> bool {
+        let entry = host.pods.get(&Uid::of(&pod())).unwrap();
+        let status = status::status(&entry.scene(&host.sources, now), Class::Terminating);
+        let mut conditions = status.conditions.into_iter().flatten();
+        conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    }
+
+    #[test]
+    fn a_pod_on_its_way_out_is_asked_whether_it_takes_requests_and_is_ready_while_it_says_so() {
+        let mut now = Timestamp::UNIX_EPOCH;
+        let mut host = running(now);
+        host.advance(now);
+        answer(&mut host, Ok(()), now);
+        host.advance(now);
+        let mut deleted = (*pod()).clone();
+        deleted.metadata.deletion_timestamp = Some(Time(now));
+        deleted.metadata.deletion_grace_period_seconds = Some(30);
+        host.receive(Message::Pod(Arc::new(deleted)), now);
+        host.advance(now);
+        assert!(is_ready(&host, now));
+        for failures in 1..=2 {
+            now += 1.second();
+            assert_eq!(probes(&host.advance(now)), 1, "it is still asked");
+            answer(&mut host, Err("no".to_owned()), now);
+            assert_eq!(is_ready(&host, now), failures < 2);
+        }
     }
 }

@@ -128,16 +128,22 @@ impl Probes {
         prober.verdict.filter(|_| prober.container_id == id)
     }
 
-    /// The probes due at `now`, which are then in flight.
+    /// The probes due at `now`, which are then in flight. A pod on its way out is no longer restarted, but still asked whether
+    /// it takes requests: who has nowhere else to send them sends them there until the end.
     pub fn due(&mut self, situation: &Situation, now: Timestamp) -> Vec<ProbeOrder> {
         let mut orders = Vec::new();
-        if situation.is_terminating() {
-            self.probers.clear();
-            return orders;
+        let is_ending = situation.is_terminating();
+        if is_ending {
+            let is_kept = |kind: ProbeKind, prober: &Prober| match kind {
+                ProbeKind::Readiness => true,
+                ProbeKind::Startup => prober.verdict == Some(true),
+                ProbeKind::Liveness => false,
+            };
+            self.probers.retain(|(_, kind), prober| is_kept(*kind, prober));
         }
         for container in situation.init_containers().iter().chain(&situation.spec().containers) {
             let Some(run) = situation.latest(&container.name).filter(|run| run.is_running()) else { continue };
-            for kind in ProbeKind::ALL {
+            for kind in ProbeKind::ALL.into_iter().filter(|kind| !is_ending || *kind == ProbeKind::Readiness) {
                 let Some(probe) = kind.of(container) else { continue };
                 if kind != ProbeKind::Startup && !self.started(container, &run.id) {
                     continue;

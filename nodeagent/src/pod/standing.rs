@@ -192,10 +192,12 @@ fn running(scene: &Scene<'_>, container: &Container, record: &ContainerRecord) -
     if let Some(kind) = probes.condemned(&container.name, &record.id) {
         return Standing::Condemned { because: Verdict::Probe(kind) };
     }
-    let stopping = scene.situation.under_way.contains(&Operation::Stop(container.name.clone()));
+    // One that is stopped to be started again takes no requests; one of a pod on its way out says so itself.
+    let condemned = !scene.situation.is_terminating()
+        && scene.situation.under_way.contains(&Operation::Stop(container.name.clone()));
     Standing::Running {
         started: probes.started(container, &record.id),
-        ready: probes.ready(container, &record.id) && !stopping,
+        ready: probes.ready(container, &record.id) && !condemned,
     }
 }
 

@@ -30,7 +30,7 @@ const KINDS: &[Kind] = &[
     kind(
         "svc",
         "NAME TYPE CLUSTER-IP EXTERNAL-IP PORT(S) AGE SELECTOR",
-        "sample ClusterIP <none> 80/TCP app=sample",
+        "sample ClusterIP <none> 80/TCP <none>",
         &["Type:", "ClusterIP", "IP Families:", "IPv4", "TargetPort:", "web/TCP", "Session Affinity:"],
         ("service.spec.ports.targetPort", "Number or name of the port to access on the pods"),
     ),

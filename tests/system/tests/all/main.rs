@@ -12,6 +12,7 @@ mod kube_rs;
 mod kubectl;
 mod kubectl_table;
 mod quiet;
+mod services;
 mod simulated;
 mod tour;
 mod why;

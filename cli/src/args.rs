@@ -38,6 +38,9 @@ pub(crate) enum Command {
     Simulate(Simulate),
     /// Print the version
     Version(Version),
+    /// Become a plugin's program, within bounds; Sampan itself runs this
+    #[command(hide = true)]
+    Confine(Confine),
 }
 
 /// Where a cluster keeps its data.
@@ -154,6 +157,23 @@ pub(crate) struct Conformance {
     /// How to print it
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,
+}
+
+/// What a program may take, and the program.
+#[derive(Debug, Args)]
+pub(crate) struct Confine {
+    /// The user it becomes
+    #[arg(long, value_name = "UID")]
+    pub(crate) user: Option<u32>,
+    /// The address space of each process
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) memory_bytes: u64,
+    /// The processes and threads of its user
+    #[arg(long, value_name = "N")]
+    pub(crate) processes: u32,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<std::ffi::OsString>,
 }
 
 /// How much a proof tries.

@@ -51,5 +51,6 @@ fn run(command: Command, carried: &Carried) -> Result<()> {
         Command::Prune(arguments) => commands::prune::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Version(arguments) => commands::version::run(&arguments),
+        Command::Confine(arguments) => commands::confine::run(arguments),
     }
 }

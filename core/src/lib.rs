@@ -17,6 +17,7 @@
 //! * [`store`]: sequencer, snapshots, watch, backends.
 //! * [`gateway`]: the one way in.
 //! * [`operator`]: the operator contract and what drives it.
+//! * [`plugin`]: operators that are programs: what they declare, are asked and answer.
 //! * [`manifest`]: the watched directory.
 //! * [`vital`]: threads a process cannot be without.
 //! * [`why`]: where an object comes from, and what it waits for.
@@ -28,6 +29,7 @@ pub mod gateway;
 pub mod manifest;
 pub mod object;
 pub mod operator;
+pub mod plugin;
 pub mod resource;
 pub mod schema;
 pub mod status;

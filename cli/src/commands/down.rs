@@ -19,6 +19,7 @@ pub(crate) fn run(arguments: &Down) -> Result<()> {
     stop_running(&folder)?;
     if let Some(cluster) = folder.cluster_id()? {
         remove_containers(&cluster)?;
+        sampan_pluginhost::remove_folders(&cluster);
     }
     if arguments.purge {
         let path = folder.path().display().to_string();

@@ -1,5 +1,6 @@
 //! The commands, one file each. What they print goes to standard output, what went wrong to standard error.
 
+pub(crate) mod confine;
 pub(crate) mod conformance;
 pub(crate) mod down;
 pub(crate) mod graph;

@@ -26,6 +26,7 @@ use sampan_core::manifest::{self, Keeper};
 use sampan_core::operator::{Driver, Operators, Shown};
 use sampan_core::resource::Registry;
 use sampan_core::store::{FjallBackend, Settings, Store, TimesToLive};
+use sampan_pluginhost::{Host, Surroundings};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -123,7 +124,15 @@ async fn serve(
     let nodes = nodes::start(arguments, folder, store.cluster_uid(), &server, &kubelets, &shutdown).await?;
     let for_pods = kubernetes::open_to_pods(&listening, nodes.pod_gateway()).await;
     kubernetes::lead(&cluster, for_pods, address.port()).await?;
-    let keeper = Keeper::start(cluster.clone(), std::path::absolute(&arguments.manifests)?);
+    let manifests = std::path::absolute(&arguments.manifests)?;
+    let plugins = Host::start(Surroundings {
+        cluster: cluster.clone(),
+        crew: operators.crew(),
+        manifests: manifests.clone(),
+        binary: "/proc/self/exe".into(),
+        taken: carried.charts().iter().map(|chart| chart.name).collect(),
+    });
+    let keeper = Keeper::start(cluster.clone(), manifests);
     let keeper = Arc::new(Mutex::new(Some(keeper)));
     tracing::info!("watching {}", arguments.manifests.display());
     let asked = Asked { cluster, shown: operators.shown(), keeper: keeper.clone(), shutdown: shutdown.clone(), url };
@@ -134,6 +143,7 @@ async fn serve(
     shutdown.cancel();
     tracing::info!("ending; the pods keep running");
     nodes.ended().await;
+    plugins.stop().await;
     tokio::task::spawn_blocking(move || {
         if let Some(keeper) = lock(&keeper).take() {
             keeper.stop();

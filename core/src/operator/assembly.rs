@@ -13,7 +13,9 @@ use super::recorder::{EVENTS, Recorder, Recording, Said, api_version};
 use super::{Command, Declaration, Guarding, Refused, WriteVerb, Yield};
 use crate::access::MASTERS;
 use crate::entropy::Entropy;
-use crate::gateway::{Action, Body, FieldValidation, Gateway, Identity, Mutation, Options, Subresource, Target};
+use crate::gateway::{
+    Action, Body, FieldValidation, Gateway, Identity, Mutation, Options, PatchKind, Subresource, Target,
+};
 use crate::object::{Name, ObjectKey, ResourceType};
 use crate::resource::{EFFECTS, Served, SubresourceHandler};
 use crate::status::Status;
@@ -93,7 +95,7 @@ fn check_declared(declaration: &Declaration, commands: &[Command]) -> Result<(),
 /// A change of an object waits for the step after the one that writes the object's status: what a status says of its step
 /// no later one could tell, while a change follows from any snapshot.
 fn yields_to_status(command: &Command, commands: &[Command]) -> bool {
-    let Command::Update { key, .. } = command else { return false };
+    let (Command::Update { key, .. } | Command::Apply { key, .. }) = command else { return false };
     commands.iter().any(|other| matches!(other, Command::UpdateStatus { key: told, .. } if told == key))
 }
 
@@ -191,6 +193,9 @@ impl<'a> Sheet<'a> {
                 (target, Action::Create(Body::Value(object.clone())))
             }
             Command::Update { key, object } => (self.target(key, whole)?, Action::Update(Body::Value(object.clone()))),
+            Command::Apply { key, object, .. } => {
+                (self.target(key, whole)?, Action::Patch(PatchKind::Apply, Body::Value(object.clone())))
+            }
             Command::UpdateStatus { key, object } => {
                 (self.target(key, Subresource::Status)?, Action::Update(Body::Value(object.clone())))
             }
@@ -240,7 +245,8 @@ impl<'a> Sheet<'a> {
             dry_run: false,
             field_validation: FieldValidation::Ignore,
             field_manager: self.manager.clone(),
-            force: false,
+            // What an operator applies it is there for.
+            force: matches!(action, Action::Patch(PatchKind::Apply, _)),
         };
         let mutation =
             Mutation { identity: self.identity.clone(), origin: self.origin.clone(), target, action, options };

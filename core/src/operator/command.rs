@@ -26,6 +26,15 @@ pub enum Command {
         /// As it should be.
         object: Value,
     },
+    /// Have an object be as these fields say, by server-side apply.
+    Apply {
+        /// The object.
+        key: ObjectKey,
+        /// The fields.
+        object: Value,
+        /// Whether it was missing when it was read: then it is created.
+        creates: bool,
+    },
     /// Replace an object's status.
     UpdateStatus {
         /// The object.
@@ -96,6 +105,8 @@ impl Command {
         match self {
             Self::Create { resource, .. } => Some((WriteVerb::Create, *resource)),
             Self::Effect { .. } => Some((WriteVerb::Create, EFFECTS)),
+            Self::Apply { key, creates: true, .. } => Some((WriteVerb::Create, key.resource)),
+            Self::Apply { key, creates: false, .. } => Some((WriteVerb::Update, key.resource)),
             Self::Update { key, .. } | Self::Subresource { key, .. } => Some((WriteVerb::Update, key.resource)),
             Self::UpdateStatus { key, .. } => Some((WriteVerb::UpdateStatus, key.resource)),
             Self::Delete { key, .. } => Some((WriteVerb::Delete, key.resource)),
@@ -109,6 +120,7 @@ impl Command {
             Self::Create { resource, object } => named(*resource, object),
             Self::Effect { .. } => None,
             Self::Update { key, .. }
+            | Self::Apply { key, .. }
             | Self::UpdateStatus { key, .. }
             | Self::Delete { key, .. }
             | Self::Subresource { key, .. } => Some(key.clone()),

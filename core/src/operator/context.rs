@@ -45,6 +45,8 @@ pub struct Yield {
     pub trace: Trace,
     /// What makes the step void.
     pub fault: Option<Fault>,
+    /// The step ended before it could decide: nothing of it counts, and it is run again once somebody says so.
+    pub suspended: bool,
 }
 
 /// What makes a step void: nothing of it is committed.
@@ -70,6 +72,9 @@ pub enum Fault {
     /// The operator asked for an effect it does not declare.
     #[error("the operator asked for the effect {0:?}, which it does not declare")]
     UndeclaredEffect(&'static str),
+    /// What decides for the operator has given an answer nothing can be done with.
+    #[error("{0}")]
+    Unusable(String),
     /// A value could not be turned into JSON.
     #[error("failed to encode {kind}: {reason}")]
     Unencodable {
@@ -172,13 +177,19 @@ impl<'a> Context<'a> {
 
     /// The objects of a kind that name the primary among their owners.
     pub fn owned<K: Kind>(&mut self) -> Vec<Arc<K>> {
-        self.watched(K::RESOURCE);
+        let objects = self.owned_objects(K::RESOURCE);
+        self.all_decoded(&objects)
+    }
+
+    /// The objects of a resource type that name the primary among their owners, as they are stored.
+    pub fn owned_objects(&mut self, resource: ResourceType) -> Vec<Arc<Object>> {
+        self.watched(resource);
         let Some(uid) = self.primary_object().map(|primary| primary.metadata().uid.clone()) else {
             return Vec::new();
         };
         let mut objects = self.indexed(IndexKey::Owner(uid));
-        objects.retain(|object| object.key().resource == K::RESOURCE);
-        self.all_decoded(&objects)
+        objects.retain(|object| object.key().resource == resource);
+        objects
     }
 
     /// The objects of every kind that name the primary among their owners, as they are stored.
@@ -199,14 +210,25 @@ impl<'a> Context<'a> {
 
     /// The objects of a kind in a namespace that a selector matches.
     pub fn matching<K: Kind>(&mut self, namespace: &str, selector: &Selector) -> Vec<Arc<K>> {
-        self.watched(K::RESOURCE);
-        let candidates = self.narrowest(K::RESOURCE, namespace, selector);
+        let objects = self.matching_objects(K::RESOURCE, namespace, selector);
+        self.all_decoded(&objects)
+    }
+
+    /// The objects of a resource type in a namespace that a selector matches, as they are stored.
+    pub fn matching_objects(
+        &mut self,
+        resource: ResourceType,
+        namespace: &str,
+        selector: &Selector,
+    ) -> Vec<Arc<Object>> {
+        self.watched(resource);
+        let candidates = self.narrowest(resource, namespace, selector);
         let mut objects = match candidates {
             Some(index) => self.indexed(index),
-            None => self.objects(K::RESOURCE, Some(namespace)),
+            None => self.objects(resource, Some(namespace)),
         };
         objects.retain(|object| selector.matches(&object.metadata().labels));
-        self.all_decoded(&objects)
+        objects
     }
 
     /// The objects of a kind with this value in a selectable field, such as `spec.nodeName`.
@@ -275,8 +297,9 @@ impl<'a> Context<'a> {
         objects.iter().filter_map(|object| self.decoded(object)).collect()
     }
 
-    /// The first fault is the one reported: those after it are its consequences.
-    fn fault(&mut self, fault: Fault) {
+    /// Makes the step void: nothing of it is committed, and the decision says why. The first fault is the one reported:
+    /// those after it are its consequences.
+    pub fn fault(&mut self, fault: Fault) {
         self.out.fault.get_or_insert(fault);
     }
 }
@@ -319,6 +342,19 @@ impl Context<'_> {
     pub fn delete_object(&mut self, object: &Object, options: DeleteOptions) {
         let options = DeleteOptions { uid: Some(object.metadata().uid.clone()), ..options };
         self.command(Command::Delete { key: object.key().clone(), options });
+    }
+
+    /// Has an object of any kind be as these fields say, by server-side apply: created where it is missing, and otherwise
+    /// changed in these fields alone. Where it is so already, nothing is written.
+    pub fn apply(&mut self, key: ObjectKey, object: Value) {
+        let creates = self.object(&key).is_none();
+        self.command(Command::Apply { key, object, creates });
+    }
+
+    /// Ends the step before it decides: what it needs to know is being asked for. Nothing of it counts, no other step of the
+    /// key begins, and [`Loop::resume`](super::Loop::resume) has it run again, on the snapshot of then.
+    pub fn suspend(&mut self) {
+        self.out.suspended = true;
     }
 
     /// Issues a command on an object of any kind.

@@ -10,7 +10,7 @@ use super::Operator;
 use super::errands::Errands;
 use super::flight::Flight;
 use super::progress::{Disabled, Figures, Progress, StepReport, Ticket};
-use super::queue::{OperatorId, Queue};
+use super::queue::{OperatorId, Pending, Queue, Slot};
 use super::record;
 use super::recorder::Recorder;
 use super::router::{Router, Surroundings, concerns};
@@ -48,6 +48,8 @@ pub struct Driver {
     pub(super) timers: Timers,
     pub(super) standings: Standings,
     pub(super) flights: BTreeMap<Ticket, Flight>,
+    /// Steps that ended before they could decide, with the wake-ups they took.
+    pub(super) suspended: BTreeMap<Slot, Pending>,
     pub(super) errands: Errands,
     tickets: u64,
     pub(super) disabled: Vec<Disabled>,
@@ -68,6 +70,7 @@ impl Clone for Driver {
             timers: self.timers.clone(),
             standings: self.standings.clone(),
             flights: self.flights.clone(),
+            suspended: self.suspended.clone(),
             errands: self.errands.clone(),
             tickets: self.tickets,
             disabled: self.disabled.clone(),
@@ -100,6 +103,7 @@ impl Driver {
             timers: Timers::default(),
             standings: Standings::default(),
             flights: BTreeMap::new(),
+            suspended: BTreeMap::new(),
             errands: Errands::default(),
             tickets: 0,
             disabled: Vec::new(),
@@ -157,6 +161,7 @@ impl Driver {
         self.timers.clear(id);
         self.standings.clear(id);
         self.router.remove(id);
+        self.suspended.retain(|(owner, _), _| *owner != id);
     }
 
     /// The operator, unless it is gone or disabled.
@@ -228,6 +233,14 @@ impl Driver {
         if let Some(id) = self.id_of(operator).filter(|id| self.acting(*id).is_some()) {
             let reason = WakeReason { cause: record::RETRY.into(), revision: 0 };
             self.queue.wake((id, key.clone()), reason, now);
+        }
+    }
+
+    /// Runs a step again that was suspended, with the wake-up it took. Nothing happens where none is.
+    pub fn resume(&mut self, operator: &str, key: &ObjectKey) {
+        let Some(id) = self.id_of(operator) else { return };
+        if let Some((slot, taken)) = self.suspended.remove_entry(&(id, key.clone())) {
+            self.queue.put_back(slot, Pending { insists: true, ..taken });
         }
     }
 

@@ -156,6 +156,11 @@ impl Loop {
         self.driver.remove(name)
     }
 
+    /// Runs a step again that was suspended: what it waited for is there.
+    pub fn resume(&mut self, operator: &str, key: &ObjectKey) {
+        self.driver.resume(operator, key);
+    }
+
     /// Wakes one primary of an operator as a timer would: for tests and for people.
     pub fn wake(&mut self, operator: &str, key: &ObjectKey, now: Timestamp) {
         self.driver.wake(operator, key, now);

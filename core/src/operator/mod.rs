@@ -41,7 +41,7 @@ pub use effect::{EffectFunction, EffectRequest, EffectRun, EffectState};
 pub use errands::EFFECTS_PER_OPERATOR_MAX;
 pub use main_loop::{Host, Loop, Turn};
 pub use progress::{Disabled, Figures, Progress, StepCommit, StepReport, Ticket};
-pub use thread::Operators;
+pub use thread::{Crew, Operators};
 pub use view::{Shown, View};
 
 #[cfg(test)]

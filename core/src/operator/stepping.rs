@@ -44,6 +44,11 @@ impl Driver {
                 crossings: stepped.out.trace.crossings().to_vec(),
                 fault: stepped.out.fault.as_ref().map(ToString::to_string),
             });
+            if stepped.out.suspended && stepped.out.fault.is_none() {
+                member.seat.discard(&slot.1);
+                self.suspended.insert(slot, Pending { refusal: wake.refusal, ..taken });
+                return Progress::Stepped;
+            }
             if let Some(fault) = stepped.out.fault.clone() {
                 return self.hold(slot, &taken, &fault, snapshot.revision(), now);
             }

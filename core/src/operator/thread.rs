@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Driver, EffectRun, Host, Loop, Operator, Shown, StepCommit, Ticket, Turn};
+use crate::object::ObjectKey;
 use crate::store::{Clock, Commit, ReadKey, Reader, Refusal, ReservationId, Store};
 use crate::vital::{Pulse, vital};
 
@@ -71,6 +72,23 @@ impl Operators {
         self.shown.clone()
     }
 
+    /// What changes them while they are at work.
+    pub fn crew(&self) -> Crew {
+        Crew(self.messages.clone())
+    }
+
+    /// Ends the thread after the step it is at, and waits for that. Commits under way are the store's.
+    pub fn stop(&mut self) {
+        let _ = self.messages.send(Message::Stop);
+        self.thread.take().into_iter().for_each(|thread| drop(thread.join()));
+    }
+}
+
+/// Changes operators while they are at work, from any thread. Cheap to clone; a thread that has ended hears nothing.
+#[derive(Clone)]
+pub struct Crew(Sender<Message>);
+
+impl Crew {
     /// Adds an operator, in the place of one of the same name.
     pub fn install(&self, operator: impl Operator) {
         self.tell(move |operators, shore| operators.install(operator, shore));
@@ -84,15 +102,13 @@ impl Operators {
         });
     }
 
-    fn tell(&self, act: impl FnOnce(&mut Loop, &Shore) + Send + 'static) {
-        // A thread that has ended drives nothing.
-        let _ = self.messages.send(Message::Do(Box::new(act)));
+    /// Runs a step again that was suspended.
+    pub fn resume(&self, operator: &'static str, key: ObjectKey) {
+        self.tell(move |operators, _| operators.resume(operator, &key));
     }
 
-    /// Ends the thread after the step it is at, and waits for that. Commits under way are the store's.
-    pub fn stop(&mut self) {
-        let _ = self.messages.send(Message::Stop);
-        self.thread.take().into_iter().for_each(|thread| drop(thread.join()));
+    fn tell(&self, act: impl FnOnce(&mut Loop, &Shore) + Send + 'static) {
+        let _ = self.0.send(Message::Do(Box::new(act)));
     }
 }
 

@@ -39,6 +39,7 @@ mod metadata;
 mod namespace;
 mod networking;
 mod node;
+mod operator_plugin;
 pub mod pod;
 mod pod_disruption_budget;
 mod pod_template;
@@ -82,6 +83,7 @@ pub use metadata::validate_metadata;
 pub use namespace::NAMESPACES;
 pub use networking::{INGRESS_CLASSES, INGRESSES, NETWORK_POLICIES};
 pub use node::NODES;
+pub use operator_plugin::{OPERATOR_PLUGINS, PLUGIN_FINALIZER};
 pub use pod::PODS;
 pub use pod_disruption_budget::POD_DISRUPTION_BUDGETS;
 pub use pod_template::POD_TEMPLATES;
@@ -112,6 +114,7 @@ pub fn builtin() -> Vec<ResourceDefinition> {
         manifest_file::definition(),
         namespace::definition(),
         node::definition(),
+        operator_plugin::definition(),
         pod::definition(),
         pod_disruption_budget::definition(),
         pod_template::definition(),

@@ -83,7 +83,9 @@ fn reach(package: &Package) -> Reach {
     match package.name.as_str() {
         "sampan-machine" | "sampan-tidy" | "sampan-demo" => Reach::Only(&[]),
         "sampan-core" | "sampan-nodeagent" => Reach::Only(&["sampan-machine"]),
-        "sampan-apiserver" | "sampan-conformance" | "sampan-podset" => Reach::Only(&["sampan-core", "sampan-machine"]),
+        "sampan-apiserver" | "sampan-conformance" | "sampan-podset" | "sampan-pluginhost" => {
+            Reach::Only(&["sampan-core", "sampan-machine"])
+        }
         // The kit comes with the feature `conformance` alone, beside which an operator's suite stands.
         _ if is_operator(package) => {
             Reach::Only(&["sampan-core", "sampan-machine", "sampan-podset", "sampan-conformance"])

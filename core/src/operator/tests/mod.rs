@@ -4,4 +4,5 @@ mod driving;
 mod effects;
 mod faults;
 mod fixture;
+mod plugin;
 mod shell;

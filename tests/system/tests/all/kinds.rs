@@ -206,6 +206,13 @@ const KINDS: &[Kind] = &[
         &["Policy Name:"],
         ("validatingadmissionpolicybinding.spec.policyName", "PolicyName references"),
     ),
+    kind(
+        "operatorplugins",
+        "NAME PRIMARY STATUS RESTARTS PROBLEM AGE",
+        "sample Nothing Waiting 0 the kind Nothing of example.com/v1 is not served yet",
+        &["Removal:", "Keep", "Deadline Seconds:"],
+        ("operatorplugin.spec.deadlineSeconds", "How long an answer may take"),
+    ),
 ];
 
 #[test]

@@ -11,6 +11,7 @@ mod kinds;
 mod kube_rs;
 mod kubectl;
 mod kubectl_table;
+mod plugins;
 mod quiet;
 mod services;
 mod simulated;

@@ -1,0 +1,208 @@
+//! Operators that are programs, answered for by a test.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::super::Turn;
+use super::fixture::{World, key};
+use crate::object::ObjectKey;
+use crate::plugin::{Answer, Charter, Failure, PluginOperator, PluginSpec, Program, Question};
+use crate::resource::{Registry, SECRETS, builtin};
+
+/// A program that answers what a test puts in, to questions it keeps.
+#[derive(Default)]
+struct Script {
+    asked: Mutex<Vec<Question>>,
+    pending: Mutex<BTreeMap<ObjectKey, Question>>,
+    answers: Mutex<VecDeque<Result<Answer, Failure>>>,
+    complaints: Mutex<Vec<String>>,
+}
+
+impl Program for Script {
+    fn answer(&self, key: &ObjectKey, question: &Question) -> Option<Result<Answer, Failure>> {
+        let pending = self.pending.lock().unwrap().remove(key);
+        if pending.is_some_and(|asked| asked.body == question.body) {
+            return self.answers.lock().unwrap().pop_front();
+        }
+        self.asked.lock().unwrap().push(question.clone());
+        self.pending.lock().unwrap().insert(key.clone(), question.clone());
+        None
+    }
+
+    fn complain(&self, _key: &ObjectKey, why: &str) {
+        self.complaints.lock().unwrap().push(why.to_owned());
+    }
+
+    fn forget(&self, _key: &ObjectKey) {}
+}
+
+impl Script {
+    fn will(&self, answer: Value) {
+        self.answers.lock().unwrap().push_back(Ok(serde_json::from_value(answer).unwrap()));
+    }
+
+    fn questions(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
+    fn complaints(&self) -> Vec<String> {
+        self.complaints.lock().unwrap().clone()
+    }
+}
+
+fn spec() -> Value {
+    json!({"spec": {"command": ["it"], "primary": {"apiVersion": "v1", "kind": "ConfigMap"},
+        "owns": [{"apiVersion": "v1", "kind": "Secret"}],
+        "states": [{"name": "Waiting"}, {"name": "Done"}],
+        "edges": [
+            {"from": "Unobserved", "to": "*", "guard": "first observation"},
+            {"from": "Waiting", "to": "Done", "guard": "it is there"}]}})
+}
+
+/// A world with one ConfigMap, `a`, whose operator is a program.
+fn world(spec: &Value) -> (World, Arc<Script>) {
+    let mut registry = Registry::default();
+    builtin().into_iter().for_each(|definition| registry.register(definition));
+    let spec = PluginSpec::read(spec).unwrap();
+    let charter = Charter::new("scripted", &spec, &registry).unwrap();
+    let script = Arc::new(Script::default());
+    let program = script.clone();
+    let mut world = World::new(move |driver| driver.add(PluginOperator::new(charter, spec, program)));
+    world.put("a", "one");
+    (world, script)
+}
+
+fn secret(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"k": "v"}})
+}
+
+fn resume(world: &mut World) {
+    world.operators.resume("scripted", &key("a"));
+    world.run_to_rest();
+}
+
+fn state(world: &World) -> &'static str {
+    world.operators.state("scripted", &key("a")).unwrap_or("Unobserved")
+}
+
+#[test]
+fn a_step_waits_for_its_answer_and_then_commits_it() {
+    let (mut world, script) = world(&spec());
+    world.run_to_rest();
+    assert_eq!((script.questions(), state(&world)), (1, "Unobserved"));
+    script.will(json!({"state": "Done", "apply": [secret("s")]}));
+    resume(&mut world);
+    assert_eq!(state(&world), "Done");
+    let snapshot = world.snapshot();
+    let made = snapshot.get(&ObjectKey::namespaced(SECRETS, "default", "s")).unwrap();
+    let owner = &made.metadata().owner_references[0];
+    assert_eq!((&*owner.name, &*owner.kind), ("a", "ConfigMap"));
+}
+
+#[test]
+fn while_an_answer_is_awaited_changes_gather_and_the_question_is_put_anew() {
+    let (mut world, script) = world(&spec());
+    world.run_to_rest();
+    world.put("a", "two");
+    world.run_to_rest();
+    assert_eq!(script.questions(), 1, "one question of a key at a time");
+    script.will(json!({"state": "Waiting"}));
+    resume(&mut world);
+    assert_eq!(script.questions(), 2, "an answer to what is not so any more is not taken");
+    let asked = script.asked.lock().unwrap()[1].body.clone();
+    assert_eq!(asked["primary"]["data"]["k"], "two");
+    resume(&mut world);
+    assert_eq!(state(&world), "Waiting");
+}
+
+#[test]
+fn what_wakes_while_an_answer_is_carried_out_is_not_lost() {
+    let (mut world, script) = world(&spec());
+    world.run_to_rest();
+    script.will(json!({"state": "Done", "apply": [secret("s")]}));
+    world.operators.resume("scripted", &key("a"));
+    let (turn, launched) = world.turn();
+    assert_eq!(turn, Turn::Launched);
+    world.put("a", "two");
+    world.settle(launched);
+    world.run_to_rest();
+    assert_eq!(script.questions(), 2, "the commit met the change, and the program is asked again");
+}
+
+#[test]
+fn an_undeclared_write_is_refused_and_named() {
+    let check = |answer: Value, why: &str| {
+        let (mut world, script) = world(&spec());
+        world.run_to_rest();
+        script.will(answer);
+        resume(&mut world);
+        assert_eq!(script.complaints(), [why]);
+        let fault = world.operators.last_step().unwrap().fault.clone();
+        assert_eq!(fault.as_deref(), Some(why));
+        assert_eq!(world.snapshot().list(SECRETS, None, None).count(), 0, "nothing of a void step is committed");
+    };
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {}});
+    let undeclared = "the plugin asked to update configmaps/default/a, which it does not declare";
+    check(json!({"state": "Done", "apply": [secret("s"), map]}), undeclared);
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}});
+    check(
+        json!({"state": "Done", "apply": [pod]}),
+        "the plugin asked to update pods/default/p, which it does not declare",
+    );
+    let away = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "other"}});
+    let astray = "the plugin would own secrets/other/s, which is in another namespace than its owner";
+    check(json!({"state": "Done", "apply": [away]}), astray);
+    check(json!({"state": "Lost"}), "the plugin answers with the state \"Lost\", which it does not declare");
+    let by = "the plugin goes from Unobserved to Done by \"luck\", a transition which it does not declare";
+    check(json!({"state": "Done", "because": "luck"}), by);
+    let shapeless =
+        "the plugin answers with `{\"kind\":\"Secret\"}`, which is no object with apiVersion, kind and metadata.name";
+    check(json!({"state": "Done", "apply": [{"kind": "Secret"}]}), shapeless);
+}
+
+#[test]
+fn what_belongs_to_somebody_else_is_neither_changed_nor_deleted() {
+    let mut others = spec();
+    others["spec"]["owns"] = json!([{"apiVersion": "v1", "kind": "ConfigMap"}]);
+    let (mut world, script) = world(&others);
+    world.put("b", "theirs");
+    world.run_to_rest();
+    let theirs = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}, "data": {"k": "ours"}});
+    script.will(json!({"state": "Done", "apply": [theirs]}));
+    resume(&mut world);
+    assert_eq!(world.values()[1], ("b".to_owned(), "theirs".to_owned()));
+    assert_eq!(script.complaints(), Vec::<String>::new(), "it waits, which is no fault");
+}
+
+#[test]
+fn a_program_that_fails_leaves_the_state_and_is_asked_again() {
+    let (mut world, script) = world(&spec());
+    world.run_to_rest();
+    let failure = Failure { what: "it crashed".to_owned(), retry_after: Some(Duration::from_secs(2)) };
+    script.answers.lock().unwrap().push_back(Err(failure));
+    resume(&mut world);
+    assert_eq!((script.questions(), state(&world)), (1, "Unobserved"));
+    world.now = world.now.checked_add(Duration::from_secs(3)).unwrap();
+    world.run_to_rest();
+    assert_eq!(script.questions(), 2);
+}
+
+#[test]
+fn what_is_so_already_is_not_written_again() {
+    let (mut world, script) = world(&spec());
+    world.run_to_rest();
+    script.will(json!({"state": "Done", "apply": [secret("s")]}));
+    resume(&mut world);
+    // The secret it made wakes it.
+    script.will(json!({"state": "Done", "apply": [secret("s")]}));
+    resume(&mut world);
+    let before = world.snapshot().revision();
+    world.operators.wake("scripted", &key("a"), world.now);
+    world.run_to_rest();
+    script.will(json!({"state": "Done", "apply": [secret("s")]}));
+    resume(&mut world);
+    assert_eq!(world.snapshot().revision(), before);
+}

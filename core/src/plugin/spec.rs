@@ -1,0 +1,171 @@
+//! The spec of an OperatorPlugin, as it is stored: defaulted and validated.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The spec of an OperatorPlugin.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginSpec {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Its files, relative to the manifest.
+    #[serde(default)]
+    pub files: Vec<String>,
+    /// Its variables.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// The kind it is the operator of.
+    pub primary: KindName,
+    /// Kinds whose objects it owns.
+    #[serde(default)]
+    pub owns: Vec<KindName>,
+    /// Kinds it reads beside.
+    #[serde(default)]
+    pub watches: Vec<WatchSpec>,
+    /// What it may do to what it does not own.
+    #[serde(default)]
+    pub writes: Vec<WriteSpec>,
+    /// The states of its objects.
+    pub states: Vec<StateSpec>,
+    /// The transitions between them.
+    #[serde(default)]
+    pub edges: Vec<EdgeSpec>,
+    /// How long an answer may take.
+    #[serde(default = "ten")]
+    pub deadline_seconds: u32,
+    /// How many requests may be under way.
+    #[serde(default = "four")]
+    pub concurrency: usize,
+    /// What it may take of the machine.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What becomes of its objects once it is removed.
+    #[serde(default)]
+    pub removal: Removal,
+}
+
+/// A kind, as manifests name it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KindName {
+    /// Its `apiVersion`.
+    pub api_version: String,
+    /// Its `kind`.
+    pub kind: String,
+}
+
+/// A kind that is read, and which objects of it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct WatchSpec {
+    /// The kind.
+    #[serde(flatten)]
+    pub kind: KindName,
+    /// Which objects.
+    pub by: Way,
+    /// Where in the primary what they are found by stands.
+    #[serde(default)]
+    pub field: String,
+}
+
+/// How the objects that concern a primary are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Way {
+    /// Their name stands in the primary.
+    Name,
+    /// Their label selector stands in the primary.
+    Selector,
+    /// They are in its namespace.
+    Namespace,
+    /// All.
+    Everywhere,
+}
+
+/// A permission to write.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct WriteSpec {
+    /// The kind.
+    #[serde(flatten)]
+    pub kind: KindName,
+    /// What may be done.
+    pub verbs: Vec<VerbSpec>,
+}
+
+/// What may be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum VerbSpec {
+    /// Create objects.
+    Create,
+    /// Change objects.
+    Update,
+    /// Delete objects.
+    Delete,
+}
+
+/// A state.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct StateSpec {
+    /// Its name.
+    pub name: String,
+    /// When an object is in it.
+    #[serde(default)]
+    pub meaning: String,
+}
+
+/// A transition.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct EdgeSpec {
+    /// The state left.
+    pub from: String,
+    /// The state entered.
+    pub to: String,
+    /// What lets it.
+    pub guard: String,
+}
+
+/// What a program may take of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Address space of each process, as a quantity.
+    pub memory: String,
+    /// Processes and threads.
+    pub processes: u32,
+}
+
+/// What becomes of the objects a plugin created once it is removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum Removal {
+    /// They stay.
+    #[default]
+    Keep,
+    /// They go.
+    Delete,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: "1Gi".to_owned(), processes: 64 }
+    }
+}
+
+fn ten() -> u32 {
+    10
+}
+
+fn four() -> usize {
+    4
+}
+
+impl PluginSpec {
+    /// Reads the spec of an OperatorPlugin.
+    ///
+    /// # Errors
+    /// Where it is none: one that was stored always is.
+    pub fn read(plugin: &Value) -> Result<Self, serde_json::Error> {
+        Self::deserialize(plugin.get("spec").unwrap_or(&Value::Null))
+    }
+}

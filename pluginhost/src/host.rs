@@ -1,0 +1,311 @@
+//! From OperatorPlugins in the store to programs that run, and back to their status.
+//!
+//! The host looks at what is wanted and what runs whenever a plugin changes, and once a second while there is any: files are
+//! edited, and kinds come to be served, without a word to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sampan_core::gateway::Cluster;
+use sampan_core::object::{Name, Object, Quantity, Uid};
+use sampan_core::operator::Crew;
+use sampan_core::plugin::{Charter, PluginOperator, PluginSpec, Removal};
+use sampan_core::resource::OPERATOR_PLUGINS;
+use sampan_core::status::Status;
+use sampan_core::store::Snapshot;
+use sampan_machine::lasting;
+use serde_json::Value;
+use tokio::sync::{oneshot, watch};
+
+use crate::asking::Suspending;
+use crate::folder::{self, Folders};
+use crate::health::{Health, Phase};
+use crate::process::{self, Launch};
+use crate::removal;
+use crate::source::{self, Files, Stamp};
+use crate::supervisor::Supervisor;
+
+/// How often it is looked whether files have changed and kinds have come, while there are plugins.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Where no plugin is, nothing has to be looked at before one comes.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// How long statuses gather before they are written: a program that starts and stops writes no more often.
+const STATUS_GATHERS: Duration = Duration::from_millis(50);
+/// The users programs run as: those systemd gives to services, too, for as long as they run.
+const USERS: std::ops::Range<u32> = 61_184..65_520;
+/// Where programs are looked for.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What a host stands on.
+pub struct Surroundings {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// The operators at work.
+    pub crew: Crew,
+    /// The manifests directory, where plugins' files are.
+    pub manifests: PathBuf,
+    /// The binary whose `confine` puts bounds on a program and becomes it.
+    pub binary: PathBuf,
+    /// Names that are other operators'.
+    pub taken: BTreeSet<&'static str>,
+}
+
+/// Runs the plugins of a cluster.
+pub struct Host {
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Host {
+    /// Starts, on the runtime this is called in.
+    pub fn start(around: Surroundings) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let folders = Folders::of(around.cluster.store().reader().cluster_uid());
+        let (changed, changes) = watch::channel(());
+        let keeper = Keeper { around, folders, plugins: BTreeMap::new(), changed };
+        Self { stop, task: tokio::spawn(keeper.run(stopped, changes)) }
+    }
+
+    /// Ends all programs and waits for that. What they made stays.
+    pub async fn stop(self) {
+        drop(self.stop);
+        let _ = self.task.await;
+    }
+}
+
+/// What a program is made of. Where it differs, another program is started.
+#[derive(Debug, Clone, PartialEq)]
+struct Wanted {
+    uid: Uid,
+    spec: PluginSpec,
+    files: Files,
+}
+
+/// A plugin that is known, running or not.
+struct Known {
+    wanted: Option<Wanted>,
+    stamp: Option<Stamp>,
+    running: Option<(Supervisor, Option<u32>)>,
+    health: watch::Receiver<Health>,
+    /// What was last written.
+    written: Option<Value>,
+}
+
+/// What keeps a program from running.
+struct Hindrance {
+    reason: &'static str,
+    what: String,
+}
+
+struct Keeper {
+    around: Surroundings,
+    folders: Folders,
+    plugins: BTreeMap<Name, Known>,
+    /// Told when the health of any program changes.
+    changed: watch::Sender<()>,
+}
+
+impl Keeper {
+    async fn run(mut self, mut stopped: oneshot::Receiver<()>, mut changes: watch::Receiver<()>) {
+        loop {
+            let listener = self.around.cluster.store().reader().listen(OPERATOR_PLUGINS);
+            self.look().await;
+            let wait = if self.plugins.is_empty() { LONGEST_WAIT } else { LOOK_EVERY };
+            tokio::select! {
+                _ = &mut stopped => break,
+                () = listener => {}
+                _ = changes.changed() => tokio::time::sleep(STATUS_GATHERS).await,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        for name in self.plugins.keys().cloned().collect::<Vec<_>>() {
+            self.dismiss(&name).await;
+        }
+        self.folders.remove_all();
+    }
+
+    async fn look(&mut self) {
+        let snapshot = self.around.cluster.snapshot();
+        let plugins: Vec<Arc<Object>> = snapshot.list(OPERATOR_PLUGINS, None, None).cloned().collect();
+        let there: BTreeSet<&Name> = plugins.iter().map(|plugin| &plugin.key().name).collect();
+        let gone: Vec<Name> = self.plugins.keys().filter(|name| !there.contains(name)).cloned().collect();
+        for name in gone {
+            self.dismiss(&name).await;
+        }
+        for plugin in &plugins {
+            let done = match plugin.metadata().is_terminating() {
+                true => self.remove(plugin).await,
+                false => self.tend(plugin, &snapshot).await,
+            };
+            if let Err(status) = done {
+                tracing::warn!(plugin = &*plugin.key().name, %status, "a plugin waits");
+            }
+        }
+    }
+
+    /// Has what is wanted run, and says how it is.
+    async fn tend(&mut self, plugin: &Arc<Object>, snapshot: &Snapshot) -> Result<(), Status> {
+        let name = plugin.key().name.clone();
+        if let Err(hindrance) = self.run_wanted(plugin, snapshot).await {
+            self.hinder(&name, hindrance).await;
+        }
+        self.report(plugin).await
+    }
+
+    async fn run_wanted(&mut self, plugin: &Object, snapshot: &Snapshot) -> Result<(), Hindrance> {
+        let name = plugin.key().name.clone();
+        if self.around.taken.contains(&*name) {
+            let what = format!("an operator of the name {name} is there already: the plugin needs another");
+            return Err(Hindrance { reason: "NameTaken", what });
+        }
+        let value = plugin.value();
+        let invalid = |error: serde_json::Error| Hindrance { reason: "Invalid", what: error.to_string() };
+        let spec = PluginSpec::read(&value).map_err(invalid)?;
+        let registry = self.around.cluster.registry();
+        let charter = Charter::new(&name, &spec, &registry);
+        let charter = charter.map_err(|error| Hindrance { reason: "Unfit", what: error.to_string() })?;
+        let (stamp, files) = self.files(plugin, &spec, snapshot)?;
+        let wanted = Wanted { uid: plugin.metadata().uid.clone(), spec, files };
+        let known = self.plugins.get_mut(&name).filter(|known| known.running.is_some());
+        if let Some(known) = known.filter(|known| known.wanted.as_ref() == Some(&wanted)) {
+            known.stamp = stamp;
+            return Ok(());
+        }
+        self.dismiss(&name).await;
+        self.launch(&name, charter, wanted, stamp)
+    }
+
+    /// The files of a plugin: those known, where nothing has touched them since.
+    fn files(
+        &self,
+        plugin: &Object,
+        spec: &PluginSpec,
+        snapshot: &Snapshot,
+    ) -> Result<(Option<Stamp>, Files), Hindrance> {
+        if spec.files.is_empty() {
+            return Ok((None, Files::new()));
+        }
+        let hindrance = |error: source::SourceError| Hindrance { reason: "NoFiles", what: error.to_string() };
+        let folder = source::folder_of(plugin.key(), snapshot, &self.around.manifests).map_err(hindrance)?;
+        let stamp = source::stamp(&folder, &spec.files).map_err(hindrance)?;
+        let known = self.plugins.get(&plugin.key().name).filter(|known| known.stamp.as_ref() == Some(&stamp));
+        let kept = known.and_then(|known| known.wanted.as_ref()).filter(|wanted| wanted.spec.files == spec.files);
+        match kept {
+            Some(wanted) => Ok((Some(stamp), wanted.files.clone())),
+            None => Ok((Some(stamp), source::read(&folder, &spec.files).map_err(hindrance)?)),
+        }
+    }
+
+    fn launch(&mut self, name: &Name, charter: Charter, wanted: Wanted, stamp: Option<Stamp>) -> Result<(), Hindrance> {
+        let user = rustix::process::geteuid().is_root().then(|| self.free_user(name));
+        let folder = self.folders.make(name, &wanted.files, user);
+        let folder = folder.map_err(|error| Hindrance { reason: "NoFolder", what: error.to_string() })?;
+        let spec = &wanted.spec;
+        let memory = Quantity::parse(&spec.limits.memory).ok().map_or(i64::MAX, |quantity| quantity.value());
+        let memory = u64::try_from(memory).unwrap_or(u64::MAX);
+        let launch = Launch {
+            name: Arc::from(&**name),
+            confining: folder::confining(&self.around.binary, user, memory, spec.limits.processes),
+            command: folder::command(&spec.command, &spec.files),
+            environment: environment(name, &folder, spec),
+            folder,
+            user,
+        };
+        let deadline = Duration::from_secs(spec.deadline_seconds.into());
+        let supervisor = Supervisor::start(launch, deadline, spec.concurrency);
+        tracing::info!(plugin = &**name, "the plugin is started");
+        let program = Suspending::new(lasting(name), supervisor.line(), self.around.crew.clone());
+        self.around.crew.install(PluginOperator::new(charter, spec.clone(), Arc::new(program)));
+        let health = supervisor.health();
+        self.pass_on(health.clone());
+        let running = Some((supervisor, user));
+        self.plugins.insert(name.clone(), Known { wanted: Some(wanted), stamp, running, health, written: None });
+        Ok(())
+    }
+
+    /// Has changes of a program's health wake the host.
+    fn pass_on(&self, mut health: watch::Receiver<Health>) {
+        let changed = self.changed.clone();
+        tokio::spawn(async move {
+            while health.changed().await.is_ok() {
+                changed.send_replace(());
+            }
+        });
+    }
+
+    /// A user no other program runs as.
+    ///
+    /// Other clusters of this machine choose from the same users: whom a process runs as is nobody to choose.
+    fn free_user(&self, name: &str) -> u32 {
+        let running = self.plugins.values().filter_map(|known| known.running.as_ref());
+        let mut taken = process::users();
+        taken.extend(running.filter_map(|(_, user)| *user));
+        let count = USERS.end - USERS.start;
+        let cluster = self.around.cluster.store().reader().cluster_uid().bytes();
+        let hash = |sum: u32, byte: u8| sum.wrapping_mul(33) ^ u32::from(byte);
+        let first = name.bytes().chain(cluster).fold(5381, hash) % count;
+        let all = (0..count).map(|step| USERS.start + (first + step) % count);
+        all.clone().find(|user| !taken.contains(user)).unwrap_or(USERS.start)
+    }
+
+    async fn hinder(&mut self, name: &Name, hindrance: Hindrance) {
+        let Hindrance { reason, what } = hindrance;
+        let phase = Phase::Waiting { reason, what };
+        if self.plugins.get(name).is_some_and(|known| known.health.borrow().phase == phase) {
+            return;
+        }
+        self.dismiss(name).await;
+        let (_, health) = watch::channel(Health::in_phase(phase));
+        let known = Known { wanted: None, stamp: None, running: None, health, written: None };
+        self.plugins.insert(name.clone(), known);
+    }
+
+    /// Writes how a program is, where that is not what was written.
+    async fn report(&mut self, plugin: &Arc<Object>) -> Result<(), Status> {
+        let Some(known) = self.plugins.get_mut(&plugin.key().name) else { return Ok(()) };
+        let value = plugin.value();
+        let before = value.get("status").cloned().unwrap_or_default();
+        let generation = value.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
+        let user = known.running.as_ref().and_then(|(_, user)| *user);
+        let health = known.health.borrow_and_update().clone();
+        let status = health.status(&before, generation, user, Timestamp::now());
+        if known.written.as_ref() == Some(&status) {
+            return Ok(());
+        }
+        removal::write_status(&self.around.cluster, plugin, status.clone()).await?;
+        known.written = Some(status);
+        Ok(())
+    }
+
+    /// Ends a plugin's program; its operator is no more.
+    async fn dismiss(&mut self, name: &Name) {
+        let Some((supervisor, _)) = self.plugins.remove(name).and_then(|known| known.running) else { return };
+        self.around.crew.remove(name);
+        supervisor.stop().await;
+        let _ = self.folders.remove(name);
+    }
+
+    /// Ends a plugin that is being deleted: first its program, then what its spec says of its objects.
+    async fn remove(&mut self, plugin: &Arc<Object>) -> Result<(), Status> {
+        let name = plugin.key().name.clone();
+        self.dismiss(&name).await;
+        let cluster = &self.around.cluster;
+        if !self.around.taken.contains(&*name) {
+            removal::release(cluster, &name).await?;
+            if PluginSpec::read(&plugin.value()).is_ok_and(|spec| spec.removal == Removal::Delete) {
+                removal::delete_created(cluster, &name).await?;
+            }
+        }
+        removal::let_go(cluster, plugin).await
+    }
+}
+
+fn environment(name: &str, folder: &std::path::Path, spec: &PluginSpec) -> BTreeMap<String, String> {
+    let folder = folder.display().to_string();
+    let own = [("PATH", PATH), ("LANG", "C.UTF-8"), ("HOME", &folder), ("TMPDIR", &folder), ("SAMPAN_PLUGIN", name)];
+    let own = own.into_iter().map(|(variable, value)| (variable.to_owned(), value.to_owned()));
+    own.chain(spec.environment.clone()).collect()
+}

@@ -1,0 +1,37 @@
+//! Operators that are programs: this crate runs them. What they declare, are asked and answer is the core's
+//! [`plugin`](sampan_core::plugin).
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | `host` | from OperatorPlugins in the store to programs that run, and back to their status |
+//! | `source` | a program's files, and when they have changed |
+//! | `folder` | the private folder a program runs in |
+//! | `supervisor` | one program: started, asked, given up on, started again |
+//! | `process` | one process of it: its three pipes, its end |
+//! | `lines` | lines of bounded length |
+//! | `confine` | what a program may take of the machine, put on from within |
+//! | `asking` | how steps ask a supervisor: by suspension, or by waiting |
+//! | `health` | how a program is, as conditions |
+//! | `removal` | what becomes of a removed plugin's objects |
+
+mod asking;
+mod confine;
+mod folder;
+mod health;
+mod host;
+mod lines;
+mod process;
+mod removal;
+mod source;
+mod supervisor;
+
+pub use asking::{Waiting, WaitingError};
+pub use confine::{Bounds, ConfineError, confine};
+pub use folder::remove_folders;
+pub use host::{Host, Surroundings};
+pub use process::Launch;
+pub use supervisor::Supervisor;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
+mod tests;

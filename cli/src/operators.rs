@@ -61,6 +61,7 @@ pub(crate) fn install(driver: &mut Driver, root_certificate: &str) {
     driver.add(sampan_replicaset::ReplicaSetOperator);
     driver.add(sampan_scheduler::Scheduler);
     driver.add(sampan_service::ServiceOperator);
+    driver.add(sampan_statefulset::StatefulSetOperator);
 }
 
 /// The resource types whose operators are Sampan's own.

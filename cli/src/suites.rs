@@ -13,6 +13,7 @@ pub(crate) fn all() -> Vec<Suite> {
         sampan_replicaset::conformance::suite(),
         sampan_scheduler::conformance::suite(),
         sampan_service::conformance::suite(),
+        sampan_statefulset::conformance::suite(),
     ]
 }
 

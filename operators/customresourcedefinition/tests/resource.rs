@@ -1,8 +1,8 @@
 //! What a definition may say, and in which words it is refused.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use sampan_core::manifest::documents;
+use sampan_conformance::manifests;
 use sampan_customresourcedefinition::definition;
 use serde_json::{Value, json};
 
@@ -24,8 +24,7 @@ fn crd() -> Value {
 }
 
 fn faults(object: &Value) -> Vec<String> {
-    let causes = definition().strategy.validate(object);
-    causes.into_iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect()
+    manifests::shown(definition().strategy.validate(object))
 }
 
 /// The definition with what stands at a place replaced.
@@ -82,21 +81,7 @@ fn a_fault_is_told_with_its_field() {
 
 #[test]
 fn manifests_are_accepted_or_refused_as_their_names_say() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/manifests");
-    let mut seen = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let (name, text) = (path.file_name().unwrap().to_string_lossy(), std::fs::read_to_string(&path).unwrap());
-        let mut object = documents(&text, false).unwrap().remove(0).value;
-        definition().strategy.default(&mut object);
-        match text.lines().next().and_then(|line| line.strip_prefix("# refused: ")) {
-            Some(expected) => assert_eq!(faults(&object), [expected], "{name}"),
-            None => assert_eq!(faults(&object), Vec::<String>::new(), "{name}"),
-        }
-        assert_eq!(text.starts_with("# refused: "), name.starts_with("reject_"), "{name}");
-        seen += 1;
-    }
-    assert!(seen >= 4, "{seen} manifests");
+    manifests::keep_their_names(&definition(), concat!(env!("CARGO_MANIFEST_DIR"), "/tests/manifests"));
 }
 
 #[test]

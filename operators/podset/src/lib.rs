@@ -1,13 +1,15 @@
-//! What several workload operators share: pods from templates, template hashes, ranking of victims.
+//! What several workload operators share: pods from templates, template hashes, revisions, ranking of victims.
 //!
 //! A library, no operator: everything is a function of objects that were read.
 
 mod hash;
 mod pod;
 mod ranking;
+mod revision;
 mod template;
 
 pub use hash::{HASH_LABEL, template_hash};
 pub use pod::{available_at, is_active, is_available, is_ready, ready_since};
 pub use ranking::{Candidate, deletion_order};
+pub use revision::{REVISION_LABEL, beyond_limit, revision_name, revision_of_pod, revision_of_template, template_of};
 pub use template::{controller_reference, pod_from_template};

@@ -179,11 +179,7 @@ fn status_tells_what_is(snapshot: &Snapshot, now: Timestamp) -> Result<(), Strin
     let active = active(snapshot);
     let ready = active.iter().filter(|pod| actors::is_ready(pod)).count();
     let wait = value["spec"]["minReadySeconds"].as_i64().unwrap_or_default();
-    let since = |pod: &Value| {
-        pod["status"]["conditions"][0]["lastTransitionTime"].as_str().and_then(|it| it.parse::<Timestamp>().ok())
-    };
-    let is_available =
-        |pod: &&Value| actors::is_ready(pod) && since(pod).is_some_and(|at| now.as_second() - at.as_second() >= wait);
+    let is_available = |pod: &&Value| actors::is_ready_for(pod, wait, now);
     let expected = [
         ("replicas", active.len() as u64),
         ("readyReplicas", ready as u64),

@@ -2,22 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
 
-use sampan_core::manifest::documents;
-use sampan_core::resource::validate_metadata;
-use sampan_core::status::StatusCause;
+use sampan_conformance::manifests::{self, shown, with};
 use sampan_replicaset::resource::definition;
 use serde_json::{Value, json};
 
-fn shown(causes: Vec<StatusCause>) -> Vec<String> {
-    causes.into_iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect()
-}
-
 fn faults(mut object: Value) -> Vec<String> {
-    let definition = definition();
-    definition.strategy.default(&mut object);
-    let mut causes = validate_metadata(&definition, &object, None);
-    causes.extend(definition.strategy.validate(&object));
-    shown(causes)
+    manifests::faults(&definition(), &mut object)
 }
 
 fn base() -> Value {
@@ -26,27 +16,9 @@ fn base() -> Value {
         "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}}})
 }
 
-/// The base with `value` at `pointer`; null removes.
-fn with(pointer: &str, value: Value) -> Value {
-    let mut object = base();
-    let mut place = &mut object;
-    let (parent, last) = pointer.trim_start_matches('/').rsplit_once('/').unwrap();
-    for step in parent.split('/') {
-        place = match step.parse::<usize>() {
-            Ok(index) => &mut place[index],
-            Err(_) => &mut place[step],
-        };
-    }
-    match value {
-        Value::Null => drop(place.as_object_mut().unwrap().remove(last)),
-        value => place[last] = value,
-    }
-    object
-}
-
 #[track_caller]
 fn check(pointer: &str, value: Value, expected: &str) {
-    let found = faults(with(pointer, value.clone()));
+    let found = faults(with(&base(), pointer, value.clone()));
     assert!(found.iter().any(|fault| fault.starts_with(expected)), "{pointer} = {value}: {found:#?}");
 }
 
@@ -70,24 +42,7 @@ fn a_small_replica_set_is_stored_as_kubernetes_stores_it() {
 
 #[test]
 fn manifests_are_accepted_or_refused_as_their_names_say() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/manifests");
-    let mut seen = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let (name, text) = (path.file_name().unwrap().to_string_lossy(), std::fs::read_to_string(&path).unwrap());
-        for document in documents(&text, false).unwrap() {
-            let mut object = document.value;
-            object["metadata"]["namespace"] = json!("default");
-            let found = faults(object);
-            match text.lines().next().and_then(|line| line.strip_prefix("# refused: ")) {
-                Some(expected) => assert_eq!(found, [expected], "{name}"),
-                None => assert_eq!(found, Vec::<String>::new(), "{name}"),
-            }
-            assert_eq!(text.starts_with("# refused: "), name.starts_with("reject_"), "{name}");
-            seen += 1;
-        }
-    }
-    assert!(seen >= 4, "{seen} manifests");
+    manifests::keep_their_names(&definition(), concat!(env!("CARGO_MANIFEST_DIR"), "/tests/manifests"));
 }
 
 #[test]
@@ -210,14 +165,14 @@ fn the_template_makes_pods_that_restart() {
 
 #[test]
 fn the_selector_stays() {
-    let changed = with("/spec/selector", json!({"matchLabels": {"app": "web", "tier": "front"}}));
+    let changed = with(&base(), "/spec/selector", json!({"matchLabels": {"app": "web", "tier": "front"}}));
     let found = shown(definition().strategy.validate_update(&changed, &base()));
     assert_eq!(
         found,
         ["spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"web\",\"tier\":\"front\"}}: field is immutable"]
     );
     assert_eq!(
-        shown(definition().strategy.validate_update(&with("/spec/replicas", json!(3)), &base())),
+        shown(definition().strategy.validate_update(&with(&base(), "/spec/replicas", json!(3)), &base())),
         Vec::<String>::new()
     );
 }

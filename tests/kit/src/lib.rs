@@ -21,6 +21,7 @@ mod edit;
 mod end;
 mod explore;
 mod history;
+pub mod manifests;
 mod probe;
 mod property;
 mod report;

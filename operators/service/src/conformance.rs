@@ -12,7 +12,7 @@ use sampan_conformance::{Actor, Deed, Edit, Suite, World, actors};
 use sampan_core::object::{Object, ObjectKey, ResourceType};
 use sampan_core::operator::Operator;
 use sampan_core::resource::{ENDPOINT_SLICES, ENDPOINTS, NODES, PODS, SERVICES};
-use sampan_core::store::{Origin, Snapshot};
+use sampan_core::store::Snapshot;
 use serde_json::{Value, json};
 
 use crate::ServiceOperator;
@@ -45,12 +45,12 @@ pub fn suite_of<O: Operator + Clone + Sync>(operator: O) -> Suite {
         .beside(pod("one", "10.0.0.1"))
         .neighbour(kubelet())
         .always("no pod is in two slices", no_pod_is_in_two_slices)
-        .always("a slice tells the pods as they were when it was written", slices_are_never_written_late)
         .at_rest("the slices hold the pods", slices_hold_the_pods)
         .at_rest("the Endpoints object holds the pods", endpoints_hold_the_pods)
         .at_rest("a balancer is reached at nodes with a pod that is ready", balancers_are_reached)
         .at_rest("what others list is copied", copies_are_true)
         .incidental(drawn_by_lot)
+        .lagging_behind(&[PODS, NODES])
         .touching(|object, primary| {
             [ENDPOINT_SLICES, ENDPOINTS].contains(&object.key().resource) && object.key().namespace == primary.namespace
         })
@@ -353,24 +353,6 @@ fn slices_hold_the_pods(snapshot: &Snapshot, _: Timestamp) -> Result<(), String>
         0 => Err("no slice says that there is nothing".into()),
         _ => Ok(()),
     }
-}
-
-/// Nothing that the operator read has changed when its slices are written.
-fn slices_are_never_written_late(snapshot: &Snapshot, _: Timestamp) -> Result<(), String> {
-    let Some(service) = selecting_service(snapshot) else { return Ok(()) };
-    let last = |resource| snapshot.list(resource, Some("default"), None).map(|object| object.revision()).max();
-    let written = slices(snapshot).filter(|slice| slice.metadata().labels.contains_key("team"));
-    let written = written.map(|slice| slice.revision()).max();
-    let is_service_older = snapshot.get(&key(SERVICES)).is_none_or(|service| Some(service.revision()) < written);
-    let by_us = slices(snapshot).all(|slice| {
-        snapshot.origins(slice.key()).is_some_and(|origins| matches!(*origins.changed, Origin::Decision { .. }))
-    });
-    if written.is_none() || last(PODS) > written || !is_service_older || !by_us {
-        return Ok(());
-    }
-    let (expected, found) = (pods_as_they_are(snapshot, &service), slices_as_written(snapshot));
-    let is_known = found.iter().all(|(address, told)| expected.get(address).is_none_or(|it| it == told));
-    if is_known { Ok(()) } else { Err(format!("the slices say {found:?}, the pods {expected:?}")) }
 }
 
 fn endpoints_hold_the_pods(snapshot: &Snapshot, _: Timestamp) -> Result<(), String> {

@@ -24,9 +24,9 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use sampan_core::gateway::DeleteOptions;
 use sampan_core::object::selector::{Operator as LabelOperator, Requirement, Selector};
 use sampan_core::object::{Object, ObjectKey};
-use sampan_core::operator::{Context, Declaration, EventKind, Kind as _, Mapping, Operator, Wake, WriteVerb};
+use sampan_core::operator::{Context, Declaration, EventKind, Guarding, Kind as _, Mapping, Operator, Wake, WriteVerb};
 use sampan_core::resource::service::{SELECTS, selecting};
-use sampan_core::store::{IndexKey, Snapshot};
+use sampan_core::store::{IndexKey, ReadKey, Snapshot};
 use sampan_machine::Chart;
 
 pub use machine::ServiceMachine;
@@ -58,6 +58,10 @@ impl Operator for ServiceOperator {
         for verb in [WriteVerb::Create, WriteVerb::Update, WriteVerb::Delete] {
             declaration = declaration.writing::<Endpoints>(verb).writing::<EndpointSlice>(verb);
         }
+        declaration.guarding = Guarding::Decisive {
+            because: "endpoints are derived of pods and nodes as a status is: each change of one wakes the Service again, and \
+                      among thousands of pods there is always one that changes",
+        };
         declaration
     }
 
@@ -75,8 +79,18 @@ fn look(cx: &mut Context<'_>) -> Option<View> {
     let service = cx.primary::<Service>()?;
     let key = cx.key().clone();
     let namespace = key.namespace.as_deref().unwrap_or_default();
+    let endpoints_key = ObjectKey { resource: Endpoints::RESOURCE, ..key.clone() };
+    let named = IndexKey::Label {
+        resource: EndpointSlice::RESOURCE,
+        namespace: key.namespace.clone(),
+        label: SERVICE_NAME.into(),
+        value: key.name.clone(),
+    };
+    for read in [ReadKey::Object(key.clone()), ReadKey::Object(endpoints_key.clone()), ReadKey::Index(named)] {
+        cx.rests_on(read);
+    }
     let slices = cx.matching::<EndpointSlice>(namespace, &carrying([(SERVICE_NAME, &*key.name)]));
-    let endpoints = cx.get::<Endpoints>(&ObjectKey { resource: Endpoints::RESOURCE, ..key.clone() });
+    let endpoints = cx.get::<Endpoints>(&endpoints_key);
     let pods = match plan::selector(&service) {
         Some(labels) => {
             let pairs = labels.iter().map(|(label, value)| (label.as_str(), value.as_str()));

@@ -155,7 +155,7 @@ impl<'w> Explorer<'w> {
                     self.compare(id, &act, Property::Conflicts, &expected, &found)?;
                     if moved == Moved::Committed && !rules {
                         self.report.tally.checked(Property::StaleSnapshots);
-                        let verdict = stale(cluster, deed, &next, self.world.incidental);
+                        let verdict = stale(cluster, deed, &next);
                         verdict.map_err(|breach| self.failure_by(id, &act, breach.into()))?;
                     }
                 }

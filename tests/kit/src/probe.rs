@@ -11,7 +11,7 @@ use crate::digest::{Digest, Incidental, canonical};
 use crate::done::{Became, Written};
 use crate::end::End;
 use crate::property::{Breach, Property};
-use crate::world::{Deed, Edit};
+use crate::world::{Deed, Edit, World};
 
 /// How many of the possible deeds the driver hears of late, from one state.
 const LATE_DEEDS_MAX: usize = 2;
@@ -206,14 +206,14 @@ fn deletion<'w>(at: &Cluster<'w>) -> Option<Probed<'w>> {
 }
 
 /// A step committed although `deed` came between its snapshot and its commit: it must be what a step that has seen the
-/// deed would do as well. The status is derived and may lag; everything else may not.
-pub(crate) fn stale(
-    before: &Cluster<'_>,
-    deed: &Deed,
-    after: &Cluster<'_>,
-    incidental: Incidental,
-) -> Result<(), Breach> {
+/// deed would do as well. The status is derived and may lag, as may what the world says; everything else may not.
+pub(crate) fn stale(before: &Cluster<'_>, deed: &Deed, after: &Cluster<'_>) -> Result<(), Breach> {
+    let World { incidental, lags_behind, .. } = *before.world();
+    let about = before.mutation(&deed.edit).map(|mutation| mutation.target.resource());
     let Some(done) = after.done.iter().rfind(|done| done.is_guarded) else { return Ok(()) };
+    if about.is_ok_and(|about| lags_behind.contains(&about)) {
+        return Ok(());
+    }
     let mut informed = before.fork();
     if informed.edit(&deed.edit).is_err() {
         return Ok(());

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
-use sampan_core::object::{Object, ObjectKey};
+use sampan_core::object::{Object, ObjectKey, ResourceType};
 use sampan_core::operator::{Driver, Operator, WriteVerb};
 use sampan_core::resource::ResourceDefinition;
 use sampan_core::store::Snapshot;
@@ -185,6 +185,12 @@ impl Suite {
     /// What of the status is remembered rather than observed, as JSON pointers below `/status`.
     pub fn remembering(mut self, pointers: &'static [&'static str]) -> Self {
         self.base.remembered = pointers;
+        self
+    }
+
+    /// Whose changes may come between a step and its commit, because what it writes is derived of them as a status is.
+    pub fn lagging_behind(mut self, resources: &'static [ResourceType]) -> Self {
+        self.base.lags_behind = resources;
         self
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use sampan_core::gateway::Admission;
-use sampan_core::object::{Object, ObjectKey};
+use sampan_core::object::{Object, ObjectKey, ResourceType};
 use sampan_core::operator::Driver;
 use sampan_core::resource::ResourceDefinition;
 use sampan_core::store::{Snapshot, TimesToLive};
@@ -53,6 +53,9 @@ pub struct World {
     pub specs: Vec<(&'static str, Value)>,
     /// What of an object tells its history, or is drawn by lot, and does not count when two ends are compared.
     pub incidental: Incidental,
+    /// Resource types the operator's commits do not rest on, although it read them: what it writes is derived of them as a
+    /// status is, may lag behind a change of them, and is corrected by the wake-up that follows.
+    pub lags_behind: &'static [ResourceType],
     /// What of the subject's status is remembered rather than observed, as JSON pointers.
     pub remembered: &'static [&'static str],
     /// Whether the operator may change an object it does not own for the sake of this primary.
@@ -122,6 +125,7 @@ impl World {
             subject: None,
             specs: Vec::new(),
             incidental: |_| true,
+            lags_behind: &[],
             remembered: &[],
             may_touch: |_, _| false,
             is_let_go: |_| false,

@@ -4,10 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result, anyhow};
 use sampan_core::gateway::{Action, Body, Cluster, Identity, Mutation, Options, PatchKind, Subresource, Target};
+use sampan_core::object::{ObjectKey, Revision};
 use sampan_core::resource::service::API_SERVER_ADDRESS;
+use sampan_core::resource::{ENDPOINT_SLICES, ENDPOINTS, SERVICES};
 use sampan_core::store::Origin;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::Listening;
 
@@ -51,6 +54,35 @@ pub(super) async fn lead(cluster: &Cluster, address: Option<Ipv4Addr>, port: u16
         "endpoints": ready.into_iter().collect::<Vec<_>>(), "ports": ports,
     });
     apply(cluster, ("discovery.k8s.io", "endpointslices"), slice).await
+}
+
+/// Puts it back whenever somebody has changed or deleted it, until `shutdown`.
+pub(super) async fn keep(cluster: Cluster, address: Option<Ipv4Addr>, port: u16, shutdown: CancellationToken) {
+    let mut known = revisions(&cluster);
+    loop {
+        let change = cluster.store().reader().listen_all();
+        if revisions(&cluster) != known {
+            let kept = match serve(&cluster, port).await {
+                Ok(()) => lead(&cluster, address, port).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = kept {
+                tracing::warn!("pods may not find the API server: {error:#}");
+            }
+            known = revisions(&cluster);
+        }
+        tokio::select! {
+            () = change => {}
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+/// The revisions of the three objects: what tells that one was changed.
+fn revisions(cluster: &Cluster) -> [Option<Revision>; 3] {
+    let snapshot = cluster.snapshot();
+    [SERVICES, ENDPOINTS, ENDPOINT_SLICES]
+        .map(|resource| snapshot.get(&ObjectKey::namespaced(resource, NAMESPACE, NAME)).map(|object| object.revision()))
 }
 
 /// Where pods reach the API server. One that listens for this machine alone listens on the pods' network as well.

@@ -124,6 +124,7 @@ async fn serve(
     let nodes = nodes::start(arguments, folder, store.cluster_uid(), &server, &kubelets, &shutdown).await?;
     let for_pods = kubernetes::open_to_pods(&listening, nodes.pod_gateway()).await;
     kubernetes::lead(&cluster, for_pods, address.port()).await?;
+    tokio::spawn(kubernetes::keep(cluster.clone(), for_pods, address.port(), shutdown.clone()));
     let manifests = std::path::absolute(&arguments.manifests)?;
     let plugins = Host::start(Surroundings {
         cluster: cluster.clone(),

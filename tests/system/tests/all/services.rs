@@ -149,5 +149,9 @@ fn the_service_kubernetes_leads_to_an_api_server_that_answers() -> Result<()> {
     ensure!(same.contains(&told), "{same} does not hold {told}");
     let address = told.parse().with_context(|| format!("{told} is no address"))?;
     TcpStream::connect_timeout(&address, Duration::from_secs(5)).context("nobody listens there")?;
-    Ok(())
+    cluster.kubectl(&["delete", "service,endpoints,endpointslice", "kubernetes"])?;
+    eventually("they are back", SOON, || {
+        let back = cluster.try_kubectl(&["get", "service,endpoints,endpointslice", "kubernetes"], "")?;
+        Ok((back.stdout.contains("10.96.0.1") && back.stdout.matches(&told).count() == 1).then_some(()))
+    })
 }

@@ -140,7 +140,8 @@ pub(crate) enum Drawing {
 
 #[derive(Debug, Args)]
 pub(crate) struct Conformance {
-    /// The operator, such as `deployment`, or `all`
+    /// The operator, such as `deployment`, or `all`; or a plugin's folder or manifest
+    #[arg(value_name = "OPERATOR|PATH")]
     pub(crate) operator: String,
     /// How many histories to draw in each world
     #[arg(long, value_name = "N")]

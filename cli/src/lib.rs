@@ -11,6 +11,7 @@
 //! | `data` | what lies where in the data folder |
 //! | `operators` | the operators this binary carries |
 //! | `suites` | what is proved of them |
+//! | `plugin_suite` | what is proved of a plugin |
 //! | `overview` | the answer of `sampan status` |
 //! | `simulate` | the whole system on virtual time, with faults |
 
@@ -23,6 +24,7 @@ mod daemon;
 mod data;
 mod operators;
 mod overview;
+mod plugin_suite;
 mod simulate;
 mod suites;
 
@@ -45,7 +47,7 @@ fn run(command: Command, carried: &Carried) -> Result<()> {
         Command::Plan(arguments) => commands::plan::run(&arguments),
         Command::Why(arguments) => commands::why::run(&arguments),
         Command::History(arguments) => commands::history::run(&arguments),
-        Command::Conformance(arguments) => commands::conformance::run(&arguments),
+        Command::Conformance(arguments) => commands::conformance::run(&arguments, carried),
         Command::Graph(arguments) => commands::graph::run(&arguments, carried),
         Command::Kubeconfig(arguments) => commands::kubeconfig::run(&arguments),
         Command::Prune(arguments) => commands::prune::run(&arguments),

@@ -3,7 +3,6 @@
 //! It is below the system's folder for temporary files and not in the cluster's data: that is for its owner alone, and a
 //! program that runs as another user would not get there.
 
-use std::ffi::OsString;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +22,11 @@ impl Folders {
     /// The folders of the cluster of that id.
     pub(crate) fn of(cluster_id: &str) -> Self {
         Self(std::env::temp_dir().join(format!("sampan-plugins-{cluster_id}")))
+    }
+
+    /// Where they are.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 
     /// A folder that holds these files, for that user alone.
@@ -95,24 +99,6 @@ fn make_all(folder: &Path, below: &Path, user: Option<u32>) -> std::io::Result<(
 
 fn give(path: &Path, user: Option<u32>) -> std::io::Result<()> {
     user.map_or(Ok(()), |user| chown(path, Some(user), Some(user)))
-}
-
-/// The words that start a program: one that is among its files is found in its folder.
-pub(crate) fn command(words: &[String], files: &[String]) -> Vec<String> {
-    let mut command = words.to_vec();
-    if let Some(first) = command.first_mut().filter(|first| files.contains(first)) {
-        *first = format!("./{first}");
-    }
-    command
-}
-
-/// What confines a program: our own binary, whose `confine` puts bounds on itself and becomes the program.
-pub(crate) fn confining(binary: &Path, user: Option<u32>, memory_bytes: u64, processes: u32) -> Vec<OsString> {
-    let mut words: Vec<OsString> = vec![binary.into(), "confine".into()];
-    words.extend(user.into_iter().flat_map(|user| ["--user".into(), user.to_string().into()]));
-    words.extend(["--memory-bytes".into(), memory_bytes.to_string().into()]);
-    words.extend(["--processes".into(), processes.to_string().into(), "--".into()]);
-    words
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sampan_core::gateway::Cluster;
-use sampan_core::object::{Name, Object, Quantity, Uid};
+use sampan_core::object::{Name, Object, Uid};
 use sampan_core::operator::Crew;
 use sampan_core::plugin::{Charter, PluginOperator, PluginSpec, Removal};
 use sampan_core::resource::OPERATOR_PLUGINS;
@@ -21,9 +21,9 @@ use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 
 use crate::asking::Suspending;
-use crate::folder::{self, Folders};
+use crate::folder::Folders;
 use crate::health::{Health, Phase};
-use crate::process::{self, Launch};
+use crate::launch::{Place, prepare};
 use crate::removal;
 use crate::source::{self, Files, Stamp};
 use crate::supervisor::Supervisor;
@@ -34,10 +34,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// How long statuses gather before they are written: a program that starts and stops writes no more often.
 const STATUS_GATHERS: Duration = Duration::from_millis(50);
-/// The users programs run as: those systemd gives to services, too, for as long as they run.
-const USERS: std::ops::Range<u32> = 61_184..65_520;
-/// Where programs are looked for.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What a host stands on.
 pub struct Surroundings {
@@ -200,20 +196,11 @@ impl Keeper {
     }
 
     fn launch(&mut self, name: &Name, charter: Charter, wanted: Wanted, stamp: Option<Stamp>) -> Result<(), Hindrance> {
-        let user = rustix::process::geteuid().is_root().then(|| self.free_user(name));
-        let folder = self.folders.make(name, &wanted.files, user);
-        let folder = folder.map_err(|error| Hindrance { reason: "NoFolder", what: error.to_string() })?;
-        let spec = &wanted.spec;
-        let memory = Quantity::parse(&spec.limits.memory).ok().map_or(i64::MAX, |quantity| quantity.value());
-        let memory = u64::try_from(memory).unwrap_or(u64::MAX);
-        let launch = Launch {
-            name: Arc::from(&**name),
-            confining: folder::confining(&self.around.binary, user, memory, spec.limits.processes),
-            command: folder::command(&spec.command, &spec.files),
-            environment: environment(name, &folder, spec),
-            folder,
-            user,
-        };
+        let taken = self.plugins.values().filter_map(|known| known.running.as_ref()).filter_map(|(_, user)| *user);
+        let place = Place { folders: &self.folders, binary: &self.around.binary, taken: taken.collect() };
+        let launch = prepare(name, &wanted.spec, &wanted.files, &place);
+        let launch = launch.map_err(|error| Hindrance { reason: "NoFolder", what: error.to_string() })?;
+        let (spec, user) = (&wanted.spec, launch.user);
         let deadline = Duration::from_secs(spec.deadline_seconds.into());
         let supervisor = Supervisor::start(launch, deadline, spec.concurrency);
         tracing::info!(plugin = &**name, "the plugin is started");
@@ -234,21 +221,6 @@ impl Keeper {
                 changed.send_replace(());
             }
         });
-    }
-
-    /// A user no other program runs as.
-    ///
-    /// Other clusters of this machine choose from the same users: whom a process runs as is nobody to choose.
-    fn free_user(&self, name: &str) -> u32 {
-        let running = self.plugins.values().filter_map(|known| known.running.as_ref());
-        let mut taken = process::users();
-        taken.extend(running.filter_map(|(_, user)| *user));
-        let count = USERS.end - USERS.start;
-        let cluster = self.around.cluster.store().reader().cluster_uid().bytes();
-        let hash = |sum: u32, byte: u8| sum.wrapping_mul(33) ^ u32::from(byte);
-        let first = name.bytes().chain(cluster).fold(5381, hash) % count;
-        let all = (0..count).map(|step| USERS.start + (first + step) % count);
-        all.clone().find(|user| !taken.contains(user)).unwrap_or(USERS.start)
     }
 
     async fn hinder(&mut self, name: &Name, hindrance: Hindrance) {
@@ -301,11 +273,4 @@ impl Keeper {
         }
         removal::let_go(cluster, plugin).await
     }
-}
-
-fn environment(name: &str, folder: &std::path::Path, spec: &PluginSpec) -> BTreeMap<String, String> {
-    let folder = folder.display().to_string();
-    let own = [("PATH", PATH), ("LANG", "C.UTF-8"), ("HOME", &folder), ("TMPDIR", &folder), ("SAMPAN_PLUGIN", name)];
-    let own = own.into_iter().map(|(variable, value)| (variable.to_owned(), value.to_owned()));
-    own.chain(spec.environment.clone()).collect()
 }

@@ -10,7 +10,9 @@
 //! | `process` | one process of it: its three pipes, its end |
 //! | `lines` | lines of bounded length |
 //! | `confine` | what a program may take of the machine, put on from within |
-//! | `asking` | how steps ask a supervisor: by suspension, or by waiting |
+//! | `launch` | what it takes to start a program |
+//! | `asking` | how steps ask a supervisor in the daemon: by suspension |
+//! | `proof` | a program under proof: steps wait for it |
 //! | `health` | how a program is, as conditions |
 //! | `removal` | what becomes of a removed plugin's objects |
 
@@ -19,18 +21,19 @@ mod confine;
 mod folder;
 mod health;
 mod host;
+mod launch;
 mod lines;
 mod process;
+mod proof;
 mod removal;
 mod source;
 mod supervisor;
 
-pub use asking::{Waiting, WaitingError};
 pub use confine::{Bounds, ConfineError, confine};
 pub use folder::remove_folders;
 pub use host::{Host, Surroundings};
-pub use process::Launch;
-pub use supervisor::Supervisor;
+pub use proof::{Proof, ProofError};
+pub use source::SourceError;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]

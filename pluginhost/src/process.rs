@@ -31,19 +31,19 @@ const SWEEPS_MAX: usize = 100;
 
 /// How a program is started.
 #[derive(Debug, Clone)]
-pub struct Launch {
+pub(crate) struct Launch {
     /// The plugin.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// What confines it and becomes it: our own binary with the arguments for that. Empty starts it as it is.
-    pub confining: Vec<OsString>,
+    pub(crate) confining: Vec<OsString>,
     /// The program and its arguments.
-    pub command: Vec<String>,
+    pub(crate) command: Vec<String>,
     /// Its variables: it gets no others.
-    pub environment: BTreeMap<String, String>,
+    pub(crate) environment: BTreeMap<String, String>,
     /// The folder it runs in.
-    pub folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// Its user, where it has one of its own.
-    pub user: Option<u32>,
+    pub(crate) user: Option<u32>,
 }
 
 /// What is heard of a process.

@@ -20,11 +20,19 @@ pub(crate) type Stamp = Vec<(u64, i64, i64, u64)>;
 
 /// Why a program's files are not to be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SourceError {
+pub enum SourceError {
+    /// There is no folder to look in.
     #[error("its files are beside its manifest, and it came from none: put it into the manifests directory")]
     NoManifest,
+    /// A file is missing, or may not be read.
     #[error("failed to read {file}: {reason}")]
-    Unreadable { file: String, reason: String },
+    Unreadable {
+        /// Which.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+    /// They are too large.
     #[error("its files hold more than {BYTES_MAX} bytes")]
     TooLarge,
 }

@@ -43,7 +43,7 @@ enum Message {
 }
 
 /// A program that is kept running.
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     messages: mpsc::UnboundedSender<Message>,
     health: watch::Receiver<Health>,
     stop: Option<oneshot::Sender<()>>,
@@ -76,7 +76,7 @@ impl Line {
 
 impl Supervisor {
     /// Starts a program and keeps it running, on the runtime this is called in.
-    pub fn start(launch: Launch, deadline: Duration, concurrency: usize) -> Self {
+    pub(crate) fn start(launch: Launch, deadline: Duration, concurrency: usize) -> Self {
         let (messages, inbox) = mpsc::unbounded_channel();
         let (show, health) = watch::channel(Health::default());
         let (stop, stopped) = oneshot::channel();
@@ -105,7 +105,7 @@ impl Supervisor {
     }
 
     /// Ends the program and waits for that.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         drop(self.stop.take());
         let _ = self.task.await;
     }

@@ -1,5 +1,7 @@
 //! `sampan conformance`
 
+use std::path::Path;
+
 use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use sampan_conformance::{Explores, Fault, Outcome, Plan, Property, Suite};
@@ -9,10 +11,11 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use crate::args::{Budget, Conformance, Format};
-use crate::suites;
+use crate::operators::Carried;
+use crate::{plugin_suite, suites};
 
-pub(crate) fn run(arguments: &Conformance) -> Result<()> {
-    let suites = chosen(&arguments.operator)?;
+pub(crate) fn run(arguments: &Conformance, carried: &Carried) -> Result<()> {
+    let suites = chosen(&arguments.operator, carried)?;
     let plan = plan(arguments);
     let outcomes: Vec<Outcome> = suites.iter().map(|suite| watched(suite, &plan)).collect();
     ensure!(
@@ -34,7 +37,10 @@ fn has_failed(outcome: &Outcome) -> bool {
     !outcome.failures.is_empty()
 }
 
-fn chosen(name: &str) -> Result<Vec<Suite>> {
+fn chosen(name: &str, carried: &Carried) -> Result<Vec<Suite>> {
+    if plugin_suite::is_path(name) {
+        return Ok(vec![plugin_suite::of(Path::new(name), carried)?]);
+    }
     let mut suites = suites::all();
     let names: Vec<&str> = suites.iter().map(|suite| suite.name).collect();
     ensure!(name == "all" || names.contains(&name), "no operator `{name}`: there are {}", names.join(", "));

@@ -209,7 +209,8 @@ impl Desk<'_> {
         let named = self.named(reference, cx)?;
         let Some(found) = self.look(&named, VerbSpec::Delete, cx)? else { return Ok(()) };
         if !(self.owns(&found) && named.is_owned_kind) && !self.may_touch(VerbSpec::Delete, &named) {
-            return Err(undeclared(VerbSpec::Delete, &named.key));
+            // Somebody else's of a kind it owns is not what it means: an earlier primary of that name may have left it.
+            return if named.is_owned_kind { Ok(()) } else { Err(undeclared(VerbSpec::Delete, &named.key)) };
         }
         if !found.metadata().is_terminating() {
             cx.delete_object(&found, DeleteOptions::default());
@@ -218,14 +219,15 @@ impl Desk<'_> {
     }
 
     fn write_status(&self, status: Value, cx: &mut Context<'_>) {
+        // An empty status is none: whether there was one before is nothing to be told by.
+        let wanted = Some(status).filter(|status| status.as_object().is_none_or(|fields| !fields.is_empty()));
         let mut object = self.primary.value();
-        let empty = |value: &Value| value.as_object().is_some_and(serde_json::Map::is_empty);
-        let stored = object.get("status").cloned().unwrap_or_else(|| json!({}));
-        if stored == status || (empty(&stored) && empty(&status)) {
+        if object.get("status") == wanted.as_ref() {
             return;
         }
         if let Some(fields) = object.as_object_mut() {
-            fields.insert("status".to_owned(), status);
+            fields.remove("status");
+            fields.extend(wanted.map(|status| ("status".to_owned(), status)));
         }
         cx.command(Command::UpdateStatus { key: self.primary.key().clone(), object });
     }

@@ -74,6 +74,11 @@ impl PluginOperator {
         let crossing = crossing(self.charter.chart, machine.0, &answer)?;
         let Some(primary) = cx.primary_object() else { return Ok(()) };
         carry_out(answer, &primary, &self.charter, &self.spec, cx).map_err(|error| error.to_string())?;
+        if asks_for_what_was_refused(cx) {
+            // As a whole or not at all: neither its status nor its state may tell of what is not so.
+            cx.commands().clear();
+            return Ok(());
+        }
         if let Some((to, guard)) = crossing {
             cx.trace().because(guard);
             cx.trace().crossed(machine.0, to);
@@ -81,6 +86,20 @@ impl PluginOperator {
         }
         Ok(())
     }
+}
+
+/// Whether an answer asks again for what was refused of the one before. Then the object waits for that, and is asked about
+/// again later.
+fn asks_for_what_was_refused(cx: &mut Context<'_>) -> bool {
+    let Some(refused) = cx.refusal().cloned() else { return false };
+    let permission = Some((refused.verb, refused.resource));
+    let asked = cx.commands().iter().filter(|command| command.permission() == permission).count();
+    if asked <= refused.accepted_before {
+        return false;
+    }
+    let guard = format!("the API server lets it {} {}", refused.verb.name(), refused.resource);
+    cx.trace().waiting_for(guard, refused.status.message, None);
+    true
 }
 
 /// The declared transition an answer takes; `None` where the state stays.

@@ -34,6 +34,8 @@ const SEEDS_PER_JOB: u64 = 10;
 pub struct Suite {
     /// Its name: the operator's.
     pub name: &'static str,
+    /// What `sampan conformance` is asked for it by.
+    asked_as: &'static str,
     chart: &'static Chart,
     creates: bool,
     base: World,
@@ -110,6 +112,7 @@ impl Suite {
         let creates = declaration.writes.iter().any(|writes| writes.verb == WriteVerb::Create);
         Self {
             name: declaration.name,
+            asked_as: declaration.name,
             chart: operator.chart(),
             creates,
             base: World::new(declaration.name, move |driver: &mut Driver| driver.add(operator.clone())),
@@ -117,6 +120,12 @@ impl Suite {
             own: Vec::new(),
             is_alone: false,
         }
+    }
+
+    /// Asked for by another word than its name: a plugin's folder.
+    pub fn asked_as(mut self, word: &'static str) -> Self {
+        self.asked_as = word;
+        self
     }
 
     /// Serving a resource type beside what Sampan always serves.
@@ -330,7 +339,7 @@ impl Suite {
                         *outcome.faults.entry(*fault).or_default() += times;
                     }
                 }
-                Err(failure) => outcome.failures.push(failure.of_suite(self.name)),
+                Err(failure) => outcome.failures.push(failure.of_suite(self.asked_as)),
             }
         }
         outcome.reports.sort_by(|one, other| one.world.cmp(&other.world));
@@ -347,7 +356,7 @@ impl Suite {
         outcome.tally.checked(Property::CrossedEdges);
         if !never.is_empty() {
             let breach = Breach::of(Property::CrossedEdges, format!("never taken: {}", never.join(", ")));
-            outcome.failures.push(Failure::new("all", breach, Vec::new(), None).of_suite(self.name));
+            outcome.failures.push(Failure::new("all", breach, Vec::new(), None).of_suite(self.asked_as));
         }
         if outcome.histories == 0 {
             return;
@@ -366,7 +375,7 @@ impl Suite {
             .collect();
         if !unmet.is_empty() {
             let breach = Breach::of(Property::Faults, format!("never met: {}; draw more histories", unmet.join(", ")));
-            outcome.failures.push(Failure::new("all", breach, Vec::new(), None).of_suite(self.name));
+            outcome.failures.push(Failure::new("all", breach, Vec::new(), None).of_suite(self.asked_as));
         }
     }
 }

@@ -178,6 +178,31 @@ fn what_belongs_to_somebody_else_is_neither_changed_nor_deleted() {
 }
 
 #[test]
+fn what_the_api_server_refuses_is_told_and_nothing_of_the_answer_is_committed_without_it() {
+    let (mut world, script) = world(&spec());
+    world.run_to_rest();
+    let broken = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "Not A Name"}});
+    let answer = json!({"state": "Done", "apply": [secret("good"), broken]});
+    script.will(answer.clone());
+    resume(&mut world);
+    assert_eq!(script.questions(), 2, "it is asked again, and told");
+    let told = script.asked.lock().unwrap()[1].body["refused"].clone();
+    assert_eq!((&told["verb"], &told["resource"]), (&json!("create"), &json!("secrets")));
+    script.will(answer);
+    resume(&mut world);
+    assert_eq!(world.snapshot().list(SECRETS, None, None).count(), 0);
+    assert_eq!(state(&world), "Unobserved");
+    let decisions = world.sequencer.reader().decisions(&key("a")).unwrap();
+    let unmet = &decisions.last().unwrap().unmet[0];
+    assert_eq!(unmet.guard, "the API server lets it create secrets");
+    script.will(json!({"state": "Done", "apply": [secret("good")]}));
+    world.now = world.now.checked_add(Duration::from_secs(60)).unwrap();
+    world.run_to_rest();
+    resume(&mut world);
+    assert_eq!(state(&world), "Done");
+}
+
+#[test]
 fn a_program_that_fails_leaves_the_state_and_is_asked_again() {
     let (mut world, script) = world(&spec());
     world.run_to_rest();

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sampan_core::entropy::SeededEntropy;
+use sampan_core::entropy::{Entropy as _, SeededEntropy};
 use sampan_core::gateway::{
     Action, Attempt, Body, Cluster, DeleteOptions, Gateway, Identity, Mutation, Next, Options, Outcome, PatchKind,
     Subresource, SystemAuthorizer, Target,
@@ -298,4 +298,91 @@ fn numbers_stay_given_out_across_a_restart() {
     assert_eq!(world.services()[0]["spec"], given["spec"]);
     let same = json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": node_port(&given)}]});
     assert!(refused(world.create("same", same)).ends_with("provided port is already allocated"));
+}
+
+/// Everything a Service has: its address, and its node ports.
+fn numbers(service: &Value) -> Vec<String> {
+    let spec = &service["spec"];
+    let address = spec["clusterIP"].as_str().filter(|address| *address != "None").map(str::to_owned);
+    let ports = spec["ports"].as_array().into_iter().flatten().filter_map(|port| port["nodePort"].as_i64());
+    let ports: BTreeSet<i64> = ports.chain(spec["healthCheckNodePort"].as_i64()).collect();
+    address.into_iter().chain(ports.into_iter().map(|port| port.to_string())).collect()
+}
+
+/// Whether a Service has what its type has, and nothing else.
+fn is_whole(service: &Value) -> bool {
+    let spec = &service["spec"];
+    let (kind, ports) = (spec["type"].as_str().unwrap(), spec["ports"].as_array().into_iter().flatten());
+    let is_named = kind == "ExternalName";
+    let all = ports.clone().all(|port| port["nodePort"].is_i64());
+    let none = ports.clone().all(|port| port["nodePort"].is_null());
+    let is_checked = kind == "LoadBalancer" && spec["externalTrafficPolicy"] == "Local";
+    spec["clusterIP"].is_string() != is_named
+        && if ["NodePort", "LoadBalancer"].contains(&kind) { all } else { none }
+        && spec["healthCheckNodePort"].is_i64() == is_checked
+}
+
+/// A wish for the Service of a name: a number of a few is named, so that wishes meet.
+fn wish(chance: &mut SeededEntropy) -> Value {
+    let kind = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"][(chance.next_u64() % 4) as usize];
+    let mut spec = json!({"type": kind, "ports": [{"name": "a", "port": 80}, {"name": "b", "port": 81}]});
+    if kind == "ExternalName" {
+        spec["externalName"] = json!("a.example");
+        return spec;
+    }
+    if chance.next_u64().is_multiple_of(2) {
+        spec["clusterIP"] = json!(format!("10.96.0.{}", 10 + chance.next_u64() % 4));
+    }
+    if kind != "ClusterIP" && chance.next_u64().is_multiple_of(2) {
+        spec["ports"][0]["nodePort"] = json!(30_000 + chance.next_u64() % 4);
+    }
+    if kind == "LoadBalancer" && chance.next_u64().is_multiple_of(2) {
+        spec["externalTrafficPolicy"] = json!("Local");
+    }
+    spec
+}
+
+#[test]
+fn whatever_is_asked_for_and_whenever_it_crashes_no_number_has_two_owners_and_none_is_lost() {
+    let (mut refusals, mut crashes) = (0, 0);
+    for seed in 0..30 {
+        let (disk, mut chance) = (MemoryDisk::default(), SeededEntropy::new(seed));
+        let mut world = World::over(disk.restart());
+        for _ in 0..40 {
+            let name = format!("s-{}", chance.next_u64() % 6);
+            match chance.next_u64() % 8 {
+                0 => disk.crash_next(Crash::BeforeDurable),
+                1 => disk.crash_next(Crash::AfterDurable),
+                _ => {}
+            }
+            let exists = world.services().iter().any(|it| it["metadata"]["name"] == *name);
+            let answer = match (exists, chance.next_u64() % 3) {
+                (false, _) => world.create(&name, wish(&mut chance)),
+                (true, 0) => world.settle(world.mutation(Some(&name), Action::Delete(DeleteOptions::default()))),
+                (true, _) => world.patch(&name, json!({"spec": wish(&mut chance)})),
+            };
+            if disk.is_crashing() && answer.as_ref().is_err_and(|status| status.code != 422) {
+                crashes += 1;
+                drop(world);
+                world = World::over(disk.restart());
+            } else if let Err(status) = answer {
+                assert_eq!(status.code, 422, "{}", status.message);
+                refusals += 1;
+            }
+            let services = world.services();
+            let given: Vec<String> = services.iter().flat_map(numbers).collect();
+            let owned: BTreeSet<&String> = given.iter().collect();
+            assert_eq!(owned.len(), given.len(), "seed {seed}: {given:?}");
+            assert!(services.iter().all(is_whole), "seed {seed}: {services:#?}");
+        }
+        drop(world);
+        let world = World::over(disk.restart());
+        let given: BTreeSet<String> = world.services().iter().flat_map(numbers).collect();
+        for port in 30_000..30_004 {
+            let spec = json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": port}]});
+            let is_free = !given.contains(&port.to_string());
+            assert_eq!(world.create(&format!("last-{port}"), spec).is_ok(), is_free, "seed {seed}: port {port}");
+        }
+    }
+    assert!(refusals > 30 && crashes > 30, "{refusals} refusals, {crashes} crashes");
 }

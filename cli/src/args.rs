@@ -30,6 +30,9 @@ pub(crate) enum Command {
     Graph(Graph),
     /// Prove an operator: small worlds in every order, drawn histories with every fault
     Conformance(Conformance),
+    /// Write operators of your own
+    #[command(subcommand)]
+    Operator(OperatorCommand),
     /// Print the administrator's kubeconfig
     Kubeconfig(Kubeconfig),
     /// Let a held removal of many objects happen
@@ -158,6 +161,34 @@ pub(crate) struct Conformance {
     /// How to print it
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,
+}
+
+/// What an author of operators needs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperatorCommand {
+    /// Write an operator that works: its kind, its program, samples to prove it on
+    New(NewOperator),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewOperator {
+    /// Its name, such as `coffee-shop`
+    pub(crate) name: String,
+    /// The language of its program
+    #[arg(long, value_enum, default_value_t = Language::Python)]
+    pub(crate) lang: Language,
+    /// The folder it is written to; one of its name unless given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+}
+
+/// What an operator can be written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// Python 3.9 or later, with a module and without dependencies
+    Python,
+    /// A shell script with jq
+    Sh,
 }
 
 /// What a program may take, and the program.

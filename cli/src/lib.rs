@@ -48,6 +48,7 @@ fn run(command: Command, carried: &Carried) -> Result<()> {
         Command::Why(arguments) => commands::why::run(&arguments),
         Command::History(arguments) => commands::history::run(&arguments),
         Command::Conformance(arguments) => commands::conformance::run(&arguments, carried),
+        Command::Operator(command) => commands::operator::run(&command),
         Command::Graph(arguments) => commands::graph::run(&arguments, carried),
         Command::Kubeconfig(arguments) => commands::kubeconfig::run(&arguments),
         Command::Prune(arguments) => commands::prune::run(&arguments),

@@ -22,7 +22,7 @@ use crate::operators::Carried;
 
 /// Whether what is to be proved is named as a file or folder, and not as an operator.
 pub(crate) fn is_path(name: &str) -> bool {
-    name.contains('/') || name.ends_with(".yaml") || name.ends_with(".yml") || Path::new(name).is_dir()
+    name.contains('/') || Path::new(name).exists()
 }
 
 /// The suite of the plugin in a folder, or of that manifest.

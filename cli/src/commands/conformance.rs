@@ -14,6 +14,10 @@ use crate::args::{Budget, Conformance, Format};
 use crate::operators::Carried;
 use crate::{plugin_suite, suites};
 
+/// The histories drawn of a plugin in each world of a small budget: its worlds are few and small, and every fault is to be
+/// met in them.
+const PLUGIN_SEEDS: u64 = 40;
+
 pub(crate) fn run(arguments: &Conformance, carried: &Carried) -> Result<()> {
     let suites = chosen(&arguments.operator, carried)?;
     let plan = plan(arguments);
@@ -37,13 +41,15 @@ fn has_failed(outcome: &Outcome) -> bool {
     !outcome.failures.is_empty()
 }
 
+/// The suites asked for. An operator of this binary is meant before a folder of its name.
 fn chosen(name: &str, carried: &Carried) -> Result<Vec<Suite>> {
-    if plugin_suite::is_path(name) {
-        return Ok(vec![plugin_suite::of(Path::new(name), carried)?]);
-    }
     let mut suites = suites::all();
     let names: Vec<&str> = suites.iter().map(|suite| suite.name).collect();
-    ensure!(name == "all" || names.contains(&name), "no operator `{name}`: there are {}", names.join(", "));
+    let is_known = name == "all" || names.contains(&name);
+    if !is_known && plugin_suite::is_path(name) {
+        return Ok(vec![plugin_suite::of(Path::new(name), carried)?]);
+    }
+    ensure!(is_known, "no operator `{name}`: there are {}", names.join(", "));
     suites.retain(|suite| name == "all" || suite.name == name);
     Ok(suites)
 }
@@ -57,6 +63,9 @@ fn plan(arguments: &Conformance) -> Plan {
         Budget::Small => Plan::small(),
         Budget::Large => Plan::large(),
     };
+    if plugin_suite::is_path(&arguments.operator) && arguments.budget == Budget::Small {
+        plan.seeds = 0..PLUGIN_SEEDS;
+    }
     if let Some(count) = arguments.seeds {
         plan.seeds = 0..count;
     }

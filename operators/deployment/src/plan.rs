@@ -223,7 +223,21 @@ fn share_out(active: &[&SetSize], bounds: Bounds, to_add: i32) -> Vec<Resize> {
     if let Some(first) = sizes.first_mut() {
         *first = (*first + to_add - added).max(0);
     }
+    spare_the_serving(active, &mut sizes, bounds);
     active.iter().zip(sizes).filter_map(|(set, size)| resize(set, size)).collect()
+}
+
+/// Where a share would take pods that serve below the fewest promised, pods of other sets go that serve nobody. Kubernetes
+/// shares without looking, and a Deployment that is made smaller in the middle of a rollout is short of pods for a while.
+fn spare_the_serving(active: &[&SetSize], sizes: &mut [i32], bounds: Bounds) {
+    let available: i32 = active.iter().map(|set| set.available).sum();
+    let kept: i32 = active.iter().zip(&*sizes).map(|(set, size)| set.available.min(*size)).sum();
+    for _ in kept..available.min(bounds.fewest()) {
+        let losing = active.iter().zip(&mut *sizes).find(|(set, size)| **size < set.available);
+        losing.into_iter().for_each(|(_, size)| *size += 1);
+        let idle = active.iter().zip(&mut *sizes).find(|(set, size)| **size > set.available);
+        idle.into_iter().for_each(|(_, size)| *size -= 1);
+    }
 }
 
 /// A set's share of what is added or taken, never more than what is left.
@@ -392,6 +406,18 @@ mod tests {
         let sizes = sizes(proportional(&sets, bounds, false));
         assert_eq!(sizes, [("v1".to_owned(), 11), ("v2".to_owned(), 7)]);
         assert_eq!(sizes.iter().map(|(_, size)| size).sum::<i32>(), bounds.most());
+    }
+
+    /// Found by `sampan simulate --seed 7`.
+    #[test]
+    fn what_serves_is_spared_where_a_rollout_is_made_smaller() {
+        let sized = |mut set: SetSize| {
+            (set.sized_for, set.sized_within) = (5, 6);
+            set
+        };
+        let sets = Sets { new: Some(sized(set("v2", 2, 2, 0))), old: vec![sized(set("v1", 1, 4, 4))] };
+        assert_eq!(sizes(proportional(&sets, bounds(4, 1, 0), false)), [("v2".to_owned(), 1)]);
+        assert_eq!(sizes(proportional(&sets, bounds(4, 1, 1), false)), [("v1".to_owned(), 3)]);
     }
 
     #[test]

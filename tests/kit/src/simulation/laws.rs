@@ -288,7 +288,9 @@ fn disturbs(event: &Event, before: Option<&PodFacts>, after: Option<&PodFacts>) 
         |facts: Option<&PodFacts>| facts.filter(|pod| pod.is_active).map(|pod| (pod.set.clone(), pod.ready_since));
     let (before, after) = (counts(before), counts(after));
     let became_ready = matches!((&before, &after), (Some((set, None)), Some((same, Some(_)))) if set == same);
-    before != after && !became_ready && !is_of(event, &["replicaset"])
+    // A ReplicaSet lets go of what somebody labelled away: that it takes a while to do so changes nothing.
+    let is_released = matches!((&before, &after), (Some((Some(_), _)), Some((None, _))));
+    before != after && !became_ready && (is_released || !is_of(event, &["replicaset"]))
 }
 
 /// Whether a change is more than that a node still lives.

@@ -155,6 +155,10 @@ fn an_undeclared_write_is_refused_and_named() {
     let away = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "other"}});
     let astray = "the plugin would own secrets/other/s, which is in another namespace than its owner";
     check(json!({"state": "Done", "apply": [away]}), astray);
+    let mut held = secret("s");
+    held["metadata"]["finalizers"] = json!(["example.com/mine"]);
+    let finalizer = "the plugin puts the finalizer example.com/mine on secrets/default/s, which it does not declare: its own is plugin.sampan.dev/scripted";
+    check(json!({"state": "Done", "apply": [held]}), finalizer);
     check(json!({"state": "Lost"}), "the plugin answers with the state \"Lost\", which it does not declare");
     let by = "the plugin goes from Unobserved to Done by \"luck\", a transition which it does not declare";
     check(json!({"state": "Done", "because": "luck"}), by);

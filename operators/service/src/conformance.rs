@@ -55,6 +55,7 @@ pub fn suite_of<O: Operator + Clone + Sync>(operator: O) -> Suite {
             [ENDPOINT_SLICES, ENDPOINTS].contains(&object.key().resource) && object.key().namespace == primary.namespace
         })
         .world(churning)
+        .world(dwindling)
         .world(moved)
         .world(copied)
         .world(meddled)
@@ -162,7 +163,7 @@ fn selecting(world: World, name: &str) -> World {
     named(world, name).holding(node("a", "east")).with(kubelet())
 }
 
-/// Pods come, lose their readiness, fail, go, and get other labels.
+/// Pods come, lose their readiness, and get other labels.
 fn churning(world: World) -> World {
     let [(_, plain), ..] = specs();
     large(selecting(world, "churning"))
@@ -177,8 +178,16 @@ fn churning(world: World) -> World {
             let another = Deed { what: "another pod comes".into(), edit: Edit::Create(pod("two", "10.0.0.2")) };
             relabelled.chain([another]).collect()
         }))
-        .with(actors::user_who_deletes_pods(1))
         .with(actors::flaky(1))
+}
+
+/// Pods fail and are deleted.
+fn dwindling(world: World) -> World {
+    let [(_, plain), ..] = specs();
+    large(selecting(world, "dwindling"))
+        .holding(service(&plain))
+        .holding(pod("one", "10.0.0.1"))
+        .with(actors::user_who_deletes_pods(1))
         .with(actors::failing(1))
 }
 

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use crate::host::Host;
 use crate::kubelet::KubeletApi;
 use crate::pod::NodeFacts;
+use crate::proxy;
 use crate::requests::NodeDescription;
 use crate::runtime::docker::Docker;
 use crate::shell::{self, Scope, Shell};
@@ -75,11 +76,21 @@ impl NodeAgent {
             async move { docker.watch(since, messages, stop).await }
         });
         let lease = tokio::spawn(shell::register(self.client.clone(), self.description, stop.clone()));
+        let services = tokio::spawn(serve(self.client.clone(), node.clone(), self.docker.clone(), stop.clone()));
         self.shell.run(Scope::Node(node), shutdown).await;
         stop.cancel();
-        let _ = tokio::join!(events, lease);
+        let _ = tokio::join!(events, lease, services);
         Ok(())
     }
+}
+
+/// Serves Services, where the pods' network is one they can be served on.
+async fn serve(client: kube::Client, node: String, docker: Arc<Docker>, stop: CancellationToken) {
+    let Some(ground) = docker.ground() else {
+        tracing::error!("Services are not served on this node: its pod network has no IPv4 address");
+        return;
+    };
+    proxy::run(client, node, ground, stop).await;
 }
 
 async fn describe(config: &NodeConfig, docker: &Docker) -> Result<NodeDescription, NodeError> {

@@ -13,6 +13,7 @@
 //! * [`host`] is many pods: messages in, effects out, a clock passed in.
 //! * [`requests`] is what a node asks of the API server, as values, and what follows from the answers.
 //! * [`runtime`] carries commands out.
+//! * [`proxy`] leads what is sent to Services to their pods, in the kernel.
 //! * The shell spawns, sleeps and speaks HTTP; [`serve_kubelet`] answers the API server.
 
 mod agent;
@@ -21,6 +22,7 @@ mod error;
 pub mod host;
 mod kubelet;
 pub mod pod;
+pub mod proxy;
 pub mod requests;
 pub mod runtime;
 mod shell;

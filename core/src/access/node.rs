@@ -51,7 +51,10 @@ pub(super) fn authorize(snapshot: &Snapshot, node: &str, attributes: &Attributes
 fn is_common(verb: &str, group: &str, resource: &str) -> bool {
     match (group, resource) {
         ("" | "events.k8s.io", "events") => matches!(verb, "create" | "update" | "patch"),
-        ("", "services") | ("node.k8s.io", "runtimeclasses") | ("storage.k8s.io", "csidrivers") => reads(verb),
+        ("", "services")
+        // The node serves Services itself, where in Kubernetes kube-proxy does, as somebody else.
+        | ("discovery.k8s.io", "endpointslices")
+        | ("node.k8s.io", "runtimeclasses") | ("storage.k8s.io", "csidrivers") => reads(verb),
         ("authentication.k8s.io", "tokenreviews")
         | ("authorization.k8s.io", "subjectaccessreviews" | "localsubjectaccessreviews") => verb == "create",
         _ => false,

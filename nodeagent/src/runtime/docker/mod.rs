@@ -54,7 +54,8 @@ pub struct Docker {
     /// The same, where the node plugs pods in itself.
     plugs: Option<PodNetwork>,
     host_ip: String,
-    pod_gateway: Option<std::net::Ipv4Addr>,
+    /// The pods' network, where it is one of IPv4.
+    shown: Option<network::Shown>,
     pause_image: String,
     files: PodFiles,
     dns: ClusterDns,

@@ -39,6 +39,11 @@ pub(super) struct Subnet {
 }
 
 impl Subnet {
+    /// As `172.18.0.0/16`.
+    pub(super) fn text(self) -> String {
+        format!("{}/{}", Ipv4Addr::from(self.first), self.prefix)
+    }
+
     /// From `172.18.0.0/16`. Too small a range to be halved is none.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (address, prefix) = text.split_once('/')?;
@@ -120,7 +125,10 @@ impl PodNetwork {
         );
         let namespace = format!("--net=/proc/{process}/ns/net");
         run("nsenter", &[&namespace, "ip", "-batch", "-"], &inside).await?;
-        let outside = format!("link set {cable} master {bridge}\nlink set {cable} up\n");
+        // A pod may be led to itself by a Service: then a frame leaves by the cable it came from.
+        let outside = format!(
+            "link set {cable} master {bridge}\nlink set {cable} type bridge_slave hairpin on\nlink set {cable} up\n"
+        );
         run("ip", &["-batch", "-"], &outside).await
     }
 

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use super::files::{ClusterDns, PodFiles, host_address};
 use super::network::{PodNetwork, Shown, Subnet};
 use super::{CALLS_AT_ONCE, Docker, image, names};
+use crate::proxy::{self, Ground};
 use crate::{DockerEndpoint, NodeConfig, NodeError};
 
 /// How long a call to Docker may take, in seconds.
@@ -44,7 +45,7 @@ impl Docker {
         let pause_image = image::ensure_pause(&api).await?;
         let network = ensure_network(&api, config).await?;
         let pod_gateway = network.as_ref().map(|network| network.gateway);
-        let plugs = plugs(network).await;
+        let plugs = plugs(network.clone()).await;
         let pods = config.data_dir.join("pods");
         std::fs::create_dir_all(&pods).map_err(NodeError::file("create", &pods))?;
         let data_dir = config.data_dir.canonicalize().map_err(NodeError::file("resolve", &config.data_dir))?;
@@ -62,7 +63,7 @@ impl Docker {
             network: config.network_name.clone(),
             plugs,
             host_ip,
-            pod_gateway,
+            shown: network,
             pause_image,
             files: PodFiles::new(&data_dir),
             dns,
@@ -82,7 +83,18 @@ impl Docker {
 
     /// This machine's address on the pods' network.
     pub fn pod_gateway(&self) -> Option<std::net::Ipv4Addr> {
-        self.pod_gateway
+        self.shown.as_ref().map(|shown| shown.gateway)
+    }
+
+    /// What the rules of Services depend on; nothing where the pods' network is none of IPv4.
+    pub(crate) fn ground(&self) -> Option<Ground> {
+        let shown = self.shown.as_ref()?;
+        Some(Ground {
+            table: proxy::table_name(&self.cluster),
+            bridge: shown.bridge.clone(),
+            pods: shown.subnet.text(),
+            rules_see_bridge: proxy::rules_see_bridge(),
+        })
     }
 }
 
@@ -132,9 +144,7 @@ async fn ensure_network(api: &bollard::Docker, config: &NodeConfig) -> Result<Op
     }
     let shown = api.inspect_network(name, None).await;
     let shown = shown.map_err(NodeError::docker(format!("inspect the pod network {name}")))?;
-    let id = shown.id.unwrap_or_default();
-    // As Docker names bridges it is not told a name for.
-    let bridge = format!("br-{}", id.get(..12).unwrap_or(&id));
+    let bridge = bridge_name(&shown.id.unwrap_or_default());
     let configs = shown.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
     Ok(configs.into_iter().find_map(|config| {
         // Docker writes `172.18.0.1/16` where it was not told a range.
@@ -143,9 +153,14 @@ async fn ensure_network(api: &bollard::Docker, config: &NodeConfig) -> Result<Op
     }))
 }
 
+/// As Docker names bridges it is not told a name for.
+fn bridge_name(network_id: &str) -> String {
+    format!("br-{}", network_id.get(..12).unwrap_or(network_id))
+}
+
 /// Stops and removes every container and network of the cluster `cluster_id`.
 ///
-/// Containers are given ten seconds to stop by themselves.
+/// The rules of Services go with them. Containers are given ten seconds to stop by themselves.
 ///
 /// # Errors
 /// When Docker does not answer or refuses.
@@ -165,6 +180,8 @@ pub async fn remove_everything(docker: &DockerEndpoint, cluster_id: &str) -> Res
     }
     let options = ListNetworksOptionsBuilder::new().filters(&filter).build();
     let networks = api.list_networks(Some(options)).await.map_err(NodeError::docker("list networks"))?;
+    let bridges = networks.iter().filter_map(|network| network.id.as_deref().map(bridge_name)).collect::<Vec<_>>();
+    proxy::remove(cluster_id, &bridges).await;
     for name in networks.into_iter().filter_map(|network| network.name) {
         api.remove_network(&name).await.map_err(NodeError::docker(format!("remove the pod network {name}")))?;
     }

@@ -1,0 +1,228 @@
+//! The table as nft reads it.
+//!
+//! | chain | hook | what it does |
+//! | --- | --- | --- |
+//! | `from_network` | prerouting | leads what pods and others send to a Service, and to a port of the node |
+//! | `from_node` | output | the same for what the node itself sends |
+//! | `guard` | prerouting | keeps pods from the node's loopback, which leading `localhost` to pods would open |
+//! | `refused_…` | input, forward, output | answers for Services nobody answers for |
+//! | `translate` | postrouting | sends answers back through this node where they would take another way |
+
+use std::fmt::Write;
+
+use super::table::{Batch, Draw, Map};
+
+/// Before Docker's own translation, which has -100 and 100: an address of ours is never one of its.
+const BEFORE_DOCKER: i32 = -110;
+const BEFORE_DOCKER_AFTER_ROUTING: i32 = 90;
+const BEFORE_DOCKERS_FILTER: i32 = -10;
+/// Elements in one line of a script.
+const ELEMENTS_IN_LINE: usize = 512;
+/// Clients whose endpoint is remembered; past it they are drawn anew each time.
+const STICKY_CLIENTS_MAX: u32 = 65_536;
+
+/// What of the node the rules depend on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ground {
+    /// The table's name.
+    pub table: String,
+    /// The bridge pods are on.
+    pub bridge: String,
+    /// The range of pods' addresses.
+    pub pods: String,
+    /// Whether frames between two pods pass the rules, which `br_netfilter` makes them do. Where they do not, answers would
+    /// not come from the address that was asked, and the node has to stand between the two.
+    pub rules_see_bridge: bool,
+}
+
+/// A table's name: nft takes letters, digits and underscores.
+pub fn table_name(cluster: &str) -> String {
+    let plain = |character: char| if character.is_ascii_alphanumeric() { character } else { '_' };
+    format!("sampan_{}", cluster.chars().map(plain).collect::<String>())
+}
+
+/// Takes the table away, also where it is not there.
+pub fn removal(table: &str) -> String {
+    format!("add table ip {table}\ndelete table ip {table}\n")
+}
+
+/// Everything: the table is emptied and filled in one transaction. Which client stays with which endpoint is kept.
+pub fn whole(ground: &Ground, batch: &Batch) -> String {
+    let mut script = String::new();
+    let table = &ground.table;
+    let _ = writeln!(script, "add table ip {table}\nflush table ip {table}");
+    for map in Map::ALL {
+        let kind = if matches!(map, Map::Hairpins | Map::Remote) { "set" } else { "map" };
+        let name = map.name();
+        let _ = writeln!(script, "add {kind} ip {table} {name} {{ {}; }}", definition(map));
+        let _ = writeln!(script, "flush {kind} ip {table} {name}");
+    }
+    let _ = writeln!(
+        script,
+        "add map ip {table} stuck {{ type ipv4_addr . ipv4_addr . inet_proto . inet_service : mark; \
+         flags dynamic,timeout; timeout 3h; size {STICKY_CLIENTS_MAX}; }}"
+    );
+    script.push_str(&chains(ground));
+    script.push_str(&changes(table, batch));
+    script
+}
+
+/// A change, as one transaction.
+pub fn changes(table: &str, batch: &Batch) -> String {
+    let mut script = String::new();
+    for draw in &batch.draws {
+        script.push_str(&draw_chain(table, *draw));
+    }
+    let removed = batch.removed.iter().map(|(map, key)| (*map, key.clone()));
+    lines(&mut script, "delete", table, removed);
+    let added = batch
+        .added
+        .iter()
+        .map(|((map, key), value)| (*map, if value.is_empty() { key.clone() } else { format!("{key} : {value}") }));
+    lines(&mut script, "add", table, added);
+    script
+}
+
+fn lines(script: &mut String, verb: &str, table: &str, elements: impl Iterator<Item = (Map, String)>) {
+    let elements: Vec<(Map, String)> = elements.collect();
+    for run in elements.chunk_by(|one, next| one.0 == next.0) {
+        for part in run.chunks(ELEMENTS_IN_LINE) {
+            let Some((map, _)) = part.first() else { continue };
+            let list: Vec<&str> = part.iter().map(|(_, text)| text.as_str()).collect();
+            let _ = writeln!(script, "{verb} element ip {table} {} {{ {} }}", map.name(), list.join(", "));
+        }
+    }
+}
+
+fn definition(map: Map) -> &'static str {
+    match map {
+        Map::Services | Map::Refused => "type ipv4_addr . inet_proto . inet_service : verdict",
+        Map::NodePorts | Map::RefusedNodePorts => "type inet_proto . inet_service : verdict",
+        Map::Slots => "typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : ip daddr . tcp dport",
+        Map::NodePortSlots => "typeof meta l4proto . th dport . numgen random mod 65536 : ip daddr . tcp dport",
+        Map::StickySlots => "typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : meta mark",
+        Map::StickyNodePortSlots => "typeof meta l4proto . th dport . numgen random mod 65536 : meta mark",
+        Map::Marks => "type mark : ipv4_addr . inet_service",
+        Map::Hairpins => "type ipv4_addr . ipv4_addr",
+        Map::Remote => "type ipv4_addr",
+    }
+}
+
+fn draw_chain(table: &str, draw: Draw) -> String {
+    let at = if draw.by_node_port { "meta l4proto . th dport" } else { "ip daddr . meta l4proto . th dport" };
+    let slot = format!("{at} . numgen random mod {}", draw.count);
+    let mut script = format!("add chain ip {table} {draw}\nflush chain ip {table} {draw}\n");
+    let mut rule = |text: String| {
+        let _ = writeln!(script, "add rule ip {table} {draw} {text}");
+    };
+    let Some(seconds) = draw.sticky_seconds else {
+        let slots = if draw.by_node_port { Map::NodePortSlots } else { Map::Slots }.name();
+        rule(format!("dnat ip to {slot} map @{slots}"));
+        return script;
+    };
+    let slots = if draw.by_node_port { Map::StickyNodePortSlots } else { Map::StickySlots }.name();
+    let client = "ip saddr . ip daddr . meta l4proto . th dport";
+    let lead = "meta l4proto { tcp, udp, sctp } dnat ip to meta mark map @marks";
+    rule("meta mark set 0".to_owned());
+    // A client's endpoint that is gone has no mark any more: the rule after does not match, and another is drawn.
+    rule(format!("meta mark set {client} map @stuck"));
+    rule(format!("meta mark != 0 update @stuck {{ {client} timeout {seconds}s : meta mark }}"));
+    rule(lead.to_owned());
+    // What is remembered keeps its value when it is written again.
+    rule(format!("meta mark != 0 delete @stuck {{ {client} : meta mark }}"));
+    rule(format!("meta mark set {slot} map @{slots}"));
+    rule(format!("update @stuck {{ {client} timeout {seconds}s : meta mark }}"));
+    rule(lead.to_owned());
+    script
+}
+
+fn chains(ground: &Ground) -> String {
+    let Ground { table, bridge, pods, .. } = ground;
+    let mut script = String::new();
+    let mut chain = |name: &str, hook: &str, rules: &[String]| {
+        let _ = writeln!(script, "add chain ip {table} {name} {hook}");
+        for rule in rules {
+            let _ = writeln!(script, "add rule ip {table} {name} {rule}");
+        }
+    };
+    let to_service = "ip daddr . meta l4proto . th dport vmap";
+    let to_node_port = "fib daddr type local meta l4proto . th dport vmap";
+    let hook = |kind: &str, hook: &str, priority: i32| format!("{{ type {kind} hook {hook} priority {priority}; }}");
+    chain("refuse", "", &["meta l4proto tcp reject with tcp reset".to_owned(), "reject".to_owned()]);
+    chain("node_ports_of_network", "", &[format!("{to_node_port} @node_ports")]);
+    chain(
+        "from_network",
+        &hook("nat", "prerouting", BEFORE_DOCKER),
+        &[
+            // The pods of another cluster on this machine have Services of their own at the same addresses.
+            format!("iifname \"br-*\" iifname != \"{bridge}\" goto node_ports_of_network"),
+            format!("{to_service} @services"),
+            "goto node_ports_of_network".to_owned(),
+        ],
+    );
+    chain(
+        "from_node",
+        &hook("nat", "output", BEFORE_DOCKER),
+        &[format!("{to_service} @services"), format!("{to_node_port} @node_ports")],
+    );
+    chain(
+        "guard",
+        &hook("filter", "prerouting", BEFORE_DOCKER),
+        &[format!("iifname \"{bridge}\" ip daddr 127.0.0.0/8 drop")],
+    );
+    let (refused, refused_port) = (format!("{to_service} @refused"), format!("{to_node_port} @refused_node_ports"));
+    chain(
+        "refused_here",
+        &hook("filter", "input", BEFORE_DOCKERS_FILTER),
+        &[format!("ct state new {refused}"), format!("ct state new {refused_port}")],
+    );
+    let foreign = format!("iifname \"br-*\" iifname != \"{bridge}\" accept");
+    chain(
+        "refused_beyond",
+        &hook("filter", "forward", BEFORE_DOCKERS_FILTER),
+        &[foreign, format!("ct state new {refused}")],
+    );
+    chain(
+        "refused_from_node",
+        &hook("filter", "output", BEFORE_DOCKERS_FILTER),
+        &[format!("ct state new {refused}"), format!("ct state new {refused_port}")],
+    );
+    let mut translated = vec![
+        "ct status dnat ip saddr . ip daddr @hairpins masquerade".to_owned(),
+        format!("ct status dnat ip saddr 127.0.0.0/8 oifname \"{bridge}\" masquerade"),
+        format!("ct status dnat ip saddr != {pods} ip daddr @remote masquerade"),
+    ];
+    if !ground.rules_see_bridge {
+        translated.push(format!("ct status dnat ip saddr {pods} ip daddr {pods} masquerade"));
+    }
+    chain("translate", &hook("nat", "postrouting", BEFORE_DOCKER_AFTER_ROUTING), &translated);
+    script
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removals_come_before_additions_and_chains_before_both() {
+        let mut batch = Batch::default();
+        batch.draws.insert(Draw { count: 2, by_node_port: false, sticky_seconds: None });
+        batch.removed.insert((Map::Services, "10.96.0.7 . tcp . 80".to_owned()));
+        batch.added.insert((Map::Services, "10.96.0.7 . tcp . 80".to_owned()), "goto draw_address_2".to_owned());
+        batch.added.insert((Map::Hairpins, "10.1.0.1 . 10.1.0.1".to_owned()), String::new());
+        assert_eq!(
+            changes("t", &batch),
+            "add chain ip t draw_address_2\n\
+             flush chain ip t draw_address_2\n\
+             add rule ip t draw_address_2 dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 2 map @slots\n\
+             delete element ip t services { 10.96.0.7 . tcp . 80 }\n\
+             add element ip t services { 10.96.0.7 . tcp . 80 : goto draw_address_2 }\n\
+             add element ip t hairpins { 10.1.0.1 . 10.1.0.1 }\n"
+        );
+    }
+
+    #[test]
+    fn a_clusters_name_makes_a_name_nft_takes() {
+        assert_eq!(table_name("a-1.b"), "sampan_a_1_b");
+    }
+}

@@ -1,0 +1,309 @@
+//! The rules of Services in a kernel: a node, two pods on its bridge and a stranger, each a network namespace of its own.
+//!
+//! No process but nft has a part in it, so what is shown here holds as well when Sampan is killed.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may end with a panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use sampan_nodeagent::proxy::frontend::{Backend, Door, Fate, Frontend};
+use sampan_nodeagent::proxy::table::{Batch, Table};
+use sampan_nodeagent::proxy::{Ground, changes, whole};
+
+const VIP: &str = "10.96.0.7";
+const NODE_OUTSIDE: &str = "192.0.2.1";
+const TABLE: &str = "sampan_rules_test";
+/// A client's endpoint is forgotten after this many seconds.
+const STICKY_SECONDS: u32 = 5;
+
+/// A small world; it is taken away when the test ends.
+struct World {
+    names: BTreeMap<&'static str, String>,
+    servers: Vec<Child>,
+    folder: tempfile::TempDir,
+    table: Table,
+}
+
+impl World {
+    /// Nothing where this machine does not let us make one.
+    fn new() -> Option<Self> {
+        static SERIAL: AtomicU32 = AtomicU32::new(0);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let name = |part: &str| format!("sprules{}-{serial}-{part}", std::process::id());
+        let names: BTreeMap<&str, String> =
+            ["node", "a", "b", "out"].into_iter().map(|part| (part, name(part))).collect();
+        if !run("ip", &["netns", "add", &names["node"]]).1 {
+            let required = std::env::var("SAMPAN_TEST_DOCKER").is_ok_and(|value| value == "required");
+            assert!(!required, "this test needs network namespaces, and none can be made");
+            eprintln!("NOT RUN: network namespaces cannot be made here");
+            return None;
+        }
+        let mut world =
+            Self { names, servers: Vec::new(), folder: tempfile::tempdir().unwrap(), table: Table::default() };
+        for part in ["a", "b", "out"] {
+            world.must(&["ip", "netns", "add", &world.names[part]]);
+        }
+        world.wire();
+        for part in ["a", "b"] {
+            world.serve(part);
+        }
+        Some(world)
+    }
+
+    fn wire(&self) {
+        self.on(
+            "node",
+            "ip link set lo up; ip link add br-own type bridge; ip address add 10.1.0.1/24 dev br-own; \
+             ip link set br-own up;  \
+             sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.br-own.route_localnet=1",
+        );
+        for (part, last) in [("a", 11), ("b", 12)] {
+            let name = &self.names[part];
+            self.on("node", &format!("ip link add c{part} type veth peer name eth0 netns {name}; \
+                 ip link set c{part} master br-own; ip link set c{part} type bridge_slave hairpin on; ip link set c{part} up"));
+            self.on(
+                part,
+                &format!(
+                    "ip link set lo up; ip address add 10.1.0.{last}/24 dev eth0; ip link set eth0 up; \
+                 ip route add default via 10.1.0.1"
+                ),
+            );
+        }
+        let out = &self.names["out"];
+        self.on(
+            "node",
+            &format!(
+                "ip link add cout type veth peer name eth0 netns {out}; \
+             ip address add {NODE_OUTSIDE}/24 dev cout; ip link set cout up; ip route add default via 192.0.2.2"
+            ),
+        );
+        self.on(
+            "out",
+            &format!(
+                "ip link set lo up; ip address add 192.0.2.2/24 dev eth0; ip link set eth0 up; \
+             ip route add default via {NODE_OUTSIDE}"
+            ),
+        );
+    }
+
+    /// Answers with the pod's name.
+    fn serve(&mut self, part: &'static str) {
+        let home = self.folder.path().join(part);
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::write(home.join("index.html"), part).unwrap();
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.names[part], "busybox", "httpd", "-f", "-p", "8080", "-h"]).arg(home);
+        self.servers.push(command.spawn().unwrap());
+        let direct = if part == "a" { "10.1.0.11:8080" } else { "10.1.0.12:8080" };
+        let until = Instant::now() + Duration::from_secs(10);
+        while self.ask("node", direct) != part {
+            assert!(Instant::now() < until, "the server of {part} does not answer");
+        }
+    }
+
+    fn on(&self, part: &str, script: &str) -> String {
+        let (said, went) = run("ip", &["netns", "exec", &self.names[part], "sh", "-ec", script]);
+        assert!(went, "{script}: {said}");
+        said
+    }
+
+    fn must(&self, command: &[&str]) {
+        let (said, went) = run(command[0], &command[1..]);
+        assert!(went, "{command:?}: {said}");
+    }
+
+    fn nft(&self, script: &str) {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.names["node"], "nft", "-f", "-"]);
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}\n{script}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Writes the table as a whole, on a bridge whose frames pass the rules, or do not.
+    fn begin(&self, rules_see_bridge: bool) {
+        let switch = u8::from(rules_see_bridge);
+        self.on("node", &format!("sysctl -qw net.bridge.bridge-nf-call-iptables={switch}"));
+        self.nft(&whole(&ground(rules_see_bridge), &self.table.whole()));
+    }
+
+    fn set(&mut self, service: &str, frontends: &[Frontend]) -> Batch {
+        let batch = self.table.set(&("demo".to_owned(), service.to_owned()), frontends);
+        self.nft(&changes(TABLE, &batch));
+        batch
+    }
+
+    /// Who answers, or what comes instead.
+    fn ask(&self, from: &str, at: &str) -> String {
+        let (address, port) = at.split_once(':').unwrap();
+        let request = format!("exec 3<>/dev/tcp/{address}/{port}; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3");
+        let (said, _) = run("ip", &["netns", "exec", &self.names[from], "timeout", "2", "bash", "-c", &request]);
+        said.rsplit("\r\n\r\n").next().unwrap_or_default().trim().to_owned()
+    }
+
+    /// How often each answers.
+    fn poll(&self, from: &str, at: &str, times: usize) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for _ in 0..times {
+            *counts.entry(self.ask(from, at)).or_default() += 1;
+        }
+        counts
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for server in &mut self.servers {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+        for name in self.names.values() {
+            let _ = Command::new("ip").args(["netns", "delete", name]).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> (String, bool) {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (String::from_utf8_lossy(&text).into_owned(), output.status.success())
+}
+
+fn ground(rules_see_bridge: bool) -> Ground {
+    Ground { table: TABLE.to_owned(), bridge: "br-own".to_owned(), pods: "10.1.0.0/24".to_owned(), rules_see_bridge }
+}
+
+fn door(address: Option<&str>, port: u16) -> Door {
+    Door { address: address.map(|text| text.parse().unwrap()), protocol: "tcp", port }
+}
+
+fn led(door: Door, to: &[&str]) -> Frontend {
+    let last = |name: &str| if name == "a" { 11 } else { 12 };
+    let backends: BTreeSet<Backend> = to
+        .iter()
+        .map(|name| Backend { address: [10, 1, 0, last(name)].into(), port: 8080, is_remote: false })
+        .collect();
+    let fate = if backends.is_empty() { Fate::Refused } else { Fate::Led(backends) };
+    Frontend { door, fate, sticky_seconds: None }
+}
+
+fn both(to: &[&str]) -> Vec<Frontend> {
+    vec![led(door(Some(VIP), 80), to), led(door(None, 30080), to)]
+}
+
+#[test]
+fn pods_the_node_and_strangers_reach_a_service_and_are_spread_evenly() {
+    let Some(mut world) = World::new() else { return };
+    world.begin(true);
+    world.set("web", &both(&["a", "b"]));
+    for (from, at) in [
+        ("a", "10.96.0.7:80"),
+        ("b", "10.96.0.7:80"),
+        ("node", "10.96.0.7:80"),
+        ("out", "192.0.2.1:30080"),
+        ("node", "192.0.2.1:30080"),
+        ("node", "127.0.0.1:30080"),
+        ("a", "192.0.2.1:30080"),
+    ] {
+        let counts = world.poll(from, at, 40);
+        let (a, b) = (counts.get("a").copied().unwrap_or(0), counts.get("b").copied().unwrap_or(0));
+        // Five standard deviations: by chance it is further off once in a million and a half.
+        assert!(a + b == 40 && (5..=35).contains(&a), "{from} to {at}: {counts:?}");
+    }
+}
+
+#[test]
+fn where_the_bridge_bypasses_the_rules_the_node_stands_between() {
+    let Some(mut world) = World::new() else { return };
+    world.begin(false);
+    world.set("web", &both(&["a", "b"]));
+    let counts = world.poll("a", "10.96.0.7:80", 30);
+    assert_eq!(counts.keys().collect::<Vec<_>>(), ["a", "b"], "{counts:?}");
+}
+
+#[test]
+fn a_change_is_followed_by_the_next_connection_and_nobody_left_is_a_refusal() {
+    let Some(mut world) = World::new() else { return };
+    world.begin(true);
+    world.set("web", &both(&["a", "b"]));
+    let batch = world.set("web", &both(&["b"]));
+    assert!(batch.removed.len() + batch.added.len() <= 12, "{batch:?}");
+    assert_eq!(world.poll("node", "10.96.0.7:80", 10).keys().collect::<Vec<_>>(), ["b"]);
+    world.set("web", &both(&[]));
+    for (from, at) in [("a", "10.96.0.7:80"), ("node", "10.96.0.7:80"), ("out", "192.0.2.1:30080")] {
+        let answer = world.ask(from, at);
+        assert!(answer.contains("Connection refused"), "{from} to {at}: {answer}");
+    }
+    world.set("web", &both(&["a"]));
+    assert_eq!(world.ask("a", "10.96.0.7:80"), "a");
+    world.set("web", &[]);
+    assert!(!["a", "b"].contains(&world.ask("node", "10.96.0.7:80").as_str()));
+}
+
+#[test]
+fn a_client_stays_with_its_endpoint_until_it_has_been_away() {
+    let Some(mut world) = World::new() else { return };
+    world.begin(true);
+    let sticky = |to: &[&str]| {
+        let frontends = both(to).into_iter();
+        frontends.map(|it| Frontend { sticky_seconds: Some(STICKY_SECONDS), ..it }).collect::<Vec<_>>()
+    };
+    world.set("web", &sticky(&["a", "b"]));
+    for (from, at) in [("node", "10.96.0.7:80"), ("out", "192.0.2.1:30080")] {
+        let first = world.poll(from, at, 20);
+        assert_eq!(first.len(), 1, "{from} to {at}: {first:?}");
+        let (stays, other) = if first.contains_key("a") { ("a", "b") } else { ("b", "a") };
+        // Writing the table anew, as an agent that starts does, forgets nobody.
+        world.begin(true);
+        assert_eq!(world.poll(from, at, 10).keys().collect::<Vec<_>>(), [stays]);
+        world.set("web", &sticky(&[other]));
+        assert_eq!(world.poll(from, at, 3).keys().collect::<Vec<_>>(), [other]);
+        world.set("web", &sticky(&["a", "b"]));
+        assert_eq!(world.poll(from, at, 10).keys().collect::<Vec<_>>(), [other]);
+    }
+    let away = Duration::from_secs(u64::from(STICKY_SECONDS) + 1);
+    let first = world.ask("b", "10.96.0.7:80");
+    let until = Instant::now() + Duration::from_secs(60);
+    while world.ask("b", "10.96.0.7:80") == first {
+        assert!(Instant::now() < until, "a client that was away for long is still with {first}");
+        std::thread::sleep(away);
+    }
+}
+
+#[test]
+fn pods_do_not_reach_what_listens_on_the_nodes_loopback() {
+    let Some(mut world) = World::new() else { return };
+    world.begin(true);
+    let home = world.folder.path().join("secret");
+    std::fs::create_dir_all(&home).unwrap();
+    std::fs::write(home.join("index.html"), "secret").unwrap();
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", &world.names["node"], "busybox", "httpd", "-f", "-p", "127.0.0.1:9090", "-h"]);
+    world.servers.push(command.arg(home).spawn().unwrap());
+    let until = Instant::now() + Duration::from_secs(10);
+    while world.ask("node", "127.0.0.1:9090") != "secret" {
+        assert!(Instant::now() < until, "the server on the loopback does not answer");
+    }
+    // The pod says so to its gateway: without the guard the node would take it in.
+    world.on(
+        "a",
+        "sysctl -qw net.ipv4.conf.all.route_localnet=1; ip address del 127.0.0.1/8 dev lo; \
+         ip route add 127.0.0.1/32 via 10.1.0.1 src 10.1.0.11; ip route del table local 127.0.0.0/8 dev lo || true",
+    );
+    assert_ne!(world.ask("a", "127.0.0.1:9090"), "secret");
+}
+
+#[test]
+fn the_rules_are_removed_and_no_others() {
+    let Some(world) = World::new() else { return };
+    world.nft("add table ip others\nadd chain ip others kept\n");
+    world.begin(true);
+    world.nft(&sampan_nodeagent::proxy::removal(TABLE));
+    let left = world.on("node", "nft list tables");
+    assert_eq!(left.trim(), "table ip others");
+}

@@ -34,7 +34,7 @@ const SELECTABLE: &[(&str, FieldGetter)] = &[
     ("spec.type", |service| text(service, "/spec/type").to_owned()),
 ];
 
-/// The field Services are found by that may select a pod: see [`selects`].
+/// The field Services are found by that may select a pod.
 pub const SELECTS: &str = "selects";
 
 const INDEXED: &[(&str, ValuesGetter)] =

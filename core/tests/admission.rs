@@ -349,3 +349,66 @@ fn effects_are_asked_for_and_told_of_by_operators_alone() {
         }
     }
 }
+
+/// A policy of these rules on pods, and its binding with those actions.
+fn policy(spec: Value, actions: &[&str]) -> Vec<Given> {
+    let mut spec = spec;
+    spec["matchConstraints"]["resourceRules"] =
+        json!([{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}]);
+    let binding = json!({"metadata": {"name": "b"}, "spec": {"policyName": "p", "validationActions": actions}});
+    vec![
+        (REGISTRATION, "validatingadmissionpolicies", "", json!({"metadata": {"name": "p"}, "spec": spec})),
+        (REGISTRATION, "validatingadmissionpolicybindings", "", binding),
+    ]
+}
+
+const REGISTRATION: &str = "admissionregistration.k8s.io";
+
+#[test]
+fn a_policy_says_no_in_its_words() {
+    let rules = json!({"validations": [{"expression": "object.metadata.name != 'web'", "message": "not that one"}]});
+    let world = World::with(policy(rules, &["Deny"]));
+    let refused = world.create(pod("web", json!({}))).unwrap_err();
+    let expect = "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: not that one";
+    assert_eq!((refused.code, refused.reason), (422, "Invalid"));
+    assert!(refused.message.ends_with(expect), "{}", refused.message);
+    assert!(world.create(pod("db", json!({}))).is_ok());
+}
+
+#[test]
+fn a_policy_that_fails_refuses_unless_it_says_that_it_may() {
+    for (failure, is_refused) in [("Fail", true), ("Ignore", false)] {
+        let rules = json!({"failurePolicy": failure, "validations": [{"expression": "object.spec.none.none"}]});
+        let world = World::with(policy(rules, &["Deny"]));
+        assert_eq!(world.create(pod("web", json!({}))).is_err(), is_refused, "{failure}");
+    }
+}
+
+#[test]
+fn a_variable_is_evaluated_for_who_looks_at_it_alone() {
+    let rules = json!({
+        "variables": [{"name": "broken", "expression": "object.spec.none"}, {"name": "fine", "expression": "1"}],
+        "validations": [{"expression": "variables.fine == 1"}],
+    });
+    assert!(World::with(policy(rules, &["Deny"])).create(pod("web", json!({}))).is_ok());
+    let rules = json!({
+        "variables": [{"name": "broken", "expression": "object.spec.none"}],
+        "validations": [{"expression": "variables.broken == 1"}],
+    });
+    assert!(World::with(policy(rules, &["Deny"])).create(pod("web", json!({}))).is_err());
+}
+
+#[test]
+fn a_policy_that_only_audits_lets_pass() {
+    let rules = json!({"validations": [{"expression": "false"}]});
+    assert!(World::with(policy(rules, &["Audit"])).create(pod("web", json!({}))).is_ok());
+}
+
+#[test]
+fn a_variable_that_is_no_expression_lets_nothing_pass() {
+    let rules = json!({
+        "variables": [{"name": "broken", "expression": "object."}],
+        "validations": [{"expression": "variables.broken == null"}],
+    });
+    assert!(World::with(policy(rules, &["Deny"])).create(pod("web", json!({}))).is_err());
+}

@@ -1,9 +1,49 @@
 //! What can be told of an expression before it runs: names that are not there.
 
+use std::collections::BTreeSet;
+
 use cel::common::ast::{EntryExpr, Expr};
 use cel::parser::Expression;
 
 use super::{Typing, functions, operators};
+
+/// The fields of a variable that an expression selects by name.
+pub(super) fn selected<'e>(expression: &'e Expression, of: &str) -> BTreeSet<&'e str> {
+    let mut found = BTreeSet::new();
+    select_below(expression, of, &mut found);
+    found
+}
+
+fn select_below<'e>(expression: &'e Expression, of: &str, found: &mut BTreeSet<&'e str>) {
+    if let Expr::Select(select) = &expression.expr
+        && matches!(&select.operand.expr, Expr::Ident(name) if name == of)
+    {
+        found.insert(&select.field);
+    }
+    parts(expression).into_iter().for_each(|part| select_below(part, of, found));
+}
+
+/// The expressions an expression is made of.
+fn parts(expression: &Expression) -> Vec<&Expression> {
+    match &expression.expr {
+        Expr::Select(select) => vec![&select.operand],
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).collect(),
+        Expr::Comprehension(loops) => {
+            vec![&loops.iter_range, &loops.accu_init, &loops.loop_cond, &loops.loop_step, &loops.result]
+        }
+        Expr::List(list) => list.elements.iter().collect(),
+        Expr::Map(map) => map.entries.iter().flat_map(|entry| parts_of_entry(&entry.expr)).collect(),
+        Expr::Struct(made) => made.entries.iter().flat_map(|entry| parts_of_entry(&entry.expr)).collect(),
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => Vec::new(),
+    }
+}
+
+fn parts_of_entry(entry: &EntryExpr) -> Vec<&Expression> {
+    match entry {
+        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+        EntryExpr::StructField(field) => vec![&field.value],
+    }
+}
 
 /// What a name may stand for.
 struct Scope<'s> {

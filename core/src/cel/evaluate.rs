@@ -9,7 +9,7 @@ use cel::parser::Expression;
 use super::functions::{self, Call};
 use super::operators::{self, add, compare, equal};
 use super::value::Text;
-use super::{Budget, EvalError, Value, Variables};
+use super::{Budget, COMPOSED, Composed, EvalError, Value, Variables};
 
 /// The value of an expression.
 pub(super) fn evaluate<'a>(
@@ -17,12 +17,13 @@ pub(super) fn evaluate<'a>(
     variables: Variables<'a>,
     budget: &mut Budget,
 ) -> Result<Value<'a>, EvalError> {
-    Walk { names: variables.0, budget }.value(expression)
+    Walk { names: variables.named, composed: variables.composed, budget }.value(expression)
 }
 
 struct Walk<'a, 'b> {
     /// The names in scope, the innermost last.
     names: Vec<(&'a str, Value<'a>)>,
+    composed: Composed<'a>,
     budget: &'b mut Budget,
 }
 
@@ -50,6 +51,9 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn select(&mut self, select: &'a SelectExpr) -> Result<Value<'a>, EvalError> {
+        if let Some(found) = self.composed_value(select) {
+            return if select.test { Ok(Value::Bool(true)) } else { found };
+        }
         let operand = self.value(&select.operand)?;
         if let Value::Optional(inner) = &operand {
             let below = inner.as_deref().and_then(|inner| inner.field(&select.field));
@@ -61,6 +65,15 @@ impl<'a> Walk<'a, '_> {
             (false, Some(found)) => Ok(found),
             _ => Err(EvalError::failed(format!("no such key: {}", select.field))),
         }
+    }
+
+    /// What another expression came to, where that is asked for.
+    fn composed_value(&self, select: &SelectExpr) -> Option<Result<Value<'a>, EvalError>> {
+        let is_asked = matches!(&select.operand.expr, Expr::Ident(name) if name == COMPOSED);
+        if !is_asked || self.names.iter().any(|(name, _)| *name == COMPOSED) {
+            return None;
+        }
+        self.composed.get(select.field.as_str()).cloned()
     }
 
     fn call(&mut self, call: &'a CallExpr) -> Result<Value<'a>, EvalError> {

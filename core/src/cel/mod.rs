@@ -20,6 +20,9 @@ mod tests;
 mod typing;
 mod value;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use cel::parser::{Expression, Parser};
 
 pub use typing::{Typing, TypingKind};
@@ -89,16 +92,37 @@ impl Budget {
     }
 }
 
+/// Under which expressions find values that other expressions came to.
+pub const COMPOSED: &str = "variables";
+
 /// The named values an expression looks at.
 #[derive(Debug, Default, Clone)]
-pub struct Variables<'a>(Vec<(&'a str, Value<'a>)>);
+pub struct Variables<'a> {
+    named: Vec<(&'a str, Value<'a>)>,
+    composed: Composed<'a>,
+}
+
+/// What other expressions came to: a fault is one only to who looks at it.
+type Composed<'a> = Arc<BTreeMap<&'a str, Result<Value<'a>, EvalError>>>;
 
 impl<'a> Variables<'a> {
     /// With a further one.
     #[must_use]
     pub fn with(mut self, name: &'a str, value: Value<'a>) -> Self {
-        self.0.push((name, value));
+        self.named.push((name, value));
         self
+    }
+
+    /// With what another expression came to, found under [`COMPOSED`].
+    #[must_use]
+    pub fn composed(mut self, name: &'a str, value: Result<Value<'a>, EvalError>) -> Self {
+        Arc::make_mut(&mut self.composed).insert(name, value);
+        self
+    }
+
+    /// Whether it is known what the other expression of that name came to.
+    pub fn is_composed(&self, name: &str) -> bool {
+        self.composed.contains_key(name)
     }
 }
 
@@ -122,6 +146,11 @@ impl Program {
     /// Whether it looks at a variable.
     pub fn looks_at(&self, variable: &str) -> bool {
         self.expression.references().has_variable(variable)
+    }
+
+    /// The other expressions it looks at, by the names they have under [`COMPOSED`].
+    pub fn composed_of(&self) -> BTreeSet<&str> {
+        check::selected(&self.expression, COMPOSED)
     }
 
     /// Its value; `budget` is what it may cost and has less left afterwards.

@@ -74,7 +74,8 @@ impl<'a> Preparation<'a> {
 
     fn request<'r>(&'r self, old: Option<&'r Value>) -> AdmissionRequest<'r> {
         let (mutation, snapshot) = (self.mutation, self.snapshot);
-        AdmissionRequest { mutation, operation: mutation.action.operation(old.is_none()), snapshot, now: self.now, old }
+        let operation = mutation.action.operation(old.is_none());
+        AdmissionRequest { gateway: self.gateway, mutation, operation, snapshot, now: self.now, old }
     }
 
     /// Nothing is written; whoever is concerned may say no.

@@ -66,6 +66,7 @@ pub use admission_registration::{
     MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS,
     VALIDATING_WEBHOOK_CONFIGURATIONS,
 };
+pub(crate) use admission_registration::{PARAMETERS, REQUEST_NAMES, RequestNaming, compile_on_request};
 pub use apps::{CONTROLLER_REVISIONS, DAEMON_SETS, STATEFUL_SETS};
 pub use autoscaling::HORIZONTAL_POD_AUTOSCALERS;
 pub use batch::{CRON_JOBS, JOBS};

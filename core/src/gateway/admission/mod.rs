@@ -14,15 +14,20 @@ mod default_storage_class;
 mod default_toleration_seconds;
 mod effect_records;
 mod escalation;
+mod expressions;
 mod limit_ranger;
+mod matching;
 mod namespace_lifecycle;
 mod node_restriction;
 mod pod_resources;
 mod pod_security;
 mod priority;
 mod resource_quota;
+mod revised;
 mod service_account;
 mod service_account_token_volume;
+mod subject;
+mod validating_admission_policy;
 
 use std::sync::Arc;
 
@@ -41,11 +46,12 @@ pub use priority::Priority;
 pub use resource_quota::{Quota, ResourceQuota};
 pub use service_account::ServiceAccountAdmission;
 pub use service_account_token_volume::ServiceAccountTokenVolume;
+pub use validating_admission_policy::ValidatingAdmissionPolicy;
 
 pub(super) use namespace_lifecycle::namespace_terminating;
 pub(super) use resource_quota::exceeded;
 
-use super::{Action, Mutation, Subresource};
+use super::{Action, Gateway, Mutation, Subresource};
 use crate::access::Authorizer;
 use crate::object::ResourceType;
 use crate::status::Status;
@@ -79,6 +85,8 @@ impl Operation {
 /// What a rule is asked about.
 #[derive(Clone, Copy)]
 pub struct AdmissionRequest<'a> {
+    /// The pipeline it is in.
+    pub gateway: &'a Gateway,
     /// The write.
     pub mutation: &'a Mutation,
     /// What it does.
@@ -163,6 +171,7 @@ pub fn standard(authorizer: Arc<dyn Authorizer>) -> Vec<Box<dyn Admission>> {
         Box::new(DefaultTolerationSeconds),
         Box::new(DefaultStorageClass),
         Box::new(PodSecurity),
+        Box::new(ValidatingAdmissionPolicy::default()),
         Box::new(ResourceQuota),
     ]
 }

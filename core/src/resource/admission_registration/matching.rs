@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::{RequestNaming, compile_on_request};
 use crate::object::names;
 use crate::resource::check::{Faults, Field};
 use crate::resource::fill::{fill, items_mut, object_at};
@@ -96,13 +97,13 @@ fn validate_resources(resources: &Field<'_>, faults: &mut Faults) {
     }
 }
 
-/// Expressions that must hold, each with a name of its own.
-pub(super) fn validate_conditions(conditions: &Field<'_>, faults: &mut Faults) {
+/// Expressions that must hold, each with a name of its own; compiled where it is known what they may name.
+pub(super) fn validate_conditions(conditions: &Field<'_>, naming: Option<RequestNaming<'_>>, faults: &mut Faults) {
     faults.at_most(conditions, CONDITIONS_MAX);
     let mut seen = BTreeSet::new();
     for condition in conditions.items() {
         let name = condition.at("name");
-        validate_expression(&condition.at("expression"), "", faults);
+        validate_expression(&condition.at("expression"), "", naming, faults);
         faults.required_rule(&name, names::qualified_name);
         if !name.text().is_empty() && !seen.insert(name.text()) {
             faults.duplicate(&name);
@@ -110,9 +111,16 @@ pub(super) fn validate_conditions(conditions: &Field<'_>, faults: &mut Faults) {
     }
 }
 
-/// An expression that is there.
-pub(super) fn validate_expression(expression: &Field<'_>, why: &'static str, faults: &mut Faults) {
+/// An expression that is there, and is one.
+pub(super) fn validate_expression(
+    expression: &Field<'_>,
+    why: &'static str,
+    naming: Option<RequestNaming<'_>>,
+    faults: &mut Faults,
+) {
     if expression.text().trim().is_empty() {
         faults.required(expression, why);
+    } else if let Some(Err(why)) = naming.map(|naming| compile_on_request(expression.text(), naming)) {
+        faults.invalid(expression, format!("compilation failed: {why}"));
     }
 }

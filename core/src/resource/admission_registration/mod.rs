@@ -1,8 +1,10 @@
 //! The kinds of `admissionregistration.k8s.io/v1`: who else is asked before something is written.
 //!
-//! Expressions are checked for being there; what they say is compiled by who evaluates them.
+//! Expressions of policies are compiled when they are written, so that one that is none is refused with its field; those of
+//! webhooks are checked for being there.
 
 mod binding;
+mod expression;
 mod matching;
 mod policy;
 mod webhook;
@@ -10,6 +12,7 @@ mod webhook;
 use super::ResourceDefinition;
 
 pub use binding::VALIDATING_ADMISSION_POLICY_BINDINGS;
+pub(crate) use expression::{PARAMETERS, REQUEST_NAMES, RequestNaming, compile_on_request};
 pub use policy::VALIDATING_ADMISSION_POLICIES;
 pub use webhook::{MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS};
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::matching::{
     default_scopes, default_selectors, validate_conditions, validate_expression, validate_match_resources,
 };
-use super::{CATEGORIES, GROUP};
+use super::{CATEGORIES, GROUP, RequestNaming};
 use crate::object::{ResourceType, names};
 use crate::resource::check::{Faults, Field};
 use crate::resource::fill::{fill, object_at, present, set};
@@ -73,9 +73,9 @@ impl Strategy for PolicyStrategy {
         } else {
             faults.required(&constraints, "");
         }
-        validate_conditions(&spec.at("matchConditions"), &mut faults);
-        validate_variables(&spec.at("variables"), &mut faults);
-        validate_rules(&spec, text(object, "/metadata/name"), &mut faults);
+        validate_conditions(&spec.at("matchConditions"), Some(RequestNaming::Parameters), &mut faults);
+        let known = validate_variables(&spec.at("variables"), &mut faults);
+        validate_rules(&spec, text(object, "/metadata/name"), RequestNaming::Variables(&known), &mut faults);
         faults.errors.causes()
     }
 
@@ -115,7 +115,9 @@ fn validate_parameter_kind(parameters: &Field<'_>, faults: &mut Faults) {
     });
 }
 
-fn validate_variables(variables: &Field<'_>, faults: &mut Faults) {
+/// The names of the variables; each may look at those before it.
+fn validate_variables<'v>(variables: &Field<'v>, faults: &mut Faults) -> Vec<&'v str> {
+    let mut known = Vec::new();
     for variable in variables.items() {
         let name = variable.at("name");
         if name.text().trim().is_empty() {
@@ -123,11 +125,14 @@ fn validate_variables(variables: &Field<'_>, faults: &mut Faults) {
         } else if !names::c_identifier(name.text()).is_empty() {
             faults.invalid(&name, "must be a valid CEL identifier");
         }
-        validate_expression(&variable.at("expression"), "expression is not specified", faults);
+        let naming = RequestNaming::Variables(&known);
+        validate_expression(&variable.at("expression"), "expression is not specified", Some(naming), faults);
+        known.push(name.text());
     }
+    known
 }
 
-fn validate_rules(spec: &Field<'_>, policy: &str, faults: &mut Faults) {
+fn validate_rules(spec: &Field<'_>, policy: &str, naming: RequestNaming<'_>, faults: &mut Faults) {
     let (rules, annotations) = (spec.at("validations"), spec.at("auditAnnotations"));
     if rules.count() == 0 && annotations.count() == 0 {
         for list in [&rules, &annotations] {
@@ -135,7 +140,11 @@ fn validate_rules(spec: &Field<'_>, policy: &str, faults: &mut Faults) {
         }
     }
     for rule in rules.items() {
-        validate_expression(&rule.at("expression"), "expression is not specified", faults);
+        validate_expression(&rule.at("expression"), "expression is not specified", Some(naming), faults);
+        let message = rule.at("messageExpression");
+        if !message.text().trim().is_empty() {
+            validate_expression(&message, "", Some(naming), faults);
+        }
         for field in rule.which(["messageExpression", "message"]) {
             if !field.text().is_empty() && field.text().trim().is_empty() {
                 faults.invalid(&field, "must be non-empty if specified");
@@ -155,7 +164,12 @@ fn validate_rules(spec: &Field<'_>, policy: &str, faults: &mut Faults) {
         let key = annotation.at("key");
         let full = format!("{policy}/{}", key.text());
         faults.errors.push_messages(&key.path, &full, names::qualified_name(&full));
-        validate_expression(&annotation.at("valueExpression"), "valueExpression is not specified", faults);
+        validate_expression(
+            &annotation.at("valueExpression"),
+            "valueExpression is not specified",
+            Some(naming),
+            faults,
+        );
         if !seen.insert(key.text()) {
             faults.duplicate(&key);
         }

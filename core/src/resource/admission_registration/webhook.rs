@@ -127,7 +127,7 @@ fn validate_webhook(webhook: &Field<'_>, faults: &mut Faults) {
         validate_label_selector(&selector, faults);
     }
     validate_client(&webhook.at("clientConfig"), faults);
-    validate_conditions(&webhook.at("matchConditions"), faults);
+    validate_conditions(&webhook.at("matchConditions"), None, faults);
     validate_review_versions(&webhook.at("admissionReviewVersions"), faults);
 }
 

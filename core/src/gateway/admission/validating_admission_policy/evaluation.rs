@@ -1,0 +1,94 @@
+//! What a policy says to a request, with one parameter.
+
+use serde_json::Value as Json;
+
+use super::policy::{Policy, Validation};
+use crate::cel::{Budget, COST_PER_OBJECT_MAX, Value, Variables};
+use crate::gateway::admission::expressions::{Expression, Scene};
+use crate::resource::PARAMETERS;
+
+/// The longest message an expression may make, in bytes, as in Kubernetes.
+const MESSAGE_BYTES_MAX: usize = 5 * 1024;
+
+/// Why a policy refuses a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Denial {
+    /// For people.
+    pub(super) message: String,
+    /// For machines; empty takes the default.
+    pub(super) reason: String,
+    /// Whether it is no rule that refuses but an annotation that fails, which no action lets pass.
+    pub(super) is_of_annotation: bool,
+}
+
+impl Denial {
+    fn of_fault(message: String) -> Self {
+        Self { message, reason: String::new(), is_of_annotation: false }
+    }
+}
+
+/// Why the policy refuses the request: nothing where it does not.
+pub(super) fn denials(policy: &Policy, scene: &Scene, parameter: &Json) -> Vec<Denial> {
+    let variables = scene.variables().with(PARAMETERS, Value::of(parameter));
+    match policy.conditions.hold(&variables) {
+        Ok(true) => {}
+        Ok(false) => return Vec::new(),
+        Err(why) => return policy.fails_closed.then(|| Denial::of_fault(why)).into_iter().collect(),
+    }
+    let mut evaluation = Evaluation { policy, variables, budget: Budget::new(COST_PER_OBJECT_MAX) };
+    let mut found: Vec<Denial> = policy.validations.iter().filter_map(|rule| evaluation.denial(rule)).collect();
+    found.extend(policy.annotations.iter().filter_map(|annotation| evaluation.annotation_fault(annotation)));
+    found
+}
+
+struct Evaluation<'v> {
+    policy: &'v Policy,
+    variables: Variables<'v>,
+    budget: Budget,
+}
+
+impl<'v> Evaluation<'v> {
+    fn value(&mut self, expression: &'v Expression) -> Result<Value<'v>, String> {
+        self.variables = self.policy.compose(expression, std::mem::take(&mut self.variables), &mut self.budget);
+        expression.evaluate(self.variables.clone(), &mut self.budget)
+    }
+
+    fn denial(&mut self, validation: &'v Validation) -> Option<Denial> {
+        match self.value(&validation.rule) {
+            Ok(Value::Bool(true)) => None,
+            Ok(_) => {
+                let message = self.message(validation);
+                Some(Denial { message, reason: validation.reason.clone(), is_of_annotation: false })
+            }
+            Err(why) => self.policy.fails_closed.then(|| Denial::of_fault(why)),
+        }
+    }
+
+    /// What the rule's message comes to; else its message; else its expression.
+    fn message(&mut self, validation: &'v Validation) -> String {
+        let made = validation.message_expression.as_ref().and_then(|expression| self.value(expression).ok());
+        let made = made.and_then(|value| match value {
+            Value::Text(text) => Some(text.trim().to_owned()),
+            _ => None,
+        });
+        let is_fit = |text: &String| !text.is_empty() && text.len() <= MESSAGE_BYTES_MAX && !text.contains('\n');
+        made.filter(is_fit).unwrap_or_else(|| match validation.message.as_str() {
+            "" => format!("failed expression: {}", validation.rule.source.trim()),
+            message => message.to_owned(),
+        })
+    }
+
+    /// Annotations go to nobody here, but one that fails refuses as in Kubernetes.
+    fn annotation_fault(&mut self, annotation: &'v Expression) -> Option<Denial> {
+        let why = match self.value(annotation) {
+            Ok(Value::Text(_) | Value::Null) => return None,
+            Ok(other) => format!(
+                "valueExpression '{}' resulted in unsupported return type: {}. Return type must be either string or null.",
+                annotation.source,
+                other.type_name()
+            ),
+            Err(why) => why,
+        };
+        self.policy.fails_closed.then(|| Denial { is_of_annotation: true, ..Denial::of_fault(why) })
+    }
+}

@@ -6,15 +6,19 @@ use tokio_util::sync::CancellationToken;
 
 use jiff::SignedDuration;
 
+use crate::dns::{self, CLUSTER_DOMAIN, Door, Names};
 use crate::host::Host;
 use crate::kubelet::KubeletApi;
 use crate::pod::NodeFacts;
 use crate::proxy;
 use crate::requests::NodeDescription;
 use crate::runtime::docker::Docker;
+use crate::services::Directory;
 use crate::shell::{self, Scope, Shell};
 use crate::{NodeConfig, NodeError};
 
+/// Where the host keeps its own name servers.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// Where Linux names this run of the machine.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Bytes of disk told of where Docker's own cannot be found out.
@@ -28,6 +32,8 @@ pub struct NodeAgent {
     shell: Shell,
     messages: tokio::sync::mpsc::Sender<crate::host::Message>,
     kubelet: Arc<KubeletApi>,
+    directory: Arc<Directory>,
+    names: Option<(Door, Names)>,
 }
 
 impl NodeAgent {
@@ -44,9 +50,12 @@ impl NodeAgent {
             allocatable_milli_cpu: description.cpus * 1000,
             allocatable_memory: description.memory_bytes,
         };
-        let (shell, messages, asker) = Shell::new(Host::new([facts], true), docker.clone(), client.clone());
+        let directory = Arc::new(Directory::default());
+        let names = open_names(&docker, &directory).await;
+        let host = Host::new([facts], true);
+        let (shell, messages, asker) = Shell::new(host, docker.clone(), client.clone(), Some(directory.clone()));
         let kubelet = Arc::new(KubeletApi::on_docker(config.name.clone(), asker, docker.clone()));
-        Ok(Self { client, docker, description, shell, messages, kubelet })
+        Ok(Self { client, docker, description, shell, messages, kubelet, directory, names })
     }
 
     /// What the API server talks to for logs, exec, attach and port-forward.
@@ -76,7 +85,17 @@ impl NodeAgent {
             async move { docker.watch(since, messages, stop).await }
         });
         let lease = tokio::spawn(shell::register(self.client.clone(), self.description, stop.clone()));
-        let services = tokio::spawn(serve(self.client.clone(), node.clone(), self.docker.clone(), stop.clone()));
+        let services = tokio::spawn({
+            let (docker, directory, client) = (self.docker.clone(), self.directory, self.client.clone());
+            let (node, names, stop) = (node.clone(), self.names, stop.clone());
+            async move {
+                tokio::join!(
+                    directory.keep(client, stop.clone()),
+                    lead(&directory, &node, &docker, stop.clone()),
+                    answer(names, stop),
+                )
+            }
+        });
         self.shell.run(Scope::Node(node), shutdown).await;
         stop.cancel();
         let _ = tokio::join!(events, lease, services);
@@ -84,13 +103,39 @@ impl NodeAgent {
     }
 }
 
-/// Serves Services, where the pods' network is one they can be served on.
-async fn serve(client: kube::Client, node: String, docker: Arc<Docker>, stop: CancellationToken) {
+/// Leads to Services, where the pods' network is one that can be.
+async fn lead(directory: &Directory, node: &str, docker: &Docker, stop: CancellationToken) {
     let Some(ground) = docker.ground() else {
         tracing::error!("Services are not served on this node: its pod network has no IPv4 address");
         return;
     };
-    proxy::run(client, node, ground, stop).await;
+    proxy::run(directory, node, ground, stop).await;
+}
+
+/// Opens the cluster's name server on the pods' network, and has pods ask it. Where that cannot be, they ask the host's.
+async fn open_names(docker: &Docker, directory: &Arc<Directory>) -> Option<(Door, Names)> {
+    let address = docker.pod_gateway()?.into();
+    let names = Names::new(directory.clone(), CLUSTER_DOMAIN, RESOLV_CONF.into(), address);
+    match (Door::open(address).await, names) {
+        (Ok(door), Ok(names)) => {
+            docker.resolve_at(address);
+            Some((door, names))
+        }
+        (Err(error), _) => {
+            tracing::error!("pods do not find Services by name: failed to listen on {address}, port 53: {error}");
+            None
+        }
+        (_, Err(error)) => {
+            tracing::error!(%error, "pods do not find Services by name");
+            None
+        }
+    }
+}
+
+async fn answer(names: Option<(Door, Names)>, stop: CancellationToken) {
+    if let Some((door, names)) = names {
+        dns::serve(door, names, stop).await;
+    }
 }
 
 async fn describe(config: &NodeConfig, docker: &Docker) -> Result<NodeDescription, NodeError> {

@@ -1,6 +1,5 @@
 //! What a node is told when it starts.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Where Docker's API answers.
@@ -31,10 +30,6 @@ pub struct NodeConfig {
     pub network_name: String,
     /// Labels every container of this cluster, so that two clusters can share one Docker.
     pub cluster_id: String,
-    /// The DNS domain of the cluster.
-    pub cluster_domain: String,
-    /// The cluster's name server, where one runs; pods otherwise use those of the host.
-    pub cluster_dns: Option<IpAddr>,
     /// The port the kubelet API listens on, where it does.
     pub kubelet_port: Option<u16>,
 }
@@ -50,8 +45,6 @@ impl NodeConfig {
             pod_cidr: None,
             network_name: format!("sampan-{cluster_id}"),
             cluster_id,
-            cluster_domain: "cluster.local".to_owned(),
-            cluster_dns: None,
             kubelet_port: None,
         }
     }

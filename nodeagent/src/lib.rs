@@ -13,11 +13,14 @@
 //! * [`host`] is many pods: messages in, effects out, a clock passed in.
 //! * [`requests`] is what a node asks of the API server, as values, and what follows from the answers.
 //! * [`runtime`] carries commands out.
+//! * [`services`] is what the node knows of Services, once for all who ask.
 //! * [`proxy`] leads what is sent to Services to their pods, in the kernel.
+//! * [`dns`] tells pods the addresses of names.
 //! * The shell spawns, sleeps and speaks HTTP; [`serve_kubelet`] answers the API server.
 
 mod agent;
 mod config;
+pub mod dns;
 mod error;
 pub mod host;
 mod kubelet;
@@ -25,6 +28,7 @@ pub mod pod;
 pub mod proxy;
 pub mod requests;
 pub mod runtime;
+pub mod services;
 mod shell;
 mod simulated;
 

@@ -44,7 +44,7 @@ impl SimulatedNodes {
             allocatable_memory: MEMORY_BYTES,
         });
         let runtime = Arc::new(SimulatedRuntime::new(shell::now));
-        let (shell, _, asker) = Shell::new(Host::new(facts, false), runtime, client.clone());
+        let (shell, _, asker) = Shell::new(Host::new(facts, false), runtime, client.clone(), None);
         Self { client, names, shell, asker }
     }
 

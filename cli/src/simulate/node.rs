@@ -151,9 +151,8 @@ impl Node for VirtualNode {
                 Effect::Watch(key) => {
                     let object = object_key(&key);
                     if object.is_none() {
-                        // Tokens are granted at once: what they are worth is not simulated.
-                        let token = Data::from([(TOKEN.to_owned(), b"simulated".to_vec())]);
-                        self.agent.inbox.push(Message::Source(key, Some(Arc::new(token))));
+                        let data = if key.kind == SourceKind::Services { Data::new() } else { token() };
+                        self.agent.inbox.push(Message::Source(key, Some(Arc::new(data))));
                     }
                     object.map(Want::Watch)
                 }
@@ -249,6 +248,11 @@ fn pod(object: &Object) -> Pod {
     object.decode::<Pod>().map(|pod| Pod::clone(&pod)).unwrap_or_default()
 }
 
+/// Tokens are granted at once: what they are worth is not simulated.
+fn token() -> Data {
+    Data::from([(TOKEN.to_owned(), b"simulated".to_vec())])
+}
+
 fn source(key: &ObjectKey, object: Option<&Object>) -> Option<Message> {
     let kind = if key.resource == SECRETS { SourceKind::Secret } else { SourceKind::ConfigMap };
     let data: Option<Data> = match object {
@@ -265,7 +269,7 @@ fn object_key(key: &SourceKey) -> Option<ObjectKey> {
     let resource = match key.kind {
         SourceKind::ConfigMap => CONFIG_MAPS,
         SourceKind::Secret => SECRETS,
-        SourceKind::Token => return None,
+        SourceKind::Token | SourceKind::Services => return None,
     };
     Some(ObjectKey::namespaced(resource, &key.namespace, &key.name))
 }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVar, EnvVarSource,
 use super::command::Refusal;
 use super::quantity;
 use super::situation::Scene;
-use super::source::{Lookup, SourceKey, SourceKind};
+use super::source::{self, Lookup, SourceKey, SourceKind};
 
 /// Replaces each `$(NAME)` by its value; `$$(NAME)` becomes `$(NAME)`, and an unknown name stays as it is.
 pub fn expand(text: &str, values: &BTreeMap<String, String>) -> String {
@@ -44,7 +44,13 @@ pub fn needs_address(container: &Container) -> bool {
     fields.into_iter().any(|field| field.field_path.starts_with("status.podIP"))
 }
 
-/// The container's environment, in order of definition; a name defined twice keeps its last value.
+/// Whether the Services that make part of every container's environment have been looked up.
+pub fn knows_services(scene: &Scene<'_>) -> bool {
+    source::linked(scene.situation.pod()).all(|key| scene.sources.look_up(&key) != Lookup::Unknown)
+}
+
+/// The container's environment, in order of definition; a name defined twice keeps its last value. Those of Services come
+/// first: whatever the pod defines itself counts.
 ///
 /// # Errors
 /// A `CreateContainerConfigError` when what a variable refers to is not there.
@@ -56,6 +62,12 @@ pub fn environment(scene: &Scene<'_>, container: &Container) -> Result<Vec<(Stri
             order.push(name);
         }
     };
+    for key in source::linked(scene.situation.pod()) {
+        let Lookup::Present(variables) = scene.sources.look_up(&key) else { continue };
+        for (name, value) in variables.iter() {
+            define(&mut values, name.clone(), String::from_utf8_lossy(value).into_owned());
+        }
+    }
     for from in container.env_from.iter().flatten() {
         for (name, value) in whole_source(scene, from)? {
             define(&mut values, name, value);

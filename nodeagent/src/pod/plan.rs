@@ -6,6 +6,7 @@ use sampan_machine::Unmet;
 
 use super::backoff::later;
 use super::command::{Command, Operation};
+use super::environment::knows_services;
 use super::moment::moment;
 use super::probe::ProbeKind;
 use super::situation::{ContainerRecord, Scene};
@@ -67,7 +68,7 @@ pub fn classify(scene: &Scene<'_>) -> Class {
         Some(Ending::Failed | Ending::DeadlineExceeded) => return Class::Failed,
         None => {}
     }
-    if volumes_awaited(scene) {
+    if sources_awaited(scene) {
         return Class::Preparing;
     }
     by_standing(scene)
@@ -108,9 +109,10 @@ fn is_alive(standing: &Standing) -> bool {
     matches!(standing, Standing::Running { .. } | Standing::Condemned { .. })
 }
 
-/// Whether the volumes' sources are not all there, or the volumes are not written.
-fn volumes_awaited(scene: &Scene<'_>) -> bool {
+/// Whether what the pod is made of is not all there, or its volumes are not written.
+fn sources_awaited(scene: &Scene<'_>) -> bool {
     match volume::plan(scene) {
+        Ok(_) if !knows_services(scene) => scene.situation.records().next().is_none(),
         Err(_) => scene.situation.records().next().is_none(),
         Ok(volumes) => !volumes.is_empty() && scene.situation.volumes.is_none(),
     }
@@ -341,6 +343,9 @@ pub fn waits(scene: &Scene<'_>, class: Class) -> Vec<Unmet> {
                 .collect();
         }
         Class::Preparing => {
+            if !knows_services(scene) {
+                return vec![unmet("Services are known", "being looked up".to_owned(), None)];
+            }
             let detail = volume_trouble(scene).unwrap_or_else(|| "being written".to_owned());
             return vec![unmet("volumes are prepared", detail, None)];
         }

@@ -14,6 +14,8 @@ pub enum SourceKind {
     Secret,
     /// A token of a service account. It is no object: it is asked for, and asked for again before it ends.
     Token,
+    /// The environment variables of Services: of one, or of all in the namespace where no name is given.
+    Services,
 }
 
 impl SourceKind {
@@ -23,6 +25,7 @@ impl SourceKind {
             Self::ConfigMap => "configmap",
             Self::Secret => "secret",
             Self::Token => "serviceaccount token",
+            Self::Services => "service",
         }
     }
 
@@ -32,6 +35,7 @@ impl SourceKind {
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
             Self::Token => "Token",
+            Self::Services => "Service",
         }
     }
 }
@@ -84,6 +88,14 @@ impl SourceKey {
             }),
         }
     }
+}
+
+/// The Services whose variables the pod's containers have: that of the API server always, its neighbours unless it declines.
+pub fn linked(pod: &Pod) -> impl Iterator<Item = SourceKey> {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
+    let declines = pod.spec.as_ref().and_then(|spec| spec.enable_service_links) == Some(false);
+    let neighbours = (!declines).then(|| SourceKey::object(SourceKind::Services, namespace, ""));
+    [SourceKey::object(SourceKind::Services, "default", "kubernetes")].into_iter().chain(neighbours)
 }
 
 /// How long a token lasts that does not say.
@@ -147,7 +159,7 @@ pub fn secret_data(object: &Secret) -> Data {
     binary.chain(text).collect()
 }
 
-/// Every config map, secret and token a pod refers to.
+/// Every config map, secret and token a pod refers to, and the Services it is told of.
 pub fn referenced(pod: &Pod) -> BTreeSet<SourceKey> {
     let mut keys = BTreeSet::new();
     let Some(spec) = &pod.spec else { return keys };
@@ -156,6 +168,7 @@ pub fn referenced(pod: &Pod) -> BTreeSet<SourceKey> {
         let volumes = spec.volumes.iter().flatten().filter_map(|volume| volume.projected.as_ref());
         volumes.flat_map(|projected| projected.sources.iter().flatten())
     };
+    keys.extend(linked(pod));
     keys.extend(projections().filter_map(|it| it.service_account_token.as_ref()).map(|it| SourceKey::token(pod, it)));
     let mut add = |kind, name: &str| {
         if !name.is_empty() {

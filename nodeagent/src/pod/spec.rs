@@ -10,6 +10,7 @@ use super::environment::{environment, expand};
 use super::probe::{Target, http_target};
 use super::quantity::{self, QualityOfService};
 use super::situation::{Scene, Situation};
+use crate::dns::CLUSTER_DOMAIN;
 
 /// The longest hostname the kernel takes.
 const LONGEST_HOSTNAME: usize = 63;
@@ -28,7 +29,7 @@ pub fn sandbox(scene: &Scene<'_>, attempt: u32) -> SandboxSpec {
     let spec = scene.situation.spec();
     let hostname = hostname(&scene.situation.pod);
     let domain_name =
-        spec.subdomain.as_ref().map(|subdomain| format!("{hostname}.{subdomain}.{namespace}.svc.cluster.local"));
+        spec.subdomain.as_ref().map(|subdomain| format!("{hostname}.{subdomain}.{namespace}.svc.{CLUSTER_DOMAIN}"));
     let sysctls = spec.security_context.as_ref().and_then(|security| security.sysctls.as_ref());
     let aliases = spec.host_aliases.iter().flatten();
     SandboxSpec {

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Container;
 
 use super::backoff;
 use super::command::{ContainerSpec, Operation};
-use super::environment::needs_address;
+use super::environment::{knows_services, needs_address};
 use super::probe::ProbeKind;
 use super::situation::{ContainerRecord, RunState, Scene};
 use super::spec::{self, Run, is_sidecar};
@@ -260,6 +260,9 @@ fn before_start(
     }
     if let Some(standing) = image(scene, container, attempt) {
         return standing;
+    }
+    if !knows_services(scene) {
+        return Standing::Blocked;
     }
     let Ok(volumes) = volume::plan(scene) else { return Standing::Blocked };
     let volumes_ready = volumes.is_empty() || situation.volumes == Some(volume::digest(&volumes));

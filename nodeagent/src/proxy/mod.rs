@@ -1,7 +1,7 @@
 //! The Service proxy: what is sent to a Service's address reaches one of its pods.
 //!
 //! ```text
-//! Services, EndpointSlices ──► frontends ──► Table ──Batch──► script ──► nft ──► kernel
+//! Directory ──► frontends ──► Table ──Batch──► script ──► nft ──► kernel
 //! ```
 //!
 //! The kernel does the rest: connections need no process of ours, and go on when this one is killed. All is kept in one table
@@ -13,206 +13,61 @@ mod kernel;
 mod script;
 pub mod table;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Config, Event, watcher};
-use kube::{Api, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
 pub use self::kernel::{KernelError, apply, remove, rules_see_bridge};
 pub use self::script::{Ground, changes, removal, table_name, whole};
-use self::table::{Batch, ServiceKey, Table};
+use self::table::{Batch, Table};
+use crate::services::{Directory, Known, ServiceKey};
 
-/// The label of an EndpointSlice that names its Service.
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// The first and the longest wait after the kernel refused.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// Within this the kernel's word surely reaches us; a table lost before that is looked for once.
 const LISTENS_WITHIN: Duration = Duration::from_secs(1);
-/// Events taken into one transaction.
-const EVENTS_AT_ONCE: usize = 256;
-
-/// What is known of Services and their endpoints.
-#[derive(Default)]
-struct Known {
-    services: BTreeMap<ServiceKey, Service>,
-    slices: BTreeMap<ServiceKey, BTreeMap<String, EndpointSlice>>,
-    /// The Service each slice was last seen to belong to.
-    belongs: BTreeMap<(String, String), ServiceKey>,
-    services_listing: Listing,
-    slices_listing: Listing,
-    changed: BTreeSet<ServiceKey>,
-}
-
-/// What a listing under way has shown, and whether a first one has ended.
-#[derive(Default)]
-struct Listing {
-    shown: BTreeSet<(String, String)>,
-    is_complete: bool,
-}
-
-impl Listing {
-    /// Ends it; those known that it did not show.
-    fn end<'a>(&mut self, known: impl Iterator<Item = &'a (String, String)>) -> Vec<(String, String)> {
-        let shown = std::mem::take(&mut self.shown);
-        self.is_complete = true;
-        known.filter(|key| !shown.contains(*key)).cloned().collect()
-    }
-}
-
-/// Something the API server told.
-enum News {
-    Service(Box<Event<Service>>),
-    Slice(Box<Event<EndpointSlice>>),
-}
-
-fn key(object: &impl ResourceExt) -> (String, String) {
-    (object.namespace().unwrap_or_default(), object.name_any())
-}
-
-impl Known {
-    fn take(&mut self, news: News) {
-        match news {
-            News::Service(event) => self.take_service(*event),
-            News::Slice(event) => self.take_slice(*event),
-        }
-    }
-
-    fn take_service(&mut self, event: Event<Service>) {
-        match event {
-            Event::Init => self.services_listing.shown.clear(),
-            Event::InitApply(service) => {
-                self.services_listing.shown.insert(key(&service));
-                self.put_service(service);
-            }
-            Event::InitDone => {
-                let gone = self.services_listing.end(self.services.keys());
-                gone.iter().for_each(|key| self.drop_service(key));
-            }
-            Event::Apply(service) => self.put_service(service),
-            Event::Delete(service) => self.drop_service(&key(&service)),
-        }
-    }
-
-    fn take_slice(&mut self, event: Event<EndpointSlice>) {
-        match event {
-            Event::Init => self.slices_listing.shown.clear(),
-            Event::InitApply(slice) => {
-                self.slices_listing.shown.insert(key(&slice));
-                self.put_slice(slice);
-            }
-            Event::InitDone => {
-                let gone = self.slices_listing.end(self.belongs.keys());
-                gone.iter().for_each(|key| self.drop_slice(key));
-            }
-            Event::Apply(slice) => self.put_slice(slice),
-            Event::Delete(slice) => self.drop_slice(&key(&slice)),
-        }
-    }
-
-    fn put_service(&mut self, service: Service) {
-        let key = key(&service);
-        self.changed.insert(key.clone());
-        self.services.insert(key, service);
-    }
-
-    fn drop_service(&mut self, key: &ServiceKey) {
-        self.services.remove(key);
-        self.changed.insert(key.clone());
-    }
-
-    fn put_slice(&mut self, slice: EndpointSlice) {
-        let own = key(&slice);
-        self.drop_slice(&own);
-        let Some(name) = slice.labels().get(SERVICE_NAME) else { return };
-        let service = (own.0.clone(), name.clone());
-        self.changed.insert(service.clone());
-        self.slices.entry(service.clone()).or_default().insert(own.1.clone(), slice);
-        self.belongs.insert(own, service);
-    }
-
-    fn drop_slice(&mut self, own: &(String, String)) {
-        let Some(service) = self.belongs.remove(own) else { return };
-        if let Some(slices) = self.slices.get_mut(&service) {
-            slices.remove(&own.1);
-            if slices.is_empty() {
-                self.slices.remove(&service);
-            }
-        }
-        self.changed.insert(service);
-    }
-
-    /// Whether everything there is has been shown once: before that, whom nobody answers for is not known.
-    fn is_complete(&self) -> bool {
-        self.services_listing.is_complete && self.slices_listing.is_complete
-    }
-
-    /// What changed since last asked, as one batch.
-    fn changes(&mut self, table: &mut Table, node: &str) -> Vec<Batch> {
-        let changed = std::mem::take(&mut self.changed);
-        let batches = changed.into_iter().map(|key| {
-            let slices: Vec<&EndpointSlice> = self.slices.get(&key).into_iter().flat_map(BTreeMap::values).collect();
-            let service = self.services.get(&key);
-            let frontends = service.map(|service| frontend::frontends(service, &slices, node)).unwrap_or_default();
-            table.set(&key, &frontends)
-        });
-        batches.filter(|batch| !batch.is_empty()).collect()
-    }
-}
-
 /// Keeps the kernel's table as Services and EndpointSlices want it, until `shutdown`. The table stays.
-pub async fn run(client: kube::Client, node: String, ground: Ground, shutdown: CancellationToken) {
+pub async fn run(directory: &Directory, node: &str, ground: Ground, shutdown: CancellationToken) {
     tokio::select! {
         () = shutdown.cancelled() => {}
-        () = keep(client, &node, &ground) => {}
+        () = keep(directory, node, &ground) => {}
     }
 }
 
-async fn keep(client: kube::Client, node: &str, ground: &Ground) {
-    let services =
-        told(watcher(Api::<Service>::all(client.clone()), Config::default()), |event| News::Service(Box::new(event)));
-    let slices =
-        told(watcher(Api::<EndpointSlice>::all(client), Config::default()), |event| News::Slice(Box::new(event)));
-    let news = futures::stream::select(services, slices).ready_chunks(EVENTS_AT_ONCE);
-    let mut news = std::pin::pin!(news);
+async fn keep(directory: &Directory, node: &str, ground: &Ground) {
+    let mut changes = directory.follow();
     let mut keeper = Keeper::new(ground);
-    let (mut known, mut table) = (Known::default(), Table::default());
+    let (mut table, mut changed, mut is_complete) = (Table::default(), BTreeSet::new(), false);
     loop {
         tokio::select! {
-            some = news.next() => match some {
-                Some(some) => some.into_iter().for_each(|news| known.take(news)),
+            change = changes.recv() => match change {
+                Some(change) => changed.extend(change.services.iter().chain(&change.endpoints).cloned()),
                 None => return,
             },
-            () = keeper.disturbed(), if known.is_complete() => {}
+            () = keeper.disturbed(), if is_complete => {}
         }
-        if known.is_complete() {
-            let batches = known.changes(&mut table, node);
+        while let Ok(change) = changes.try_recv() {
+            changed.extend(change.services.iter().chain(&change.endpoints).cloned());
+        }
+        is_complete = directory.read(Known::is_complete);
+        if is_complete {
+            let batches = directory.read(|known| batches(known, &std::mem::take(&mut changed), &mut table, node));
             keeper.settle(&table, &batches).await;
         }
     }
 }
 
-/// The objects of a watch, as news; the watch asks again by itself when it breaks.
-fn told<K: Send + 'static>(
-    events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
-    news: fn(Event<K>) -> News,
-) -> impl Stream<Item = News> + Send + Unpin {
-    let told = events.default_backoff().filter_map(move |event| async move {
-        match event {
-            Ok(event) => Some(news(event)),
-            Err(error) => {
-                tracing::debug!(%error, "the watch of Services broke; asking again");
-                None
-            }
-        }
+/// What has to change for these Services.
+fn batches(known: &Known, changed: &BTreeSet<ServiceKey>, table: &mut Table, node: &str) -> Vec<Batch> {
+    let batches = changed.iter().map(|key| {
+        let slices: Vec<&EndpointSlice> = known.slices(key).collect();
+        let frontends = known.service(key).map(|service| frontend::frontends(service, &slices, node));
+        table.set(key, &frontends.unwrap_or_default())
     });
-    Box::pin(told)
+    batches.filter(|batch| !batch.is_empty()).collect()
 }
 
 /// Whether the kernel holds what it should.

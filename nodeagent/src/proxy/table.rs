@@ -10,9 +10,7 @@ use std::fmt;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::frontend::{Backend, Door, Fate, Frontend};
-
-/// A Service, by namespace and name.
-pub type ServiceKey = (String, String);
+use crate::services::ServiceKey;
 
 /// A map or set of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -23,6 +23,7 @@ pub(crate) use self::watch::Scope;
 use crate::host::{Effect, Hands as CarryOut, Host, Message, PodRef};
 use crate::pod::{Command, Situation};
 use crate::runtime::Runtime;
+use crate::services::Directory;
 
 /// Messages that may wait for the host.
 const MESSAGES_WAITING: usize = 8192;
@@ -69,6 +70,8 @@ pub(crate) struct Shell {
     host: Host,
     runtime: Arc<dyn Runtime>,
     client: kube::Client,
+    /// The Services pods are told of, where they are.
+    directory: Option<Arc<Directory>>,
     messages: mpsc::Sender<Message>,
     inbox: mpsc::Receiver<Message>,
     questions: mpsc::Receiver<Question>,
@@ -80,10 +83,11 @@ impl Shell {
         host: Host,
         runtime: Arc<dyn Runtime>,
         client: kube::Client,
+        directory: Option<Arc<Directory>>,
     ) -> (Self, mpsc::Sender<Message>, Asker) {
         let (messages, inbox) = mpsc::channel(MESSAGES_WAITING);
         let (questioner, questions) = mpsc::channel(QUESTIONS_WAITING);
-        let shell = Self { host, runtime, client, messages: messages.clone(), inbox, questions };
+        let shell = Self { host, runtime, client, directory, messages: messages.clone(), inbox, questions };
         (shell, messages, Asker { questions: questioner })
     }
 
@@ -98,7 +102,12 @@ impl Shell {
             runtime: self.runtime.clone(),
             writer: api::Writer::new(self.client.clone(), self.messages.clone()),
             recorder: events::Recorder::start(self.client.clone(), shutdown.clone()),
-            sources: sources::SourceWatches::new(self.client.clone(), self.messages.clone(), shutdown.clone()),
+            sources: sources::SourceWatches::new(
+                self.client.clone(),
+                self.messages.clone(),
+                self.directory.clone(),
+                shutdown.clone(),
+            ),
             messages: self.messages.clone(),
         };
         let watching = tokio::spawn(watch::pods(self.client.clone(), scope, self.messages.clone(), shutdown.clone()));

@@ -17,25 +17,33 @@ use tokio_util::sync::CancellationToken;
 use super::tokens::keep_token;
 use crate::host::Message;
 use crate::pod::source::{Data, SourceKey, SourceKind, config_map_data, secret_data};
+use crate::services::{Directory, links};
 
 /// The watches under way.
 pub(super) struct SourceWatches {
     client: kube::Client,
     messages: mpsc::Sender<Message>,
+    directory: Option<Arc<Directory>>,
     shutdown: CancellationToken,
     watches: BTreeMap<SourceKey, CancellationToken>,
 }
 
 impl SourceWatches {
-    pub(super) fn new(client: kube::Client, messages: mpsc::Sender<Message>, shutdown: CancellationToken) -> Self {
-        Self { client, messages, shutdown, watches: BTreeMap::new() }
+    /// Without a directory pods are told of no Services.
+    pub(super) fn new(
+        client: kube::Client,
+        messages: mpsc::Sender<Message>,
+        directory: Option<Arc<Directory>>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self { client, messages, directory, shutdown, watches: BTreeMap::new() }
     }
 
     /// Tells of an object until it is no longer asked for.
     pub(super) fn watch(&mut self, key: SourceKey) {
         let stop = self.shutdown.child_token();
         self.watches.insert(key.clone(), stop.clone());
-        let (client, messages) = (self.client.clone(), self.messages.clone());
+        let (client, messages, directory) = (self.client.clone(), self.messages.clone(), self.directory.clone());
         tokio::spawn(async move {
             let kind = key.kind;
             let telling = async {
@@ -43,6 +51,7 @@ impl SourceWatches {
                     SourceKind::ConfigMap => tell::<ConfigMap>(client, key, messages, config_map_data).await,
                     SourceKind::Secret => tell::<Secret>(client, key, messages, secret_data).await,
                     SourceKind::Token => keep_token(client, key, messages).await,
+                    SourceKind::Services => tell_services(directory, key, messages).await,
                 }
             };
             tokio::select! {
@@ -56,6 +65,29 @@ impl SourceWatches {
     pub(super) fn unwatch(&mut self, key: &SourceKey) {
         if let Some(stop) = self.watches.remove(key) {
             stop.cancel();
+        }
+    }
+}
+
+async fn tell_services(directory: Option<Arc<Directory>>, key: SourceKey, messages: mpsc::Sender<Message>) {
+    let Some(directory) = directory else {
+        // The host is gone only when the node stops.
+        let _ = messages.send(Message::Source(key, Some(Arc::default()))).await;
+        return;
+    };
+    let (mut changes, mut told) = (directory.follow(), None);
+    while let Some(changed) = changes.recv().await {
+        let concerned = changed.services.iter().any(|(namespace, _)| *namespace == key.namespace);
+        if told.is_some() && !concerned {
+            continue;
+        }
+        let variables = directory.read(|known| links::variables(known, &key.namespace, &key.name)).map(Arc::new);
+        if variables.is_none() || variables == told {
+            continue;
+        }
+        told.clone_from(&variables);
+        if messages.send(Message::Source(key.clone(), variables)).await.is_err() {
+            return;
         }
     }
 }

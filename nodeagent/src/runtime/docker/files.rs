@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
+use crate::dns::CLUSTER_DOMAIN;
 use crate::pod::volume::{Content, File, VolumePlan};
 use crate::pod::{SandboxSpec, Uid};
 
@@ -58,14 +60,14 @@ impl PodFiles {
         &self,
         uid: &Uid,
         spec: &SandboxSpec,
-        dns: &ClusterDns,
+        server: Option<IpAddr>,
         address: Option<&str>,
     ) -> io::Result<()> {
         let [(hosts_path, _), (resolver_path, _), (hostname_path, _)] = self.shared(uid);
         fs::create_dir_all(self.pod(uid))?;
         fs::write(hosts_path, hosts(spec, address))?;
         if address.is_none() {
-            fs::write(resolver_path, resolv_conf(spec, dns))?;
+            fs::write(resolver_path, resolv_conf(spec, server))?;
             fs::write(hostname_path, format!("{}\n", spec.hostname))?;
         }
         Ok(())
@@ -212,15 +214,6 @@ fn remove_stale(volume: &Path, tops: &BTreeSet<&str>, fresh: &str) -> io::Result
     Ok(())
 }
 
-/// What `resolv.conf` says of the cluster.
-#[derive(Debug, Clone)]
-pub(super) struct ClusterDns {
-    /// The cluster's name server, where one runs.
-    pub server: Option<String>,
-    /// The cluster's domain.
-    pub domain: String,
-}
-
 fn hosts(spec: &SandboxSpec, address: Option<&str>) -> String {
     let mut text = String::from(
         "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
@@ -238,18 +231,18 @@ fn hosts(spec: &SandboxSpec, address: Option<&str>) -> String {
 }
 
 /// The pod's name servers, search domains and options; the host's where the cluster has no name server of its own.
-fn resolv_conf(spec: &SandboxSpec, dns: &ClusterDns) -> String {
+fn resolv_conf(spec: &SandboxSpec, server: Option<IpAddr>) -> String {
     let resolver = &spec.resolver;
     let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let (mut servers, mut searches, mut options) = (Vec::new(), Vec::new(), Vec::new());
     let first = resolver.policy == "ClusterFirst" && !spec.host_network;
     let in_cluster = first || resolver.policy == "ClusterFirstWithHostNet";
-    match (&dns.server, resolver.policy.as_str()) {
+    match (server, resolver.policy.as_str()) {
         (_, "None") => {}
         (Some(server), _) if in_cluster => {
-            servers.push(server.clone());
-            let domain = &dns.domain;
-            searches.extend([format!("{}.svc.{domain}", resolver.namespace), format!("svc.{domain}"), domain.clone()]);
+            servers.push(server.to_string());
+            let services = format!("svc.{CLUSTER_DOMAIN}");
+            searches.extend([format!("{}.{services}", resolver.namespace), services, CLUSTER_DOMAIN.to_owned()]);
             searches.extend(words(&host, "search").into_iter().filter(|word| word != "."));
             options.push("ndots:5".to_owned());
         }

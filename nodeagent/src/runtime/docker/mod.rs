@@ -15,7 +15,8 @@ mod setup;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bollard::errors::Error;
@@ -27,7 +28,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch as channel};
 
-use self::files::{ClusterDns, PodFiles};
+use self::files::PodFiles;
 use self::network::PodNetwork;
 use self::sandbox::{Progress, blocking};
 pub use self::setup::remove_everything;
@@ -58,7 +59,8 @@ pub struct Docker {
     shown: Option<network::Shown>,
     pause_image: String,
     files: PodFiles,
-    dns: ClusterDns,
+    /// The cluster's name server, once it is open.
+    resolver: OnceLock<IpAddr>,
     least_oom_score: i64,
     calls: Arc<Semaphore>,
     /// Containers this node is starting: Docker tells of it, and there is nothing to learn.

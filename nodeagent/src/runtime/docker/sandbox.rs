@@ -50,8 +50,9 @@ impl Docker {
         if spec.attempt > 0 {
             self.remove_earlier_sandboxes(pod, spec.attempt).await;
         }
-        let (files, uid, dns, shared) = (self.files.clone(), pod.uid.clone(), self.dns.clone(), spec.clone());
-        blocking(move || files.write_shared(&uid, &shared, &dns, None).map_err(|error| error.to_string())).await?;
+        let (files, uid, server, shared) =
+            (self.files.clone(), pod.uid.clone(), self.resolver.get().copied(), spec.clone());
+        blocking(move || files.write_shared(&uid, &shared, server, None).map_err(|error| error.to_string())).await?;
         let leased = self.leased(pod, spec);
         let body = self.sandbox_body(pod, spec, leased);
         let id = self.create(&names::sandbox(pod, spec.attempt), body).await.map_err(text)?;
@@ -70,8 +71,9 @@ impl Docker {
             sandbox.address = Some(self.host_ip.clone());
         }
         let address = sandbox.address.clone();
-        let (files, uid, dns, shared) = (self.files.clone(), pod.uid.clone(), self.dns.clone(), spec.clone());
-        let write = move || files.write_shared(&uid, &shared, &dns, address.as_deref());
+        let (files, uid, server, shared) =
+            (self.files.clone(), pod.uid.clone(), self.resolver.get().copied(), spec.clone());
+        let write = move || files.write_shared(&uid, &shared, server, address.as_deref());
         blocking(move || write().map_err(|error| error.to_string())).await?;
         Ok(sandbox)
     }

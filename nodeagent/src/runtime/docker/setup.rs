@@ -1,7 +1,8 @@
 //! Connecting to Docker, making what pods need there, and removing it all.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bollard::errors::Error;
@@ -13,7 +14,7 @@ use bollard::query_parameters::{
 use futures::StreamExt;
 use tokio::sync::Semaphore;
 
-use super::files::{ClusterDns, PodFiles, host_address};
+use super::files::{PodFiles, host_address};
 use super::network::{PodNetwork, Shown, Subnet};
 use super::{CALLS_AT_ONCE, Docker, image, names};
 use crate::proxy::{self, Ground};
@@ -51,10 +52,6 @@ impl Docker {
         let data_dir = config.data_dir.canonicalize().map_err(NodeError::file("resolve", &config.data_dir))?;
         let host_ip =
             host_address().or(pod_gateway.map(|gateway| gateway.to_string())).unwrap_or_else(|| "127.0.0.1".to_owned());
-        let dns = ClusterDns {
-            server: config.cluster_dns.map(|address| address.to_string()),
-            domain: config.cluster_domain.clone(),
-        };
         Ok(Arc::new_cyclic(|this| Self {
             patient: api.clone().with_timeout(PATIENCE),
             api,
@@ -66,7 +63,7 @@ impl Docker {
             shown: network,
             pause_image,
             files: PodFiles::new(&data_dir),
-            dns,
+            resolver: OnceLock::new(),
             least_oom_score: least_oom_score(),
             calls: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
             own_starts: Mutex::default(),
@@ -82,8 +79,14 @@ impl Docker {
     }
 
     /// This machine's address on the pods' network.
-    pub fn pod_gateway(&self) -> Option<std::net::Ipv4Addr> {
+    pub fn pod_gateway(&self) -> Option<Ipv4Addr> {
         self.shown.as_ref().map(|shown| shown.gateway)
+    }
+
+    /// From now on pods ask the name server at `address`; before, they ask those of the host.
+    pub(crate) fn resolve_at(&self, address: IpAddr) {
+        // Set once: a node opens one name server.
+        let _ = self.resolver.set(address);
     }
 
     /// What the rules of Services depend on; nothing where the pods' network is none of IPv4.

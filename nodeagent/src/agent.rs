@@ -68,6 +68,11 @@ impl NodeAgent {
         self.docker.pod_gateway()
     }
 
+    /// Where pods find the cluster's name server; nothing where it could not be opened.
+    pub fn name_server(&self) -> Option<std::net::Ipv4Addr> {
+        self.names.as_ref().and(self.pod_gateway())
+    }
+
     /// Registers the node and runs its pods until `shutdown`. Pods keep running after it returns.
     ///
     /// # Errors

@@ -28,6 +28,16 @@ struct World {
     table: Table,
 }
 
+/// Answers each datagram with a word.
+const ANSWERS_DATAGRAMS: &str = "\
+import socket, sys
+door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+door.bind(('', 8080))
+while True:
+    _, client = door.recvfrom(64)
+    door.sendto(sys.argv[1].encode() + b'\\n', client)
+";
+
 impl World {
     /// Nothing where this machine does not let us make one.
     fn new() -> Option<Self> {
@@ -98,9 +108,12 @@ impl World {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.names[part], "busybox", "httpd", "-f", "-p", "8080", "-h"]).arg(home);
         self.servers.push(command.spawn().unwrap());
+        let mut datagrams = Command::new("ip");
+        datagrams.args(["netns", "exec", &self.names[part], "python3", "-c", ANSWERS_DATAGRAMS, part]);
+        self.servers.push(datagrams.spawn().unwrap());
         let direct = if part == "a" { "10.1.0.11:8080" } else { "10.1.0.12:8080" };
         let until = Instant::now() + Duration::from_secs(10);
-        while self.ask("node", direct) != part {
+        while self.ask("node", direct) != part || self.ask_by_datagram("node", direct) != part {
             assert!(Instant::now() < until, "the server of {part} does not answer");
         }
     }
@@ -144,6 +157,14 @@ impl World {
         let request = format!("exec 3<>/dev/tcp/{address}/{port}; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3");
         let (said, _) = run("ip", &["netns", "exec", &self.names[from], "timeout", "2", "bash", "-c", &request]);
         said.rsplit("\r\n\r\n").next().unwrap_or_default().trim().to_owned()
+    }
+
+    /// Who answers a datagram, or what comes instead.
+    fn ask_by_datagram(&self, from: &str, at: &str) -> String {
+        let (address, port) = at.split_once(':').unwrap();
+        let request = format!("exec 3<>/dev/udp/{address}/{port}; echo who >&3; head -n 1 <&3");
+        let (said, _) = run("ip", &["netns", "exec", &self.names[from], "timeout", "2", "bash", "-c", &request]);
+        said.trim().to_owned()
     }
 
     /// How often each answers.
@@ -218,6 +239,21 @@ fn pods_the_node_and_strangers_reach_a_service_and_are_spread_evenly() {
 }
 
 #[test]
+fn datagrams_are_led_as_connections_are_and_leave_no_mark() {
+    let Some(mut world) = World::new() else { return };
+    world.begin(true);
+    world.nft("add table ip after");
+    world.nft("add chain ip after seen { type filter hook postrouting priority 300; }");
+    world.nft("add rule ip after seen meta mark != 0 drop");
+    let udp = |address, port| Door { protocol: "udp", ..door(address, port) };
+    world.set("names", &[led(udp(Some(VIP), 53), &["a", "b"]), led(udp(None, 30053), &["a", "b"])]);
+    for (from, at) in [("a", "10.96.0.7:53"), ("node", "10.96.0.7:53"), ("out", "192.0.2.1:30053")] {
+        let answers: BTreeSet<String> = (0..30).map(|_| world.ask_by_datagram(from, at)).collect();
+        assert_eq!(answers, BTreeSet::from(["a".to_owned(), "b".to_owned()]), "{from} to {at}");
+    }
+}
+
+#[test]
 fn where_the_bridge_bypasses_the_rules_the_node_stands_between() {
     let Some(mut world) = World::new() else { return };
     world.begin(false);
@@ -232,7 +268,7 @@ fn a_change_is_followed_by_the_next_connection_and_nobody_left_is_a_refusal() {
     world.begin(true);
     world.set("web", &both(&["a", "b"]));
     let batch = world.set("web", &both(&["b"]));
-    assert!(batch.removed.len() + batch.added.len() <= 12, "{batch:?}");
+    assert!(batch.removed.len() + batch.added.len() <= 16, "{batch:?}");
     assert_eq!(world.poll("node", "10.96.0.7:80", 10).keys().collect::<Vec<_>>(), ["b"]);
     world.set("web", &both(&[]));
     for (from, at) in [("a", "10.96.0.7:80"), ("node", "10.96.0.7:80"), ("out", "192.0.2.1:30080")] {

@@ -1,11 +1,11 @@
-//! The Service `kubernetes`: the name and address pods find the API server by.
+//! The Services of the cluster itself: `kubernetes`, by which pods find the API server, and `kube-dns`, its name server.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result, anyhow};
 use sampan_core::gateway::{Action, Body, Cluster, Identity, Mutation, Options, PatchKind, Subresource, Target};
 use sampan_core::object::{ObjectKey, Revision};
-use sampan_core::resource::service::API_SERVER_ADDRESS;
+use sampan_core::resource::service::{API_SERVER_ADDRESS, NAME_SERVER_ADDRESS};
 use sampan_core::resource::{ENDPOINT_SLICES, ENDPOINTS, SERVICES};
 use sampan_core::store::Origin;
 use serde_json::{Value, json};
@@ -14,75 +14,139 @@ use tokio_util::sync::CancellationToken;
 
 use super::Listening;
 
-const NAME: &str = "kubernetes";
-const NAMESPACE: &str = "default";
+/// Where name servers listen.
+const NAME_SERVER_PORT: u16 = 53;
 
-/// Sees to it that the Service is there, with the first address of the range.
-///
-/// # Errors
-/// When it cannot be written: somebody has its address, or the store takes no writes.
-pub(super) async fn serve(cluster: &Cluster, port: u16) -> Result<()> {
-    let service = json!({
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": {"name": NAME, "labels": {"component": "apiserver", "provider": "kubernetes"}},
-        "spec": {
-            "type": "ClusterIP", "clusterIP": API_SERVER_ADDRESS, "clusterIPs": [API_SERVER_ADDRESS],
-            "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "sessionAffinity": "None",
-            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}],
-        },
-    });
-    apply(cluster, ("", "services"), service).await
+/// A Service that leads to this process.
+#[derive(Debug, Clone)]
+pub(super) struct OwnService {
+    namespace: &'static str,
+    name: &'static str,
+    labels: Value,
+    address: Ipv4Addr,
+    /// As the Service has them.
+    ports: Value,
+    /// As its endpoints have them.
+    served: Value,
+    /// Where this process listens, if pods reach it.
+    leads_to: Option<Ipv4Addr>,
 }
 
-/// Tells where the Service leads: to `address`, or nowhere.
-///
-/// # Errors
-/// When the store takes no writes.
-pub(super) async fn lead(cluster: &Cluster, address: Option<Ipv4Addr>, port: u16) -> Result<()> {
-    let ports = json!([{"name": "https", "port": port, "protocol": "TCP"}]);
-    let subsets = address.map(|ip| json!({"addresses": [{"ip": ip}], "ports": ports}));
-    let mirrored_by_hand = json!({"endpointslice.kubernetes.io/skip-mirror": "true"});
-    let endpoints = json!({
-        "apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": NAME, "labels": mirrored_by_hand},
-        "subsets": subsets.into_iter().collect::<Vec<_>>(),
-    });
-    apply(cluster, ("", "endpoints"), endpoints).await?;
-    let ready = address.map(|ip| json!({"addresses": [ip], "conditions": {"ready": true}}));
-    let slice = json!({
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-        "metadata": {"name": NAME, "labels": {"kubernetes.io/service-name": NAME}},
-        "endpoints": ready.into_iter().collect::<Vec<_>>(), "ports": ports,
-    });
-    apply(cluster, ("discovery.k8s.io", "endpointslices"), slice).await
-}
-
-/// Puts it back whenever somebody has changed or deleted it, until `shutdown`.
-pub(super) async fn keep(cluster: Cluster, address: Option<Ipv4Addr>, port: u16, shutdown: CancellationToken) {
-    let mut known = revisions(&cluster);
-    loop {
-        let change = cluster.store().reader().listen_all();
-        if revisions(&cluster) != known {
-            let kept = match serve(&cluster, port).await {
-                Ok(()) => lead(&cluster, address, port).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = kept {
-                tracing::warn!("pods may not find the API server: {error:#}");
-            }
-            known = revisions(&cluster);
-        }
-        tokio::select! {
-            () = change => {}
-            () = shutdown.cancelled() => return,
+impl OwnService {
+    /// The API server, which listens on `port`.
+    pub(super) fn api_server(leads_to: Option<Ipv4Addr>, port: u16) -> Self {
+        Self {
+            namespace: "default",
+            name: "kubernetes",
+            labels: json!({"component": "apiserver", "provider": "kubernetes"}),
+            address: API_SERVER_ADDRESS,
+            ports: json!([{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]),
+            served: json!([{"name": "https", "port": port, "protocol": "TCP"}]),
+            leads_to,
         }
     }
-}
 
-/// The revisions of the three objects: what tells that one was changed.
-fn revisions(cluster: &Cluster) -> [Option<Revision>; 3] {
-    let snapshot = cluster.snapshot();
-    [SERVICES, ENDPOINTS, ENDPOINT_SLICES]
-        .map(|resource| snapshot.get(&ObjectKey::namespaced(resource, NAMESPACE, NAME)).map(|object| object.revision()))
+    /// The cluster's name server.
+    pub(super) fn name_server(leads_to: Ipv4Addr) -> Self {
+        let port = |name: &str, protocol: &str| json!({"name": name, "port": NAME_SERVER_PORT, "protocol": protocol});
+        let ports = json!([port("dns", "UDP"), port("dns-tcp", "TCP")]);
+        Self {
+            namespace: "kube-system",
+            name: "kube-dns",
+            labels: json!({"k8s-app": "kube-dns"}),
+            address: NAME_SERVER_ADDRESS,
+            ports: ports.clone(),
+            served: ports,
+            leads_to: Some(leads_to),
+        }
+    }
+
+    /// Sees to it that the Service is there, with its address.
+    ///
+    /// # Errors
+    /// When it cannot be written: somebody has its address, or the store takes no writes.
+    pub(super) async fn serve(&self, cluster: &Cluster) -> Result<()> {
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": self.name, "labels": self.labels},
+            "spec": {
+                "type": "ClusterIP", "clusterIP": self.address, "clusterIPs": [self.address],
+                "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "sessionAffinity": "None",
+                "ports": self.ports,
+            },
+        });
+        self.apply(cluster, ("", "services"), service).await
+    }
+
+    /// Tells where the Service leads: to this process, or nowhere.
+    ///
+    /// # Errors
+    /// When the store takes no writes.
+    async fn lead(&self, cluster: &Cluster) -> Result<()> {
+        let subsets = self.leads_to.map(|ip| json!({"addresses": [{"ip": ip}], "ports": self.served}));
+        let mirrored_by_hand = json!({"endpointslice.kubernetes.io/skip-mirror": "true"});
+        let endpoints = json!({
+            "apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": self.name, "labels": mirrored_by_hand},
+            "subsets": subsets.into_iter().collect::<Vec<_>>(),
+        });
+        self.apply(cluster, ("", "endpoints"), endpoints).await?;
+        let ready = self.leads_to.map(|ip| json!({"addresses": [ip], "conditions": {"ready": true}}));
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"name": self.name, "labels": {"kubernetes.io/service-name": self.name}},
+            "endpoints": ready.into_iter().collect::<Vec<_>>(), "ports": self.served,
+        });
+        self.apply(cluster, ("discovery.k8s.io", "endpointslices"), slice).await
+    }
+
+    /// Keeps it, and where it leads, until `shutdown`: it is put back whenever somebody has changed or deleted it.
+    pub(super) async fn keep(self, cluster: Cluster, shutdown: CancellationToken) {
+        let mut known = None;
+        loop {
+            let change = cluster.store().reader().listen_all();
+            if known != Some(self.revisions(&cluster)) {
+                let served = match self.serve(&cluster).await {
+                    Ok(()) => self.lead(&cluster).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = served {
+                    tracing::warn!("pods may not find the Service {}: {error:#}", self.name);
+                }
+                known = Some(self.revisions(&cluster));
+            }
+            tokio::select! {
+                () = change => {}
+                () = shutdown.cancelled() => return,
+            }
+        }
+    }
+
+    /// The revisions of the three objects: what tells that one was changed.
+    fn revisions(&self, cluster: &Cluster) -> [Option<Revision>; 3] {
+        let snapshot = cluster.snapshot();
+        [SERVICES, ENDPOINTS, ENDPOINT_SLICES].map(|resource| {
+            let key = ObjectKey::namespaced(resource, self.namespace, self.name);
+            snapshot.get(&key).map(|object| object.revision())
+        })
+    }
+
+    async fn apply(&self, cluster: &Cluster, (group, plural): (&str, &str), object: Value) -> Result<()> {
+        let registry = cluster.registry();
+        let mutation = Mutation {
+            identity: Identity::new("system:apiserver", &["system:masters"]),
+            origin: Origin::System { purpose: "how pods find the cluster itself".to_owned() },
+            target: Target {
+                served: registry.served(group, "v1", plural).ok_or_else(|| anyhow!("{plural} are not served"))?,
+                namespace: Some(self.namespace.into()),
+                name: Some(self.name.into()),
+                subresource: Subresource::Whole,
+            },
+            action: Action::Patch(PatchKind::Apply, Body::Value(object)),
+            options: Options { field_manager: "sampan".to_owned(), force: true, ..Options::default() },
+        };
+        let applied = cluster.mutate(mutation).await;
+        let named = || format!("{plural} {}/{}", self.namespace, self.name);
+        applied.map(drop).map_err(|status| anyhow!("failed to apply {}: {status}", named()))
+    }
 }
 
 /// Where pods reach the API server. One that listens for this machine alone listens on the pods' network as well.
@@ -108,22 +172,4 @@ async fn listen(listening: &Listening, address: SocketAddr) -> Result<()> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("failed to listen on {address}"))?;
     listening.serve(listener);
     Ok(())
-}
-
-async fn apply(cluster: &Cluster, (group, plural): (&str, &str), object: Value) -> Result<()> {
-    let registry = cluster.registry();
-    let mutation = Mutation {
-        identity: Identity::new("system:apiserver", &["system:masters"]),
-        origin: Origin::System { purpose: "how pods find the API server".to_owned() },
-        target: Target {
-            served: registry.served(group, "v1", plural).ok_or_else(|| anyhow!("{plural} are not served"))?,
-            namespace: Some(NAMESPACE.into()),
-            name: Some(NAME.into()),
-            subresource: Subresource::Whole,
-        },
-        action: Action::Patch(PatchKind::Apply, Body::Value(object)),
-        options: Options { field_manager: "sampan".to_owned(), force: true, ..Options::default() },
-    };
-    let applied = cluster.mutate(mutation).await;
-    applied.map(drop).map_err(|status| anyhow!("failed to apply {plural} {NAMESPACE}/{NAME}: {status}"))
 }

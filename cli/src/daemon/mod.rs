@@ -39,6 +39,7 @@ use crate::operators::Carried;
 use entropy::SystemEntropy;
 use health::{OperatorsPart, StorePart};
 use inside::Kubelets;
+use kubernetes::OwnService;
 use rising::Console;
 
 /// The administrator, as the kubeconfig names them.
@@ -116,15 +117,17 @@ async fn serve(
     let listening = listen(arguments.listen, folder, &authority, &server).await?;
     let address = listening.address;
     let url = format!("https://{address}");
-    kubernetes::serve(&cluster, address.port()).await?;
+    OwnService::api_server(None, address.port()).serve(&cluster).await?;
     server.set_ready(true);
     tracing::info!("the API is ready at {url} after {} ms", started.elapsed().as_millis());
     tracing::info!("kubectl finds it with KUBECONFIG={}", folder.kubeconfig().display());
 
     let nodes = nodes::start(arguments, folder, store.cluster_uid(), &server, &kubelets, &shutdown).await?;
     let for_pods = kubernetes::open_to_pods(&listening, nodes.pod_gateway()).await;
-    kubernetes::lead(&cluster, for_pods, address.port()).await?;
-    tokio::spawn(kubernetes::keep(cluster.clone(), for_pods, address.port(), shutdown.clone()));
+    let name_server = nodes.name_server().map(OwnService::name_server);
+    for service in [OwnService::api_server(for_pods, address.port())].into_iter().chain(name_server) {
+        tokio::spawn(service.keep(cluster.clone(), shutdown.clone()));
+    }
     let manifests = std::path::absolute(&arguments.manifests)?;
     let plugins = Host::start(Surroundings {
         cluster: cluster.clone(),

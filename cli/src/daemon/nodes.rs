@@ -17,12 +17,18 @@ use crate::data::DataFolder;
 pub(super) struct Nodes {
     running: JoinHandle<()>,
     pod_gateway: Option<Ipv4Addr>,
+    name_server: Option<Ipv4Addr>,
 }
 
 impl Nodes {
     /// This machine's address on the pods' network, where there is one.
     pub(super) fn pod_gateway(&self) -> Option<Ipv4Addr> {
         self.pod_gateway
+    }
+
+    /// Where pods find the cluster's name server, where there is one.
+    pub(super) fn name_server(&self) -> Option<Ipv4Addr> {
+        self.name_server
     }
 
     /// Waits until they have ended, which they do at shutdown.
@@ -46,14 +52,14 @@ pub(super) async fn start(
     shutdown: &CancellationToken,
 ) -> Result<Nodes> {
     let shutdown = shutdown.clone();
-    let (running, pod_gateway) = if arguments.simulate_nodes > 0 {
+    let (running, pod_gateway, name_server) = if arguments.simulate_nodes > 0 {
         let client = node_client(server, "simulated", SIMULATED_NODES).await?;
         let nodes = SimulatedNodes::new(arguments.simulate_nodes, client);
         for index in 0..arguments.simulate_nodes {
             let name = format!("sim-{index}");
             kubelets.add(&name, nodes.kubelet_api(&name));
         }
-        (tokio::spawn(async move { report(nodes.run(shutdown).await) }), None)
+        (tokio::spawn(async move { report(nodes.run(shutdown).await) }), None, None)
     } else {
         let name = arguments.node_name.clone().unwrap_or_else(host_name);
         let client = node_client(server, &name, NODES).await?;
@@ -62,10 +68,10 @@ pub(super) async fn start(
             "failed to start the node: is Docker running? Without Docker, try `sampan up --simulate-nodes 1`",
         )?;
         kubelets.add(&name, agent.kubelet_api());
-        let pod_gateway = agent.pod_gateway();
-        (tokio::spawn(async move { report(agent.run(shutdown).await) }), pod_gateway)
+        let (pod_gateway, name_server) = (agent.pod_gateway(), agent.name_server());
+        (tokio::spawn(async move { report(agent.run(shutdown).await) }), pod_gateway, name_server)
     };
-    Ok(Nodes { running, pod_gateway })
+    Ok(Nodes { running, pod_gateway, name_server })
 }
 
 fn report(ended: Result<(), sampan_nodeagent::NodeError>) {

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `from_network` | prerouting | leads what pods and others send to a Service, and to a port of the node |
 //! | `from_node` | output | the same for what the node itself sends |
+//! | `unmark_…` | prerouting, output | takes away the mark by which an endpoint was drawn |
 //! | `guard` | prerouting | keeps pods from the node's loopback, which leading `localhost` to pods would open |
 //! | `refused_…` | input, forward, output | answers for Services nobody answers for |
 //! | `translate` | postrouting | sends answers back through this node where they would take another way |
@@ -15,6 +16,8 @@ use super::table::{Batch, Draw, Map};
 /// Before Docker's own translation, which has -100 and 100: an address of ours is never one of its.
 const BEFORE_DOCKER: i32 = -110;
 const BEFORE_DOCKER_AFTER_ROUTING: i32 = 90;
+/// The kernel translates at -100, in the order of the chains that do.
+const TRANSLATED: i32 = -99;
 const BEFORE_DOCKERS_FILTER: i32 = -10;
 /// Elements in one line of a script.
 const ELEMENTS_IN_LINE: usize = 512;
@@ -98,10 +101,8 @@ fn definition(map: Map) -> &'static str {
     match map {
         Map::Services | Map::Refused => "type ipv4_addr . inet_proto . inet_service : verdict",
         Map::NodePorts | Map::RefusedNodePorts => "type inet_proto . inet_service : verdict",
-        Map::Slots => "typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : ip daddr . tcp dport",
-        Map::NodePortSlots => "typeof meta l4proto . th dport . numgen random mod 65536 : ip daddr . tcp dport",
-        Map::StickySlots => "typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : meta mark",
-        Map::StickyNodePortSlots => "typeof meta l4proto . th dport . numgen random mod 65536 : meta mark",
+        Map::Slots => "typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : meta mark",
+        Map::NodePortSlots => "typeof meta l4proto . th dport . numgen random mod 65536 : meta mark",
         Map::Marks => "type mark : ipv4_addr . inet_service",
         Map::Hairpins => "type ipv4_addr . ipv4_addr",
         Map::Remote => "type ipv4_addr",
@@ -115,14 +116,16 @@ fn draw_chain(table: &str, draw: Draw) -> String {
     let mut rule = |text: String| {
         let _ = writeln!(script, "add rule ip {table} {draw} {text}");
     };
+    let slots = if draw.by_node_port { Map::NodePortSlots } else { Map::Slots }.name();
+    // By way of a mark: a map from numbers drawn straight to endpoints works for one protocol alone.
+    let drawn = format!("meta mark set {slot} map @{slots}");
+    let lead = "meta l4proto { tcp, udp, sctp } dnat ip to meta mark map @marks";
     let Some(seconds) = draw.sticky_seconds else {
-        let slots = if draw.by_node_port { Map::NodePortSlots } else { Map::Slots }.name();
-        rule(format!("dnat ip to {slot} map @{slots}"));
+        rule(drawn);
+        rule(lead.to_owned());
         return script;
     };
-    let slots = if draw.by_node_port { Map::StickyNodePortSlots } else { Map::StickySlots }.name();
     let client = "ip saddr . ip daddr . meta l4proto . th dport";
-    let lead = "meta l4proto { tcp, udp, sctp } dnat ip to meta mark map @marks";
     rule("meta mark set 0".to_owned());
     // A client's endpoint that is gone has no mark any more: the rule after does not match, and another is drawn.
     rule(format!("meta mark set {client} map @stuck"));
@@ -130,7 +133,7 @@ fn draw_chain(table: &str, draw: Draw) -> String {
     rule(lead.to_owned());
     // What is remembered keeps its value when it is written again.
     rule(format!("meta mark != 0 delete @stuck {{ {client} : meta mark }}"));
-    rule(format!("meta mark set {slot} map @{slots}"));
+    rule(drawn);
     rule(format!("update @stuck {{ {client} timeout {seconds}s : meta mark }}"));
     rule(lead.to_owned());
     script
@@ -165,6 +168,11 @@ fn chains(ground: &Ground) -> String {
         &hook("nat", "output", BEFORE_DOCKER),
         &[format!("{to_service} @services"), format!("{to_node_port} @node_ports")],
     );
+    // The mark has done its work: what the host does by marks of its own is not to be disturbed.
+    for (name, at) in [("unmark_network", "prerouting"), ("unmark_node", "output")] {
+        let rule = "ct state new ct status dnat ip daddr . ip daddr @hairpins meta mark set 0".to_owned();
+        chain(name, &hook("filter", at, TRANSLATED), &[rule]);
+    }
     chain(
         "guard",
         &hook("filter", "prerouting", BEFORE_DOCKER),
@@ -214,7 +222,9 @@ mod tests {
             changes("t", &batch),
             "add chain ip t draw_address_2\n\
              flush chain ip t draw_address_2\n\
-             add rule ip t draw_address_2 dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 2 map @slots\n\
+             add rule ip t draw_address_2 \
+             meta mark set ip daddr . meta l4proto . th dport . numgen random mod 2 map @slots\n\
+             add rule ip t draw_address_2 meta l4proto { tcp, udp, sctp } dnat ip to meta mark map @marks\n\
              delete element ip t services { 10.96.0.7 . tcp . 80 }\n\
              add element ip t services { 10.96.0.7 . tcp . 80 : goto draw_address_2 }\n\
              add element ip t hairpins { 10.1.0.1 . 10.1.0.1 }\n"

@@ -19,14 +19,10 @@ pub enum Map {
     Services,
     /// Port of the node → the chain that draws an endpoint.
     NodePorts,
-    /// Address, port and slot → endpoint.
+    /// Address, port and slot → mark of an endpoint.
     Slots,
-    /// Port of the node and slot → endpoint.
+    /// Port of the node and slot → mark of an endpoint.
     NodePortSlots,
-    /// Address, port and slot → mark of an endpoint clients stay with.
-    StickySlots,
-    /// The same for a port of the node.
-    StickyNodePortSlots,
     /// Mark → endpoint.
     Marks,
     /// Address and port nobody answers at.
@@ -41,13 +37,11 @@ pub enum Map {
 
 impl Map {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 9] = [
         Self::Services,
         Self::NodePorts,
         Self::Slots,
         Self::NodePortSlots,
-        Self::StickySlots,
-        Self::StickyNodePortSlots,
         Self::Marks,
         Self::Refused,
         Self::RefusedNodePorts,
@@ -62,8 +56,6 @@ impl Map {
             Self::NodePorts => "node_ports",
             Self::Slots => "slots",
             Self::NodePortSlots => "node_port_slots",
-            Self::StickySlots => "sticky_slots",
-            Self::StickyNodePortSlots => "sticky_node_port_slots",
             Self::Marks => "marks",
             Self::Refused => "refused",
             Self::RefusedNodePorts => "refused_node_ports",
@@ -211,12 +203,8 @@ impl Served {
             Fate::Dropped => return self.put(refused, at, "drop"),
         };
         settle(&mut slots, backends);
-        let (services, slot_map) = match (by_node_port, frontend.sticky_seconds.is_some()) {
-            (false, false) => (Map::Services, Map::Slots),
-            (true, false) => (Map::NodePorts, Map::NodePortSlots),
-            (false, true) => (Map::Services, Map::StickySlots),
-            (true, true) => (Map::NodePorts, Map::StickyNodePortSlots),
-        };
+        let (services, slot_map) =
+            if by_node_port { (Map::NodePorts, Map::NodePortSlots) } else { (Map::Services, Map::Slots) };
         for (slot, backend) in slots.iter().enumerate() {
             let endpoint = format!("{} . {}", backend.address, backend.port);
             let address = backend.address.to_string();
@@ -224,13 +212,9 @@ impl Served {
             if backend.is_remote {
                 self.put(Map::Remote, address, "");
             }
-            if frontend.sticky_seconds.is_some() {
-                let mark = mark(&at, backend);
-                self.put(slot_map, format!("{at} . {slot}"), &mark);
-                self.put(Map::Marks, mark, &endpoint);
-            } else {
-                self.put(slot_map, format!("{at} . {slot}"), &endpoint);
-            }
+            let mark = mark(&at, backend);
+            self.put(slot_map, format!("{at} . {slot}"), &mark);
+            self.put(Map::Marks, mark, &endpoint);
         }
         if let Some(draw) = draw(frontend) {
             self.put(services, at, &format!("goto {draw}"));
@@ -300,8 +284,10 @@ mod tests {
         }
     }
 
+    /// The endpoints slots lead to.
     fn slots(kernel: &Elements) -> Vec<String> {
-        kernel.iter().filter(|((map, _), _)| *map == Map::Slots).map(|(_, value)| value.clone()).collect()
+        let marks = kernel.iter().filter(|((map, _), _)| *map == Map::Slots).map(|(_, mark)| mark.clone());
+        marks.map(|mark| kernel[&(Map::Marks, mark)].clone()).collect()
     }
 
     #[test]
@@ -312,7 +298,7 @@ mod tests {
         apply(&mut kernel, &table.set(&key("web"), &[led(&many, None)]));
         let without: Vec<u8> = many.iter().copied().filter(|last| *last != 50).collect();
         let batch = table.set(&key("web"), &[led(&without, None)]);
-        assert!(batch.removed.len() + batch.added.len() <= 6, "{batch:?}");
+        assert!(batch.removed.len() + batch.added.len() <= 8, "{batch:?}");
         apply(&mut kernel, &batch);
         let mut expect: Vec<String> = without.iter().map(|last| format!("10.1.0.{last} . 8080")).collect();
         let mut found = slots(&kernel);

@@ -19,6 +19,8 @@ use crate::store::{CommitCondition, IndexKey, Snapshot};
 
 /// The address of the API server's own Service: the first of the range.
 pub const API_SERVER_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
+/// The address of the cluster's name server: the tenth, as is usual.
+pub const NAME_SERVER_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 
 /// The field Services are found by their node ports with.
 pub(super) const NODE_PORTS: &str = "nodePorts";

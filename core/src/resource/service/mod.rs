@@ -21,7 +21,7 @@ use crate::object::{ResourceType, names};
 use crate::status::StatusCause;
 use crate::store::CommitCondition;
 
-pub use allocate::API_SERVER_ADDRESS;
+pub use allocate::{API_SERVER_ADDRESS, NAME_SERVER_ADDRESS};
 
 /// The resource type.
 pub const SERVICES: ResourceType = ResourceType::new("", "services");

@@ -8,6 +8,7 @@ use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_server::net::runtime::TokioRuntimeProvider;
 use hickory_server::net::{DnsError, NetError};
 use hickory_server::proto::op::ResponseCode;
+use hickory_server::proto::rr::RecordType::{A, AAAA, CNAME, PTR, SOA, SRV, TXT};
 use hickory_server::proto::rr::{Name, RecordType};
 use kube::runtime::watcher::Event;
 use sampan_nodeagent::dns::{self, Door, Names};
@@ -124,7 +125,6 @@ async fn every_form_of_name_is_answered() {
     let server = Server::start(own_address(1, 1), "cluster.local", None).await;
     server.directory.take(everything_is_shown());
     server.directory.take(shop());
-    use RecordType::{A, AAAA, CNAME, PTR, SOA, SRV, TXT};
     let sql = "0 100 5432 10-88-0-3.db.shop.svc.cluster.local., 0 100 5432 db-0.db.shop.svc.cluster.local.";
     for (name, kind, expected) in [
         ("web.shop.svc.cluster.local", A, "10.96.0.7"),

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "a test that cannot go on fails")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +12,7 @@ use sampan_machine::ANY;
 use sampan_nodeagent::pod::backoff::Setback;
 use sampan_nodeagent::pod::machine::{CHART, PodMachine};
 use sampan_nodeagent::pod::probe::ProbeKind;
-use sampan_nodeagent::pod::source::{SourceKey, SourceKind, Sources};
+use sampan_nodeagent::pod::source::{Sources, referenced};
 use sampan_nodeagent::pod::{
     Command, ContainerRecord, Exit, NodeFacts, Operation, RunState, Sandbox, Scene, Situation,
 };
@@ -57,6 +57,13 @@ fn world(spec: Value) -> World {
 }
 
 impl World {
+    /// Whatever the pod refers to is there, and holds nothing.
+    fn look_up_sources(&mut self) {
+        for key in referenced(&self.situation.pod) {
+            self.sources.observe(key, Some(Arc::default()));
+        }
+    }
+
     /// What tells two worlds apart, times aside.
     fn digest(&self) -> String {
         let s = &self.situation;
@@ -248,9 +255,8 @@ impl World {
             next.situation.sandbox = Some(Sandbox { running: false, ..sandbox.clone() });
             list.push(next);
         }
-        let key = SourceKey::object(SourceKind::ConfigMap, "default", "m");
         let mut told = self.clone();
-        told.sources.observe(key, Some(Arc::new(BTreeMap::new())));
+        told.look_up_sources();
         list.push(told);
         let mut later = self.clone();
         later.now += SignedDuration::from_secs(400);
@@ -346,8 +352,7 @@ fn a_pod_whose_runtime_obeys_comes_up_and_a_deleted_one_goes() {
                 let RunState::Exited(exit) = world.exit(0) else { unreachable!() };
                 world.situation.conclude(&run.name, &run.id, exit);
             }
-            let key = SourceKey::object(SourceKind::ConfigMap, "default", "m");
-            world.sources.observe(key, Some(Arc::new(BTreeMap::new())));
+            world.look_up_sources();
         }
         assert!(matches!(world.machine.state(), "Ready" | "Running"), "{spec}: {}", world.digest());
         let mut pod = (*world.situation.pod).clone();

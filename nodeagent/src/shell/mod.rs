@@ -172,10 +172,7 @@ impl CarryOut for Hands {
                 self.recorder.record(pod, note);
                 None
             }
-            Effect::Watch(key) => {
-                self.sources.watch(key);
-                None
-            }
+            Effect::Watch(key) => self.sources.watch(key),
             Effect::Unwatch(key) => {
                 self.sources.unwatch(&key);
                 None

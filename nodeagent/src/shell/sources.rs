@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
@@ -39,26 +39,27 @@ impl SourceWatches {
         Self { client, messages, directory, shutdown, watches: BTreeMap::new() }
     }
 
-    /// Tells of an object until it is no longer asked for.
-    pub(super) fn watch(&mut self, key: SourceKey) {
+    /// Tells of an object until it is no longer asked for; what is known already is told at once.
+    pub(super) fn watch(&mut self, key: SourceKey) -> Option<Message> {
         let stop = self.shutdown.child_token();
         self.watches.insert(key.clone(), stop.clone());
-        let (client, messages, directory) = (self.client.clone(), self.messages.clone(), self.directory.clone());
-        tokio::spawn(async move {
-            let kind = key.kind;
-            let telling = async {
-                match kind {
-                    SourceKind::ConfigMap => tell::<ConfigMap>(client, key, messages, config_map_data).await,
-                    SourceKind::Secret => tell::<Secret>(client, key, messages, secret_data).await,
-                    SourceKind::Token => keep_token(client, key, messages).await,
-                    SourceKind::Services => tell_services(directory, key, messages).await,
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = telling => {}
-            }
-        });
+        let (client, messages) = (self.client.clone(), self.messages.clone());
+        let telling = match key.kind {
+            SourceKind::ConfigMap => tell::<ConfigMap>(client, key, messages, config_map_data).boxed(),
+            SourceKind::Secret => tell::<Secret>(client, key, messages, secret_data).boxed(),
+            SourceKind::Token => keep_token(client, key, messages).boxed(),
+            SourceKind::Services => return self.watch_services(key, stop),
+        };
+        tokio::spawn(stop.run_until_cancelled_owned(telling));
+        None
+    }
+
+    fn watch_services(&self, key: SourceKey, stop: CancellationToken) -> Option<Message> {
+        let Some(directory) = self.directory.clone() else { return Some(Message::Source(key, Some(Arc::default()))) };
+        let told = variables(&directory, &key);
+        let telling = tell_services(directory, key.clone(), told.clone(), self.messages.clone());
+        tokio::spawn(stop.run_until_cancelled_owned(telling));
+        told.map(|told| Message::Source(key, Some(told)))
     }
 
     /// No pod refers to the object any more.
@@ -69,24 +70,30 @@ impl SourceWatches {
     }
 }
 
-async fn tell_services(directory: Option<Arc<Directory>>, key: SourceKey, messages: mpsc::Sender<Message>) {
-    let Some(directory) = directory else {
-        // The host is gone only when the node stops.
-        let _ = messages.send(Message::Source(key, Some(Arc::default()))).await;
-        return;
-    };
-    let (mut changes, mut told) = (directory.follow(), None);
+/// The variables of the Services a key names, once every Service is known.
+fn variables(directory: &Directory, key: &SourceKey) -> Option<Arc<Data>> {
+    directory.read(|known| links::variables(known, &key.namespace, &key.name)).map(Arc::new)
+}
+
+/// Tells of them whenever they are others than those `told`.
+async fn tell_services(
+    directory: Arc<Directory>,
+    key: SourceKey,
+    mut told: Option<Arc<Data>>,
+    messages: mpsc::Sender<Message>,
+) {
+    let mut changes = directory.follow();
     while let Some(changed) = changes.recv().await {
         let concerned = changed.services.iter().any(|(namespace, _)| *namespace == key.namespace);
         if told.is_some() && !concerned {
             continue;
         }
-        let variables = directory.read(|known| links::variables(known, &key.namespace, &key.name)).map(Arc::new);
-        if variables.is_none() || variables == told {
+        let known = variables(&directory, &key);
+        if known.is_none() || known == told {
             continue;
         }
-        told.clone_from(&variables);
-        if messages.send(Message::Source(key.clone(), variables)).await.is_err() {
+        told.clone_from(&known);
+        if messages.send(Message::Source(key.clone(), known)).await.is_err() {
             return;
         }
     }

@@ -59,6 +59,7 @@ pub(crate) fn install(driver: &mut Driver, root_certificate: &str) {
     driver.add(sampan_garbagecollector::GarbageCollector);
     driver.add(sampan_namespace::NamespaceOperator::new(root_certificate));
     driver.add(sampan_replicaset::ReplicaSetOperator);
+    driver.add(sampan_replicationcontroller::ReplicationControllerOperator);
     driver.add(sampan_scheduler::Scheduler);
     driver.add(sampan_service::ServiceOperator);
     driver.add(sampan_statefulset::StatefulSetOperator);

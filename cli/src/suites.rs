@@ -11,6 +11,7 @@ pub(crate) fn all() -> Vec<Suite> {
         sampan_garbagecollector::conformance::suite(),
         sampan_namespace::conformance::suite(),
         sampan_replicaset::conformance::suite(),
+        sampan_replicationcontroller::conformance::suite(),
         sampan_scheduler::conformance::suite(),
         sampan_service::conformance::suite(),
         sampan_statefulset::conformance::suite(),

@@ -140,6 +140,20 @@ fn every_patch_language_changes_the_object() {
 }
 
 #[test]
+fn metadata_that_holds_nothing_is_not_stored() {
+    let mut world = World::new();
+    let mut web = pod(json!([{"name": "c", "image": "i"}]));
+    web["metadata"]["finalizers"] = json!([]);
+    web["metadata"]["annotations"] = json!({});
+    let created = world.apply("m", &web).unwrap();
+    let holds = |object: &Value, field: &str| object["metadata"].get(field).is_some();
+    assert!(!holds(&created, "finalizers") && !holds(&created, "annotations"), "{created}");
+    let labels = |labels: Value| json!({"metadata": {"labels": labels}});
+    assert!(holds(&world.patch(PatchKind::Merge, &labels(json!({"a": "1"}))).unwrap(), "labels"));
+    assert!(!holds(&world.patch(PatchKind::Merge, &labels(json!({"a": null}))).unwrap(), "labels"));
+}
+
+#[test]
 fn a_patch_that_does_not_fit_is_refused_in_its_own_way() {
     let mut world = World::new();
     let container = json!([{"name": "c", "image": "i"}]);

@@ -103,6 +103,7 @@ impl Preparation<'_> {
         for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"] {
             metadata.remove(field);
         }
+        drop_empty(metadata);
         metadata.insert("uid".to_owned(), Value::String(uid));
         metadata.insert("creationTimestamp".to_owned(), now);
         if generation {
@@ -126,6 +127,7 @@ impl Preparation<'_> {
         let metadata = metadata_mut(object)?;
         metadata.remove("selfLink");
         metadata.remove("resourceVersion");
+        drop_empty(metadata);
         for field in KEPT {
             match old.and_then(|old| old.get(field)) {
                 Some(value) => metadata.insert(field.to_owned(), value.clone()),
@@ -133,6 +135,20 @@ impl Preparation<'_> {
             };
         }
         Ok(())
+    }
+}
+
+/// What holds nothing is not stored: whoever took the last label away and whoever never had one have the same object.
+fn drop_empty(metadata: &mut Map<String, Value>) {
+    let is_empty = |value: &Value| match value {
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    };
+    for field in ["labels", "annotations", "ownerReferences", "finalizers"] {
+        if metadata.get(field).is_some_and(is_empty) {
+            metadata.remove(field);
+        }
     }
 }
 

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use super::check::{Faults, Field};
 use super::fill::{fill, object_at, present, set};
 use super::pod::default::pod_template;
+use super::pod::validate_template;
 use super::read::integer;
-use super::workload::{replica_cells, replica_columns, validate_counts, validate_lasting, validate_selected_template};
+use super::workload::{replica_cells, replica_columns, validate_counts, validate_lasting, validate_selects};
 use super::{Cell, Column, FieldGetter, ResourceDefinition, ScalePaths, ServedVersion, Strategy, WriteContext};
 use crate::object::ResourceType;
 use crate::status::StatusCause;
@@ -80,7 +81,11 @@ impl Strategy for ReplicationControllerStrategy {
             faults.required(&selector, "");
         }
         if template.is_set() {
-            validate_selected_template(&selector, &template, &mut faults);
+            // One that selects nothing is told of already, and matches everything as a map of labels.
+            if selector.count() > 0 {
+                validate_selects(&selector, &template, &mut faults);
+            }
+            validate_template(&template, &mut faults);
             validate_lasting(&template, "ReplicationController", &mut faults);
         } else {
             faults.required(&template, "");

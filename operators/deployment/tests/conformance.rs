@@ -2,10 +2,10 @@
 
 #![allow(clippy::indexing_slicing, reason = "a test may fail where it stands")]
 
-use sampan_conformance::{Explores, Plan};
-use sampan_core::operator::{Command, Context, Declaration, Operator, Wake};
+use sampan_conformance::{Explores, Mutant, Plan};
+use sampan_core::operator::Command;
+use sampan_deployment::DeploymentOperator;
 use sampan_deployment::conformance::{suite, suite_of};
-use sampan_deployment::{DeploymentMachine, DeploymentOperator};
 use serde_json::json;
 
 #[test]
@@ -16,34 +16,9 @@ fn every_property_holds() {
     assert!(outcome.failures.is_empty(), "{outcome}");
 }
 
-/// The shipping operator, with its commands spoiled.
-#[derive(Clone)]
-struct Mutant(fn(&mut Vec<Command>));
-
-impl Operator for Mutant {
-    type Machine = DeploymentMachine;
-
-    fn chart(&self) -> &'static sampan_machine::Chart {
-        DeploymentMachine::chart()
-    }
-
-    fn machine(&self) -> DeploymentMachine {
-        DeploymentMachine::default()
-    }
-
-    fn declaration(&self) -> Declaration {
-        DeploymentOperator.declaration()
-    }
-
-    fn step(&self, machine: &mut DeploymentMachine, wake: &Wake, cx: &mut Context<'_>) {
-        DeploymentOperator.step(machine, wake, cx);
-        (self.0)(cx.commands());
-    }
-}
-
 fn problem_of(mutant: fn(&mut Vec<Command>), world: &str) -> String {
     let plan = Plan { explores: Explores::All, ..Plan::small().with_seeds(0..0) }.in_world(world);
-    let outcome = suite_of(Mutant(mutant)).run(&plan, &|_, _| ());
+    let outcome = suite_of(Mutant::of(DeploymentOperator, mutant)).run(&plan, &|_, _| ());
     outcome.failures.into_iter().next().expect("the mutant gets through").problem
 }
 

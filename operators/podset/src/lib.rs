@@ -1,10 +1,12 @@
-//! What several workload operators share: pods from templates, template hashes, revisions, ranking of victims.
+//! What several workload operators share: pods from templates, template hashes, revisions, ranking of victims, and the engine
+//! that keeps so many pods.
 //!
-//! A library, no operator: everything is a function of objects that were read.
+//! A library, no operator: everything is a function of what was read.
 
 mod hash;
 mod pod;
 mod ranking;
+pub mod replicas;
 mod revision;
 mod template;
 

@@ -20,13 +20,14 @@ pub fn ready_since(pod: &Pod) -> Option<Timestamp> {
     ready.last_transition_time.as_ref().map(|time| time.0)
 }
 
-/// When a ready pod is, or will be, available: after `min_ready_seconds` without interruption. `None` where it is not ready.
+/// When a ready pod is, or will be, available: after `min_ready_seconds` without interruption, at once where there are none,
+/// whatever the clock says. `None` where it is not ready.
 pub fn available_at(pod: &Pod, min_ready_seconds: i32) -> Option<Timestamp> {
     if !is_ready(pod) {
         return None;
     }
     if min_ready_seconds <= 0 {
-        return Some(ready_since(pod).unwrap_or(Timestamp::MIN));
+        return Some(Timestamp::MIN);
     }
     ready_since(pod)?.checked_add(SignedDuration::from_secs(i64::from(min_ready_seconds))).ok()
 }
@@ -66,6 +67,7 @@ pub(crate) mod tests {
             assert_eq!(is_available(&ready_pod(100), min_ready, now), expect, "{min_ready} s at {now}");
         };
         check(0, 100, true);
+        check(0, 40, true);
         check(10, 109, false);
         check(10, 110, true);
         assert!(!is_available(&Pod::default(), 0, Timestamp::MAX));

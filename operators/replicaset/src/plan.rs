@@ -1,171 +1,37 @@
-//! A ReplicaSet and its pods as the machine sees them, and what follows from that. Pure.
+//! What a ReplicaSet wants.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::Pod;
-use sampan_core::object::Name;
+use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetStatus};
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use sampan_core::object::selector::Selector;
-use sampan_core::operator::{Kind as _, Refused, WriteVerb};
-use sampan_podset::{Candidate, available_at, deletion_order, is_active};
+use sampan_podset::replicas::Replicator;
 
-/// The most pods created or deleted in one commit: what it may hold, less room for the Events that tell of it.
-const PODS_PER_STEP_MAX: usize = 450;
+use crate::{ReplicaSetOperator, status};
 
-/// One look at a ReplicaSet and its pods.
-pub struct View {
-    pub(crate) now: Timestamp,
-    pub(crate) set: Arc<ReplicaSet>,
-    /// The pods that count: controlled, matching, neither finished nor going.
-    pub(crate) active: Vec<Arc<Pod>>,
-    /// How many controlled pods are going.
-    pub(crate) terminating: usize,
-    /// Matching pods nobody controls.
-    pub(crate) orphans: Vec<Arc<Pod>>,
-    /// Controlled pods that no longer match.
-    pub(crate) strays: Vec<Arc<Pod>>,
-    /// What the gateway answered when pods were to be created.
-    pub(crate) refusal: Option<CreationRefusal>,
-}
+impl Replicator for ReplicaSetOperator {
+    type Set = ReplicaSet;
+    const TELLS_TERMINATING: bool = true;
 
-/// Pods that could not be created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CreationRefusal {
-    /// How many of those asked for would have been.
-    pub(crate) accepted: usize,
-    /// Why not more.
-    pub(crate) message: String,
-}
-
-impl View {
-    /// Makes sense of what was read: the pods that name the set as owner, and those its selector matches.
-    pub(crate) fn new(
-        now: Timestamp,
-        set: Arc<ReplicaSet>,
-        selector: &Selector,
-        owned: Vec<Arc<Pod>>,
-        matching: Vec<Arc<Pod>>,
-        refused: Option<&Refused>,
-    ) -> Self {
-        let mut view = Self {
-            now,
-            set,
-            active: Vec::new(),
-            terminating: 0,
-            orphans: Vec::new(),
-            strays: Vec::new(),
-            refusal: refused.and_then(CreationRefusal::of),
-        };
-        for pod in owned {
-            if !view.controls(&pod) {
-                continue;
-            }
-            if pod.metadata.deletion_timestamp.is_some() {
-                view.terminating += 1;
-            } else if is_active(&pod) {
-                if selects(selector, &pod) { view.active.push(pod) } else { view.strays.push(pod) }
-            }
-        }
-        view.orphans = matching.into_iter().filter(|pod| is_active(pod) && !is_controlled(pod)).collect();
-        view
+    fn selector(set: &ReplicaSet) -> Option<Selector> {
+        Selector::try_from(&set.spec.as_ref()?.selector).ok()
     }
 
-    fn controls(&self, pod: &Pod) -> bool {
-        let uid = self.set.metadata.uid.as_deref();
-        let owners = pod.metadata.owner_references.iter().flatten();
-        owners.into_iter().any(|owner| owner.controller == Some(true) && Some(&*owner.uid) == uid)
+    fn template(set: &ReplicaSet) -> Option<&PodTemplateSpec> {
+        set.spec.as_ref()?.template.as_ref()
     }
 
-    /// The pods wanted; a missing number is one.
-    pub(crate) fn desired(&self) -> usize {
-        let replicas = self.set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-        usize::try_from(replicas).unwrap_or(0)
+    fn replicas(set: &ReplicaSet) -> Option<i32> {
+        set.spec.as_ref()?.replicas
     }
 
-    /// For how long a pod must have been ready before it counts as available.
-    pub(crate) fn min_ready_seconds(&self) -> i32 {
-        self.set.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or(0)
+    fn min_ready_seconds(set: &ReplicaSet) -> Option<i32> {
+        set.spec.as_ref()?.min_ready_seconds
     }
 
-    /// Whether the set is being deleted. Its pods are the garbage collector's.
-    pub(crate) fn is_terminating(&self) -> bool {
-        self.set.metadata.deletion_timestamp.is_some()
+    fn status(set: &ReplicaSet) -> Option<ReplicaSetStatus> {
+        set.status.clone()
     }
 
-    /// Whether pods are to be adopted or let go.
-    pub(crate) fn has_claims(&self) -> bool {
-        !self.orphans.is_empty() || !self.strays.is_empty()
+    fn with_status(set: &ReplicaSet, status: ReplicaSetStatus) -> ReplicaSet {
+        status::told(set, status)
     }
-
-    /// How many pods are missing.
-    pub(crate) fn missing(&self) -> usize {
-        self.desired().saturating_sub(self.active.len())
-    }
-
-    /// How many pods are too many.
-    pub(crate) fn surplus(&self) -> usize {
-        self.active.len().saturating_sub(self.desired())
-    }
-
-    /// How many pods to create in this step: of what was refused, only what fits.
-    pub(crate) fn creatable(&self) -> usize {
-        let fits = self.refusal.as_ref().map_or(usize::MAX, |refusal| refusal.accepted);
-        self.missing().min(fits).min(PODS_PER_STEP_MAX)
-    }
-
-    /// The pods to delete in this step, those first that are missed least.
-    pub(crate) fn victims(&self) -> Vec<Arc<Pod>> {
-        let mut crowd: BTreeMap<&str, usize> = BTreeMap::new();
-        for pod in &self.active {
-            *crowd.entry(node(pod)).or_default() += 1;
-        }
-        let on_node = |pod: &Pod| crowd.get(node(pod)).copied().unwrap_or_default();
-        let mut candidates: Vec<Candidate> =
-            self.active.iter().map(|pod| Candidate { pod: pod.clone(), on_node: on_node(pod) }).collect();
-        deletion_order(&mut candidates);
-        candidates.into_iter().take(self.surplus().min(PODS_PER_STEP_MAX)).map(|candidate| candidate.pod).collect()
-    }
-
-    /// How many pods are available.
-    pub(crate) fn available(&self) -> usize {
-        let is_available = |pod: &&Arc<Pod>| self.available_at(pod).is_some_and(|at| at <= self.now);
-        self.active.iter().filter(is_available).count()
-    }
-
-    /// When the next ready pod will have been ready for long enough.
-    pub(crate) fn next_available(&self) -> Option<Timestamp> {
-        self.active.iter().filter_map(|pod| self.available_at(pod)).filter(|at| *at > self.now).min()
-    }
-
-    fn available_at(&self, pod: &Pod) -> Option<Timestamp> {
-        available_at(pod, self.min_ready_seconds())
-    }
-}
-
-impl CreationRefusal {
-    fn of(refused: &Refused) -> Option<Self> {
-        let is_creation = refused.verb == WriteVerb::Create && refused.resource == Pod::RESOURCE;
-        is_creation.then(|| Self { accepted: refused.accepted_before, message: refused.status.message.clone() })
-    }
-}
-
-fn is_controlled(pod: &Pod) -> bool {
-    pod.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true))
-}
-
-fn selects(selector: &Selector, pod: &Pod) -> bool {
-    let labels: BTreeMap<Name, Name> = pod
-        .metadata
-        .labels
-        .iter()
-        .flatten()
-        .map(|(label, value)| (label.as_str().into(), value.as_str().into()))
-        .collect();
-    selector.matches(&labels)
-}
-
-fn node(pod: &Pod) -> &str {
-    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default()
 }

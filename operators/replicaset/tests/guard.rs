@@ -3,19 +3,27 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
 
 use sampan_conformance::{Cluster, Edit, Moved, World, actors};
+use sampan_core::store::Snapshot;
+use sampan_podset::replicas::conformance::{self, orphan};
 use sampan_replicaset::ReplicaSetOperator;
-use sampan_replicaset::conformance::{active, orphan, replica_set};
 use sampan_replicaset::resource::definition;
+use serde_json::Value;
+
+fn replica_set(replicas: usize) -> Value {
+    conformance::set::<ReplicaSetOperator>(replicas, 0)
+}
+
+fn active(snapshot: &Snapshot) -> Vec<Value> {
+    conformance::active::<ReplicaSetOperator>(snapshot)
+}
 
 fn world(replicas: usize) -> World {
-    World::new("guarded", |driver| driver.add(ReplicaSetOperator))
-        .serving(definition())
-        .holding(replica_set(replicas, 0))
+    World::new("guarded", |driver| driver.add(ReplicaSetOperator)).serving(definition()).holding(replica_set(replicas))
 }
 
 /// A ReplicaSet that waits for its pods to become ready, and is to grow.
 fn growing(replicas: usize, to: usize) -> Edit {
-    let mut set = replica_set(replicas, 0);
+    let mut set = replica_set(replicas);
     set["spec"]["replicas"] = to.into();
     Edit::Update(set)
 }

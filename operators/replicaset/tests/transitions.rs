@@ -1,13 +1,13 @@
 //! The transition table in the machine's documentation is the one that is declared.
 
-use sampan_replicaset::ReplicaSetMachine;
+use sampan_replicaset::CHART;
 
 #[test]
 fn the_chart_is_well_formed() {
-    assert_eq!(ReplicaSetMachine::chart().check(), Ok(()));
+    assert_eq!(CHART.check(), Ok(()));
 }
 
 #[test]
 fn the_documented_table_is_the_declared_one() {
-    assert_eq!(ReplicaSetMachine::chart().documented_in(include_str!("../src/machine.rs")), Ok(()));
+    assert_eq!(CHART.documented_in(include_str!("../../podset/src/replicas/machine.rs")), Ok(()));
 }

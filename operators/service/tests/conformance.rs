@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
 
-use sampan_conformance::{Plan, Property};
-use sampan_core::operator::{Command, Context, Declaration, Operator, Wake};
+use sampan_conformance::{Mutant, Plan, Property};
+use sampan_core::operator::Command;
 use sampan_core::resource::ENDPOINTS;
+use sampan_service::ServiceOperator;
 use sampan_service::conformance::{suite, suite_of};
-use sampan_service::{ServiceMachine, ServiceOperator};
 use serde_json::{Value, json};
 
 #[test]
@@ -14,34 +14,9 @@ fn every_property_holds() {
     suite().test();
 }
 
-/// The shipping operator, with its commands spoiled.
-#[derive(Clone)]
-struct Mutant(fn(&mut Vec<Command>));
-
-impl Operator for Mutant {
-    type Machine = ServiceMachine;
-
-    fn chart(&self) -> &'static sampan_machine::Chart {
-        ServiceMachine::chart()
-    }
-
-    fn machine(&self) -> ServiceMachine {
-        ServiceMachine::default()
-    }
-
-    fn declaration(&self) -> Declaration {
-        ServiceOperator.declaration()
-    }
-
-    fn step(&self, machine: &mut ServiceMachine, wake: &Wake, cx: &mut Context<'_>) {
-        ServiceOperator.step(machine, wake, cx);
-        (self.0)(cx.commands());
-    }
-}
-
 fn problem_of(mutant: fn(&mut Vec<Command>), world: &str) -> (Property, String) {
     let plan = Plan::small().with_seeds(0..0).in_world(world);
-    let outcome = suite_of(Mutant(mutant)).run(&plan, &|_, _| ());
+    let outcome = suite_of(Mutant::of(ServiceOperator, mutant)).run(&plan, &|_, _| ());
     let failure = outcome.failures.into_iter().next().expect("the mutant gets through");
     (failure.property, failure.problem)
 }

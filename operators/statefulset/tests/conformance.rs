@@ -2,10 +2,10 @@
 
 #![allow(clippy::indexing_slicing, reason = "a test may fail where it stands")]
 
-use sampan_conformance::Plan;
-use sampan_core::operator::{Command, Context, Declaration, Operator, Wake};
+use sampan_conformance::{Mutant, Plan};
+use sampan_core::operator::Command;
+use sampan_statefulset::StatefulSetOperator;
 use sampan_statefulset::conformance::{suite, suite_of};
-use sampan_statefulset::{StatefulSetMachine, StatefulSetOperator};
 use serde_json::json;
 
 #[test]
@@ -13,34 +13,9 @@ fn every_property_holds() {
     suite().test();
 }
 
-/// The shipping operator, with its commands spoiled.
-#[derive(Clone)]
-struct Mutant(fn(&mut Vec<Command>));
-
-impl Operator for Mutant {
-    type Machine = StatefulSetMachine;
-
-    fn chart(&self) -> &'static sampan_machine::Chart {
-        StatefulSetMachine::chart()
-    }
-
-    fn machine(&self) -> StatefulSetMachine {
-        StatefulSetMachine::default()
-    }
-
-    fn declaration(&self) -> Declaration {
-        StatefulSetOperator.declaration()
-    }
-
-    fn step(&self, machine: &mut StatefulSetMachine, wake: &Wake, cx: &mut Context<'_>) {
-        StatefulSetOperator.step(machine, wake, cx);
-        (self.0)(cx.commands());
-    }
-}
-
 fn problem_of(mutant: fn(&mut Vec<Command>), world: &str) -> String {
     let plan = Plan::small().with_seeds(0..0).in_world(world);
-    let outcome = suite_of(Mutant(mutant)).run(&plan, &|_, _| ());
+    let outcome = suite_of(Mutant::of(StatefulSetOperator, mutant)).run(&plan, &|_, _| ());
     outcome.failures.into_iter().next().expect("the mutant gets through").problem
 }
 

@@ -104,11 +104,12 @@ pub fn is_ready(pod: &Value) -> bool {
     conditions.any(|condition| says(condition, "type", "Ready") && says(condition, "status", "True"))
 }
 
-/// Whether it has been, for so many seconds.
+/// Whether it has been, for so many seconds; none are over whatever the clock says.
 pub fn is_ready_for(pod: &Value, seconds: i64, now: Timestamp) -> bool {
     let since = pod.pointer("/status/conditions/0/lastTransitionTime").and_then(Value::as_str);
     let since = since.and_then(|since| since.parse::<Timestamp>().ok());
-    is_ready(pod) && since.is_some_and(|since| now.as_second() - since.as_second() >= seconds)
+    let is_long = |since: Timestamp| now.as_second() - since.as_second() >= seconds;
+    is_ready(pod) && (seconds == 0 || since.is_some_and(is_long))
 }
 
 fn with_readiness(pod: &Object, ready: bool, now: Timestamp) -> Deed {

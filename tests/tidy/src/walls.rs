@@ -83,7 +83,7 @@ fn reach(package: &Package) -> Reach {
     match package.name.as_str() {
         "sampan-machine" | "sampan-tidy" | "sampan-demo" => Reach::Only(&[]),
         "sampan-core" | "sampan-nodeagent" => Reach::Only(&["sampan-machine"]),
-        "sampan-apiserver" | "sampan-conformance" | "sampan-podset" | "sampan-pluginhost" => {
+        "sampan-apiserver" | "sampan-conformance" | "sampan-pluginhost" => {
             Reach::Only(&["sampan-core", "sampan-machine"])
         }
         // The kit comes with the feature `conformance` alone, beside which an operator's suite stands.

@@ -17,7 +17,7 @@ fn with_token(cluster: &Cluster, token: &str, arguments: &[&str]) -> Result<Run>
 fn anonymous_kubeconfig(cluster: &Cluster) -> Result<PathBuf> {
     let text = std::fs::read_to_string(cluster.kubeconfig()?)?;
     let of_client = |line: &&str| !line.contains("client-certificate-data") && !line.contains("client-key-data");
-    let text: String = text.lines().filter(of_client).map(|line| format!("{line}\n")).collect();
+    let text: String = text.lines().filter(of_client).flat_map(|line| [line, "\n"]).collect();
     let path = cluster.folder().join("anonymous-kubeconfig");
     std::fs::write(&path, text.replace("  user:\n", "  user: {}\n"))?;
     Ok(path)

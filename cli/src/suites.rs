@@ -10,6 +10,8 @@ pub(crate) fn all() -> Vec<Suite> {
         sampan_deployment::conformance::suite(),
         sampan_garbagecollector::conformance::suite(),
         sampan_namespace::conformance::suite(),
+        sampan_persistentvolume::conformance::suite(),
+        sampan_persistentvolumeclaim::conformance::suite(),
         sampan_replicaset::conformance::suite(),
         sampan_replicationcontroller::conformance::suite(),
         sampan_scheduler::conformance::suite(),

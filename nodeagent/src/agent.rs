@@ -14,7 +14,7 @@ use crate::proxy;
 use crate::requests::NodeDescription;
 use crate::runtime::docker::Docker;
 use crate::services::Directory;
-use crate::shell::{self, Scope, Shell};
+use crate::shell::{self, Disposal, Scope, Shell};
 use crate::{NodeConfig, NodeError};
 
 /// Where the host keeps its own name servers.
@@ -49,6 +49,7 @@ impl NodeAgent {
             host_ip: docker.host_ip().to_owned(),
             allocatable_milli_cpu: description.cpus * 1000,
             allocatable_memory: description.memory_bytes,
+            volumes: docker.volumes(),
         };
         let directory = Arc::new(Directory::default());
         let names = open_names(&docker, &directory).await;
@@ -89,6 +90,8 @@ impl NodeAgent {
             let (docker, messages, stop) = (self.docker.clone(), self.messages.clone(), stop.clone());
             async move { docker.watch(since, messages, stop).await }
         });
+        let disposal = Disposal::of(&node, self.docker.volumes());
+        let disposing = tokio::spawn(disposal.run(self.client.clone(), stop.clone()));
         let lease = tokio::spawn(shell::register(self.client.clone(), self.description, stop.clone()));
         let services = tokio::spawn({
             let (docker, directory, client) = (self.docker.clone(), self.directory, self.client.clone());
@@ -103,7 +106,7 @@ impl NodeAgent {
         });
         self.shell.run(Scope::Node(node), shutdown).await;
         stop.cancel();
-        let _ = tokio::join!(events, lease, services);
+        let _ = tokio::join!(events, lease, services, disposing);
         Ok(())
     }
 }
@@ -158,6 +161,7 @@ async fn describe(config: &NodeConfig, docker: &Docker) -> Result<NodeDescriptio
         kernel_version: info.kernel_version.unwrap_or_default(),
         machine_id: shell::read("/etc/machine-id"),
         boot_id: shell::read(BOOT_ID),
+        volumes: docker.volumes(),
         simulated: false,
         lease_offset: SignedDuration::ZERO,
     })

@@ -12,7 +12,7 @@ use crate::kubelet::KubeletApi;
 use crate::pod::NodeFacts;
 use crate::requests::NodeDescription;
 use crate::runtime::simulated::SimulatedRuntime;
-use crate::shell::{self, Asker, Scope, Shell};
+use crate::shell::{self, Asker, Disposal, Scope, Shell};
 
 /// CPUs of a simulated node.
 const CPUS: i64 = 8;
@@ -20,6 +20,8 @@ const CPUS: i64 = 8;
 const MEMORY_BYTES: i64 = 32 << 30;
 /// Bytes of disk of a simulated node.
 const DISK_BYTES: i64 = 256 << 30;
+/// Where a simulated node says it keeps volumes: nothing is ever written there.
+const VOLUMES: &str = "/var/lib/sampan/volumes";
 /// How often each Lease is renewed: the nodes spread theirs over this time.
 const LEASE_PERIOD: SignedDuration = SignedDuration::from_secs(10);
 
@@ -42,6 +44,7 @@ impl SimulatedNodes {
             host_ip: "127.0.0.1".to_owned(),
             allocatable_milli_cpu: CPUS * 1000,
             allocatable_memory: MEMORY_BYTES,
+            volumes: VOLUMES.into(),
         });
         let runtime = Arc::new(SimulatedRuntime::new(shell::now));
         let (shell, _, asker) = Shell::new(Host::new(facts, false), runtime, client.clone(), None);
@@ -70,9 +73,10 @@ impl SimulatedNodes {
         });
         let keepers: futures::stream::FuturesUnordered<_> = keepers.collect();
         let leases = tokio::spawn(keepers.for_each(|()| async {}));
+        let disposing = tokio::spawn(Disposal::of_nothing().run(self.client.clone(), stop.clone()));
         self.shell.run(Scope::EveryNode, shutdown).await;
         stop.cancel();
-        let _ = leases.await;
+        let _ = tokio::join!(leases, disposing);
         Ok(())
     }
 }
@@ -91,6 +95,7 @@ fn describe(name: &str, lease_offset: SignedDuration) -> NodeDescription {
         machine_id: name.to_owned(),
         boot_id: name.to_owned(),
         simulated: true,
+        volumes: VOLUMES.into(),
         lease_offset,
     }
 }

@@ -38,6 +38,7 @@ fn node() -> NodeFacts {
         host_ip: "10.0.0.1".to_owned(),
         allocatable_milli_cpu: 2000,
         allocatable_memory: 1 << 30,
+        volumes: "/volumes".into(),
     }
 }
 

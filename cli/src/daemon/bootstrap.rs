@@ -3,12 +3,16 @@
 use anyhow::{Result, anyhow};
 use sampan_core::gateway::{Action, Body, Cluster, Identity, Mutation, Options, Subresource, Target};
 use sampan_core::object::{ObjectKey, ResourceType};
-use sampan_core::resource::{NAMESPACES, PRIORITY_CLASSES, SYSTEM_PRIORITY_CLASSES};
+use sampan_core::resource::volume::LOCAL_PATH;
+use sampan_core::resource::{NAMESPACES, PRIORITY_CLASSES, STORAGE_CLASSES, SYSTEM_PRIORITY_CLASSES};
 use sampan_core::store::Origin;
 use serde_json::{Value, json};
 
 /// The namespaces clients take for granted.
 const NAMES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/// The class of claims that name none: on the disk of the node their first pod runs on.
+const STORAGE_CLASS: &str = "local-path";
 
 /// Creates what is missing of it.
 ///
@@ -24,8 +28,16 @@ pub(super) async fn run(cluster: &Cluster) -> Result<()> {
             "value": value, "description": description});
         create(cluster, PRIORITY_CLASSES, "v1", name, class).await?;
     }
+    create(cluster, STORAGE_CLASSES, "v1", STORAGE_CLASS, storage_class()).await?;
     let kept = sampan_core::access::bootstrap::keep(cluster).await;
     kept.map_err(|status| anyhow!("failed to keep the roles and bindings of the system: {status}"))
+}
+
+/// One that is there is left as it is: whoever wants another default takes the mark off this one.
+fn storage_class() -> Value {
+    json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+        "metadata": {"name": STORAGE_CLASS, "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+        "provisioner": LOCAL_PATH, "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer"})
 }
 
 /// Creates an object of the cluster, if it is not there.

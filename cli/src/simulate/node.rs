@@ -24,6 +24,9 @@ const CPUS: i64 = 16;
 /// Bytes of memory of a node.
 const MEMORY_BYTES: i64 = 64 << 30;
 
+/// Where a node says it keeps volumes: nothing is ever written there.
+const VOLUMES: &str = "/var/lib/sampan/volumes";
+
 /// What a request was about.
 enum Asked {
     Status(Uid),
@@ -59,6 +62,7 @@ impl Agent {
             host_ip: "127.0.0.1".to_owned(),
             allocatable_milli_cpu: CPUS * 1000,
             allocatable_memory: MEMORY_BYTES,
+            volumes: VOLUMES.into(),
         };
         let mut host = Host::new([facts], true);
         for holding in runtime.holdings() {
@@ -264,12 +268,12 @@ fn source(key: &ObjectKey, object: Option<&Object>) -> Option<Message> {
     Some(Message::Source(key, data.map(Arc::new)))
 }
 
-/// The object a source is; `None` for a token, which is none.
+/// The object a source is; `None` for a token, which is none, and for a claim, which no pod has here.
 fn object_key(key: &SourceKey) -> Option<ObjectKey> {
     let resource = match key.kind {
         SourceKind::ConfigMap => CONFIG_MAPS,
         SourceKind::Secret => SECRETS,
-        SourceKind::Token | SourceKind::Services => return None,
+        SourceKind::Token | SourceKind::Services | SourceKind::Claim => return None,
     };
     Some(ObjectKey::namespaced(resource, &key.namespace, &key.name))
 }
@@ -288,6 +292,7 @@ fn describe(name: &str) -> NodeDescription {
         machine_id: name.to_owned(),
         boot_id: name.to_owned(),
         simulated: true,
+        volumes: VOLUMES.into(),
         lease_offset: SignedDuration::ZERO,
     }
 }

@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{Container, PersistentVolume, PersistentVolumeClaim, Pod, PodSpec, Volume};
 
 use super::{Attributes, Identity, NODES, ResourceAttributes, Verdict, What};
 use crate::object::{Object, ObjectKey};
-use crate::resource::PODS;
+use crate::resource::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS};
 use crate::store::{IndexKey, Snapshot};
 
 /// Says of a pod that it shows one which a node runs by itself. Nodes create such pods: so they give them no rights.
@@ -26,9 +26,9 @@ pub fn node_of(identity: &Identity) -> Option<&str> {
     identity.user.strip_prefix(PREFIX).filter(|node| !node.is_empty() && identity.is_in(NODES))
 }
 
-/// Whether a pod is on the node.
-pub fn belongs(pod: &Object, node: &str) -> bool {
-    pod.field("spec.nodeName") == Some(node)
+/// Whether a pod is on the node, or the data of a volume.
+pub fn belongs(object: &Object, node: &str) -> bool {
+    object.field("spec.nodeName") == Some(node)
 }
 
 /// What a node may do.
@@ -129,19 +129,41 @@ impl View<'_> {
         self.pods_in(Some(namespace)).any(|pod| refers(&pod, self.asked.resource, name))
     }
 
-    /// A volume that is claimed by a claim that a pod on the node refers to.
+    /// A volume whose data is on the node, to let go of it; and to read, one that is bound to a claim a pod on the node
+    /// refers to.
     fn volume(&self) -> Verdict {
-        let Some(name) = self.asked.name.filter(|_| self.verb == "get") else { return Verdict::no_opinion("") };
-        let claims = self.snapshot.list(crate::object::ResourceType::new("", "persistentvolumeclaims"), None, None);
-        let bound = claims.filter(|claim| {
-            let value = claim.value();
-            value.pointer("/spec/volumeName").and_then(serde_json::Value::as_str) == Some(name)
-        });
-        let related = |claim: &Arc<Object>| {
-            let mut pods = self.pods_in(claim.key().namespace.as_deref());
-            pods.any(|pod| refers(&pod, "persistentvolumeclaims", &claim.key().name))
+        let is_listed = self.asked.of_node == Some(self.node);
+        match self.verb {
+            "list" | "watch" if is_listed => Verdict::allowed(""),
+            "get" | "list" | "watch" => self.relation(self.holds_volume() || self.mounts_volume()),
+            "update" | "patch" => self.relation(self.holds_volume()),
+            _ => Verdict::no_opinion(""),
+        }
+    }
+
+    fn named_volume(&self) -> Option<&Arc<Object>> {
+        self.snapshot.get(&ObjectKey::cluster(PERSISTENT_VOLUMES, self.asked.name?))
+    }
+
+    fn holds_volume(&self) -> bool {
+        self.named_volume().is_some_and(|volume| belongs(volume, self.node))
+    }
+
+    fn mounts_volume(&self) -> bool {
+        let Some(volume) = self.named_volume().and_then(|volume| volume.decode::<PersistentVolume>().ok()) else {
+            return false;
         };
-        self.relation(bound.into_iter().any(related))
+        let held_by = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
+        let (Some(namespace), Some(name)) =
+            (held_by.and_then(|it| it.namespace.as_deref()), held_by.and_then(|it| it.name.as_deref()))
+        else {
+            return false;
+        };
+        let claim = self.snapshot.get(&ObjectKey::namespaced(PERSISTENT_VOLUME_CLAIMS, namespace, name));
+        let claim = claim.and_then(|claim| claim.decode::<PersistentVolumeClaim>().ok());
+        let bound = claim.as_ref().and_then(|claim| claim.spec.as_ref()?.volume_name.as_deref());
+        bound == self.asked.name
+            && self.pods_in(Some(namespace)).any(|pod| refers(&pod, "persistentvolumeclaims", name))
     }
 
     fn pods_in<'v>(&'v self, namespace: Option<&'v str>) -> impl Iterator<Item = Arc<Pod>> + 'v {

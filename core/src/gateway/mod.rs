@@ -33,8 +33,8 @@ pub use crate::resource::Verb;
 pub use admission::{
     Admission, AdmissionRequest, DefaultStorageClass, DefaultTolerationSeconds, EffectRecords, EscalationCheck,
     LimitRanger, NamespaceLifecycle, NodeRestriction, Operation, PodSecurity, Priority, Quota, ResourceQuota,
-    ServiceAccountAdmission, ServiceAccountTokenVolume, ValidatingAdmissionPolicy, Verdict,
-    standard as standard_admissions,
+    ServiceAccountAdmission, ServiceAccountTokenVolume, StorageObjectInUseProtection, ValidatingAdmissionPolicy,
+    Verdict, standard as standard_admissions,
 };
 pub use attempt::{Attempt, Next, Outcome};
 pub use cluster::Cluster;

@@ -276,6 +276,7 @@ mod tests {
             host_ip: "10.0.0.1".to_owned(),
             allocatable_milli_cpu: 1000,
             allocatable_memory: 1 << 30,
+            volumes: std::path::PathBuf::new(),
         };
         let sandbox = Sandbox { id: "s".to_owned(), attempt: 0, running: true, address: Some("10.0.0.2".to_owned()) };
         let run = ContainerRecord {

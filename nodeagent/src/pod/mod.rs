@@ -4,6 +4,7 @@
 //! stands, [`plan`] what to do, [`status`] what to report, and [`machine`] names the state a user would.
 
 pub mod backoff;
+pub mod claim;
 pub mod command;
 pub mod environment;
 pub mod machine;

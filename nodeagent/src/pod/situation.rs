@@ -1,6 +1,7 @@
 //! Everything known of one pod: the object, what the runtime shows, and what is under way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -39,6 +40,8 @@ pub struct NodeFacts {
     pub allocatable_milli_cpu: i64,
     /// Bytes of memory a container without a limit may use.
     pub allocatable_memory: i64,
+    /// The folder it keeps volumes in that outlive pods.
+    pub volumes: PathBuf,
 }
 
 /// The container that holds a pod's namespaces.

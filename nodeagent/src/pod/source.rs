@@ -1,9 +1,9 @@
-//! The config maps, secrets and tokens pods refer to, as last seen.
+//! The config maps, secrets, tokens and claims pods refer to, as last seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret, ServiceAccountTokenProjection};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret, ServiceAccountTokenProjection, Volume};
 
 /// The kind of object a pod takes data from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +16,8 @@ pub enum SourceKind {
     Token,
     /// The environment variables of Services: of one, or of all in the namespace where no name is given.
     Services,
+    /// A PersistentVolumeClaim, with what its volume says of where the data is.
+    Claim,
 }
 
 impl SourceKind {
@@ -26,6 +28,7 @@ impl SourceKind {
             Self::Secret => "secret",
             Self::Token => "serviceaccount token",
             Self::Services => "service",
+            Self::Claim => "persistentvolumeclaim",
         }
     }
 
@@ -36,6 +39,7 @@ impl SourceKind {
             Self::Secret => "Secret",
             Self::Token => "Token",
             Self::Services => "Service",
+            Self::Claim => "PersistentVolumeClaim",
         }
     }
 }
@@ -159,7 +163,16 @@ pub fn secret_data(object: &Secret) -> Data {
     binary.chain(text).collect()
 }
 
-/// Every config map, secret and token a pod refers to, and the Services it is told of.
+/// The claim a volume of a pod mounts: one it names, or one it brings along.
+pub fn claim_name(pod: &Pod, volume: &Volume) -> Option<String> {
+    if let Some(source) = &volume.persistent_volume_claim {
+        return Some(source.claim_name.clone());
+    }
+    let pod = pod.metadata.name.as_deref().unwrap_or_default();
+    volume.ephemeral.as_ref().map(|_| format!("{pod}-{}", volume.name))
+}
+
+/// Every config map, secret, token and claim a pod refers to, and the Services it is told of.
 pub fn referenced(pod: &Pod) -> BTreeSet<SourceKey> {
     let mut keys = BTreeSet::new();
     let Some(spec) = &pod.spec else { return keys };
@@ -185,6 +198,7 @@ pub fn referenced(pod: &Pod) -> BTreeSet<SourceKey> {
         if let Some(source) = &volume.secret {
             add(SourceKind::Secret, source.secret_name.as_deref().unwrap_or_default());
         }
+        add(SourceKind::Claim, &claim_name(pod, volume).unwrap_or_default());
     }
     for projection in projections() {
         if let Some(source) = &projection.config_map {

@@ -1,7 +1,6 @@
 //! What the runtime is told, computed from the pod.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, PodSpec, SecurityContext, VolumeMount};
 
@@ -10,6 +9,7 @@ use super::environment::{environment, expand};
 use super::probe::{Target, http_target};
 use super::quantity::{self, QualityOfService};
 use super::situation::{Scene, Situation};
+use super::volume::{self, Missing};
 use crate::dns::CLUSTER_DOMAIN;
 
 /// The longest hostname the kernel takes.
@@ -119,7 +119,7 @@ pub fn container(scene: &Scene<'_>, container: &Container, is_init: bool, run: R
         arguments: expanded(&container.args),
         environment: variables.iter().map(|(name, value)| format!("{name}={value}")).collect(),
         working_dir: container.working_dir.clone().filter(|path| !path.is_empty()),
-        mounts: mounts(spec, container, &values)?,
+        mounts: mounts(scene, container, &values)?,
         cpu_shares: quantity::cpu_shares(container),
         cpu_quota: quantity::cpu_quota(container),
         memory_limit: quantity::memory_limit(container).unwrap_or(0),
@@ -184,13 +184,13 @@ fn groups(spec: &PodSpec) -> Vec<String> {
     supplemental.chain(&security.fs_group).map(ToString::to_string).collect()
 }
 
-fn mounts(spec: &PodSpec, container: &Container, values: &BTreeMap<String, String>) -> Result<Vec<Mount>, Refusal> {
-    container.volume_mounts.iter().flatten().map(|mount| one_mount(spec, mount, values)).collect()
+fn mounts(scene: &Scene<'_>, container: &Container, values: &BTreeMap<String, String>) -> Result<Vec<Mount>, Refusal> {
+    container.volume_mounts.iter().flatten().map(|mount| one_mount(scene, mount, values)).collect()
 }
 
-fn one_mount(spec: &PodSpec, mount: &VolumeMount, values: &BTreeMap<String, String>) -> Result<Mount, Refusal> {
+fn one_mount(scene: &Scene<'_>, mount: &VolumeMount, values: &BTreeMap<String, String>) -> Result<Mount, Refusal> {
     let refuse = |message: String| Refusal { reason: "CreateContainerConfigError".to_owned(), message };
-    let volume = spec.volumes.iter().flatten().find(|volume| volume.name == mount.name);
+    let volume = scene.situation.spec().volumes.iter().flatten().find(|volume| volume.name == mount.name);
     let volume = volume.ok_or_else(|| refuse(format!("no volume named {:?} in the pod", mount.name)))?;
     let sub_path = match (&mount.sub_path, &mount.sub_path_expr) {
         (Some(path), _) if !path.is_empty() => Some(path.clone()),
@@ -206,13 +206,18 @@ fn one_mount(spec: &PodSpec, mount: &VolumeMount, values: &BTreeMap<String, Stri
         || volume.secret.is_some()
         || volume.projected.is_some()
         || volume.downward_api.is_some();
+    let is_read_only_claim = volume.persistent_volume_claim.as_ref().is_some_and(|it| it.read_only == Some(true));
+    let host_path = volume::host_path(scene, volume).map_err(|missing| match missing {
+        Missing::Refused(refusal) => refuse(refusal.message),
+        Missing::NotLookedAt => refuse(format!("the claim of volume {:?} has not been looked at yet", mount.name)),
+    })?;
     Ok(Mount {
         volume: mount.name.clone(),
-        host_path: volume.host_path.as_ref().map(|host| PathBuf::from(&host.path)),
+        host_path,
         in_memory: volume.empty_dir.as_ref().is_some_and(|empty| empty.medium.as_deref() == Some("Memory")),
         sub_path,
         container_path: mount.mount_path.clone(),
-        read_only: mount.read_only == Some(true) || holds_files,
+        read_only: mount.read_only == Some(true) || holds_files || is_read_only_claim,
         propagation: match mount.mount_propagation.as_deref() {
             Some("HostToContainer") => Some("rslave"),
             Some("Bidirectional") => Some("rshared"),

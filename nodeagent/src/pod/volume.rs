@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{
     DownwardAPIVolumeFile, KeyToPath, ServiceAccountTokenProjection, Volume, VolumeProjection,
 };
 
+use super::claim::{self, Place};
 use super::command::Refusal;
 use super::environment::pod_field;
 use super::quantity;
@@ -43,6 +44,13 @@ pub enum Content {
         /// `DirectoryOrCreate`, `File`, …; empty checks nothing.
         kind: String,
     },
+    /// A directory that outlives the pod.
+    Disk {
+        /// The path.
+        path: PathBuf,
+        /// It is made where it is missing: the node keeps it.
+        is_own: bool,
+    },
     /// Files swapped in together, by path below the volume.
     Files(BTreeMap<String, File>),
 }
@@ -68,7 +76,7 @@ pub fn digest(volumes: &[VolumePlan]) -> u64 {
 /// Why the volumes cannot be written now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Missing {
-    /// What they are made of has not been looked at yet.
+    /// What they are made of has not been looked at yet, or is being made.
     NotLookedAt,
     /// Something is not there, or of a kind this node does not know.
     Refused(Refusal),
@@ -107,6 +115,9 @@ fn content(scene: &Scene<'_>, volume: &Volume) -> Result<Content, Missing> {
         let kind = host.type_.clone().unwrap_or_default();
         return Ok(Content::Host { path: PathBuf::from(&host.path), kind });
     }
+    if let Some(claim) = source::claim_name(scene.situation.pod(), volume) {
+        return claimed(scene, volume, &claim);
+    }
     let mut gathering = Gathering { scene, volume: &volume.name, default_mode: DEFAULT_MODE, files: BTreeMap::new() };
     if let Some(source) = &volume.config_map {
         gathering.default_mode = source.default_mode.unwrap_or(DEFAULT_MODE);
@@ -132,6 +143,40 @@ fn content(scene: &Scene<'_>, volume: &Volume) -> Result<Content, Missing> {
         return Err(refused(&volume.name, "this node does not support the volume's type"));
     }
     Ok(Content::Files(gathering.files))
+}
+
+/// What a volume that mounts a claim is made of.
+fn claimed(scene: &Scene<'_>, volume: &Volume, name: &str) -> Result<Content, Missing> {
+    let namespace = scene.situation.identity().0;
+    let key = SourceKey::object(SourceKind::Claim, namespace, name);
+    let data = match scene.sources.look_up(&key) {
+        Lookup::Present(data) => data,
+        Lookup::Unknown => return Err(Missing::NotLookedAt),
+        Lookup::Absent => return Err(refused(&volume.name, &format!("persistentvolumeclaim \"{name}\" not found"))),
+    };
+    match claim::place_of(&data) {
+        Place::Folder { name: _, node } if node != scene.node.name => Err(refused(
+            &volume.name,
+            &format!("MountVolume.NodeAffinity check failed: the data is on node \"{node}\""),
+        )),
+        Place::Folder { name, .. } => Ok(Content::Disk { path: scene.node.volumes.join(name), is_own: true }),
+        Place::Host { path, kind } => Ok(Content::Host { path, kind }),
+        Place::Local(path) => Ok(Content::Disk { path, is_own: false }),
+        Place::Coming => Err(Missing::NotLookedAt),
+        Place::Nowhere(why) => Err(refused(&volume.name, &format!("error processing PVC {namespace}/{name}: {why}"))),
+    }
+}
+
+/// The path on the host a volume is mounted from, where it is not the node's own directory of the pod.
+pub fn host_path(scene: &Scene<'_>, volume: &Volume) -> Result<Option<PathBuf>, Missing> {
+    if let Some(host) = &volume.host_path {
+        return Ok(Some(PathBuf::from(&host.path)));
+    }
+    let Some(claim) = source::claim_name(scene.situation.pod(), volume) else { return Ok(None) };
+    match claimed(scene, volume, &claim)? {
+        Content::Disk { path, .. } | Content::Host { path, .. } => Ok(Some(path)),
+        Content::Empty { .. } | Content::Files(_) => Ok(None),
+    }
 }
 
 struct Gathering<'a> {
@@ -254,8 +299,13 @@ mod tests {
         let mut sources = Sources::default();
         let token = BTreeMap::from([(source::TOKEN.to_owned(), b"secret".to_vec())]);
         sources.observe(SourceKey::token(situation.pod(), &wish), Some(Arc::new(token)));
-        let node =
-            NodeFacts { name: String::new(), host_ip: String::new(), allocatable_milli_cpu: 0, allocatable_memory: 0 };
+        let node = NodeFacts {
+            name: String::new(),
+            host_ip: String::new(),
+            allocatable_milli_cpu: 0,
+            allocatable_memory: 0,
+            volumes: PathBuf::new(),
+        };
         let scene = Scene { situation: &situation, sources: &sources, node: &node, now: Timestamp::UNIX_EPOCH };
         let plans = plan(&scene).unwrap();
         let Content::Files(files) = &plans[0].content else { panic!("{plans:?}") };

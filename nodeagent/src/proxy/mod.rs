@@ -137,10 +137,12 @@ impl<'a> Keeper<'a> {
         self.is_lost = true;
         kernel::open_ways(self.ground).await;
         let (script, name) = (whole(self.ground, &table.whole()), &self.ground.table);
-        let written = match apply(&script).await {
-            Ok(()) => kernel::Watch::open(name),
-            Err(error) => Err(error),
-        };
+        let mut written = apply(&script).await;
+        if written.is_err() {
+            // An earlier version's table has maps of another kind: it goes, and with it who stays with which endpoint.
+            written = apply(&(removal(name) + &script)).await;
+        }
+        let written = written.and_then(|()| kernel::Watch::open(name));
         match written {
             Ok(watch) => {
                 self.watch = Some(watch);

@@ -1,6 +1,7 @@
 //! A node's object, its status and its Lease.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
@@ -27,6 +28,9 @@ const LEASE_NAMESPACE: &str = "kube-node-lease";
 /// The path of that place.
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
 
+/// Says where a node keeps volumes, so that one can be made there.
+const VOLUMES_FOLDER: &str = "sampan.dev/volumes-folder";
+
 /// What a node says of itself.
 #[derive(Debug, Clone)]
 pub struct NodeDescription {
@@ -52,6 +56,8 @@ pub struct NodeDescription {
     pub machine_id: String,
     /// Names this run of the machine.
     pub boot_id: String,
+    /// The folder it keeps volumes in that outlive pods.
+    pub volumes: PathBuf,
     /// The node runs pods in memory only.
     pub simulated: bool,
     /// How much later than others it renews its Lease, so that many nodes do not do so at once.
@@ -69,6 +75,10 @@ impl NodeDescription {
             labels.insert("sampan.dev/simulated", "true".to_owned());
         }
         labels
+    }
+
+    fn annotations(&self) -> BTreeMap<&'static str, String> {
+        BTreeMap::from([(VOLUMES_FOLDER, self.volumes.to_string_lossy().into_owned())])
     }
 
     fn status(&self, moment: Timestamp) -> NodeStatus {
@@ -249,7 +259,8 @@ impl Registration {
         match self.duty {
             Duty::CreateNode => request(Method::POST, "/api/v1/nodes", "application/json", &self.node_object()),
             Duty::Relabel => {
-                let patch = json!({ "metadata": { "labels": self.node.labels() } });
+                let patch =
+                    json!({ "metadata": { "labels": self.node.labels(), "annotations": self.node.annotations() } });
                 request(Method::PATCH, &node_path, MERGE, &patch)
             }
             Duty::SendStatus => {
@@ -266,7 +277,9 @@ impl Registration {
 
     fn node_object(&self) -> Value {
         let (name, labels) = (&self.node.name, self.node.labels());
-        json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name, "labels": labels } })
+        let annotations = self.node.annotations();
+        let metadata = json!({ "name": name, "labels": labels, "annotations": annotations });
+        json!({ "apiVersion": "v1", "kind": "Node", "metadata": metadata })
     }
 
     fn status(&self, now: Timestamp) -> NodeStatus {
@@ -313,6 +326,7 @@ mod tests {
             kernel_version: String::new(),
             machine_id: String::new(),
             boot_id: String::new(),
+            volumes: PathBuf::new(),
             simulated: true,
             lease_offset: SignedDuration::ZERO,
         }

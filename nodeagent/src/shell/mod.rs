@@ -3,6 +3,8 @@
 //! This is the only place of the crate that spawns tasks and sleeps.
 
 mod api;
+mod claims;
+mod disposal;
 mod events;
 mod registration;
 mod sources;
@@ -18,6 +20,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::disposal::Disposal;
 pub(crate) use self::registration::{read, register};
 pub(crate) use self::watch::Scope;
 use crate::host::{Effect, Hands as CarryOut, Host, Message, PodRef};

@@ -1,4 +1,4 @@
-//! The config maps, secrets and tokens our pods refer to, each kept up to date while a pod refers to it.
+//! The config maps, secrets, tokens and claims our pods refer to, each kept up to date while a pod refers to it.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::claims::follow_claim;
 use super::tokens::keep_token;
 use crate::host::Message;
 use crate::pod::source::{Data, SourceKey, SourceKind, config_map_data, secret_data};
@@ -47,6 +48,7 @@ impl SourceWatches {
         let telling = match key.kind {
             SourceKind::ConfigMap => tell::<ConfigMap>(client, key, messages, config_map_data).boxed(),
             SourceKind::Secret => tell::<Secret>(client, key, messages, secret_data).boxed(),
+            SourceKind::Claim => follow_claim(client, key, messages).boxed(),
             SourceKind::Token => keep_token(client, key, messages).boxed(),
             SourceKind::Services => return self.watch_services(key, stop),
         };

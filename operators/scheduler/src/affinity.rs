@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Node, NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm, Pod};
+use k8s_openapi::api::core::v1::{Node, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod};
 
 /// Whether the pod may run on the node.
 pub(crate) fn admits(pod: &Pod, node: &Node) -> bool {
@@ -10,7 +10,12 @@ pub(crate) fn admits(pod: &Pod, node: &Node) -> bool {
     let labels = labels(node);
     let selected = spec.node_selector.iter().flatten().all(|(label, value)| labels.get(label) == Some(value));
     let required = affinity(pod).and_then(|it| it.required_during_scheduling_ignored_during_execution.as_ref());
-    selected && required.is_none_or(|terms| terms.node_selector_terms.iter().any(|term| holds(term, node)))
+    selected && required.is_none_or(|terms| selects(terms, node))
+}
+
+/// Whether one of the terms selects the node.
+pub(crate) fn selects(terms: &NodeSelector, node: &Node) -> bool {
+    terms.node_selector_terms.iter().any(|term| holds(term, node))
 }
 
 /// The weight of the preferences the node meets.

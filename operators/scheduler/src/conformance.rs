@@ -10,8 +10,9 @@ use sampan_conformance::{Deed, Edit, Suite, World, actors};
 use sampan_core::Timestamp;
 use sampan_core::object::{Object, Quantity};
 use sampan_core::operator::Operator;
-use sampan_core::resource::{NODES, PODS};
+use sampan_core::resource::{NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS};
 use sampan_core::store::Snapshot;
+use sampan_storage::{BIND_COMPLETED, SELECTED_NODE};
 use serde_json::{Value, json};
 
 use crate::Scheduler;
@@ -45,11 +46,14 @@ pub fn suite_of<O: Operator + Clone + Sync>(operator: O) -> Suite {
         .at_rest("a pod without a node says why", a_pod_without_a_node_says_why)
         .at_rest("no pod waits for room there is", no_pod_waits_for_room_there_is)
         .incidental(drawn_by_lot)
+        .touching(|object, _| [PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES].contains(&object.key().resource))
         .world(crowded)
         .world(cordoned)
         .world(growing)
         .world(gated)
         .world(held)
+        .world(provided)
+        .world(provided_late)
 }
 
 fn named(mut world: World, name: &str) -> World {
@@ -125,6 +129,69 @@ fn held(world: World) -> World {
         })
 }
 
+/// A pod that mounts a claim whose volume somebody else makes where the pod goes.
+fn provided(world: World) -> World {
+    let mut gated = mounting(pod("a", "2"));
+    gated["spec"]["schedulingGates"] = json!([{"name": "example.com/wait"}]);
+    claimed(named(world, "provided"))
+        .holding(node("large", "4"))
+        .holding(gated)
+        .with(actors::helper("gatekeeper", |snapshot, _| pods(snapshot).filter_map(opened).collect()))
+}
+
+/// The same; its node comes late, and the maker gives a node up once.
+fn provided_late(world: World) -> World {
+    claimed(named(world, "provided late"))
+        .holding(mounting(pod("a", "2")))
+        .actor_times(1, "large", |_, _| {
+            vec![Deed { what: "large appears".into(), edit: Edit::Create(node("large", "4")) }]
+        })
+        .with(actors::rare(1, "provisioner", |snapshot, _| {
+            let given_up = |claim: &Object| {
+                let mut given_up = claim.value();
+                given_up["metadata"]["annotations"].as_object_mut()?.remove(SELECTED_NODE)?;
+                Some(deed(claim, "is not made there", Edit::Update(given_up)))
+            };
+            claims(snapshot).filter(|claim| is_open(claim)).filter_map(given_up).collect()
+        }))
+}
+
+fn mounting(mut pod: Value) -> Value {
+    pod["spec"]["volumes"] = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
+    pod
+}
+
+fn claimed(world: World) -> World {
+    let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "far"},
+        "provisioner": "example.com/far", "volumeBindingMode": "WaitForFirstConsumer"});
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "namespace": "default"},
+        "spec": {"storageClassName": "far", "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}}}});
+    let made = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "disk"}, "spec": {
+        "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/srv"},
+        "storageClassName": "far", "claimRef": {"namespace": "default", "name": "data"}}});
+    world.holding(class).holding(made).holding(claim).with(actors::helper("provisioner", |snapshot, _| {
+        let bound = |claim: &Object| {
+            let mut bound = claim.value();
+            bound["spec"]["volumeName"] = json!("disk");
+            bound["metadata"]["annotations"][BIND_COMPLETED] = json!("yes");
+            deed(claim, "is bound", Edit::Update(bound))
+        };
+        let is_selected = |claim: &Object| !claim.value()["metadata"]["annotations"][SELECTED_NODE].is_null();
+        claims(snapshot).filter(|claim| is_open(claim) && is_selected(claim)).map(bound).collect()
+    }))
+}
+
+fn claims(snapshot: &Snapshot) -> impl Iterator<Item = &Object> {
+    snapshot.list(PERSISTENT_VOLUME_CLAIMS, None, None).map(|claim| &**claim)
+}
+
+/// Whether a claim has no volume yet.
+fn is_open(claim: &Object) -> bool {
+    claim.value()["spec"]["volumeName"].is_null()
+}
+
 fn pods(snapshot: &Snapshot) -> impl Iterator<Item = &Object> {
     snapshot.list(PODS, None, None).map(|pod| &**pod)
 }
@@ -186,7 +253,10 @@ fn no_node_is_overfull(snapshot: &Snapshot, _now: Timestamp) -> Result<(), Strin
 fn waiting(snapshot: &Snapshot) -> impl Iterator<Item = &Object> {
     pods(snapshot).filter(|pod| {
         let gated = pod.value().pointer("/spec/schedulingGates").is_some();
-        !is_placed(pod) && !gated && !pod.metadata().is_terminating()
+        // One whose claim is to have its volume made waits for that.
+        let is_selected = |claim: &Object| !claim.value()["metadata"]["annotations"][SELECTED_NODE].is_null();
+        let awaits = claims(snapshot).any(|claim| is_open(claim) && is_selected(claim));
+        !is_placed(pod) && !gated && !awaits && !pod.metadata().is_terminating()
     })
 }
 

@@ -5,7 +5,7 @@
 //! with much room.
 //!
 //! What is weighed: what pods ask for against what nodes have, host ports, `nodeSelector` and node affinity, taints and
-//! tolerations. What is not: affinity between pods, topology spread constraints, preemption.
+//! tolerations, the volumes of its claims. What is not: affinity between pods, topology spread constraints, preemption.
 
 mod affinity;
 mod amounts;
@@ -15,10 +15,12 @@ mod machine;
 mod plan;
 mod status;
 mod taints;
+mod volumes;
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::StorageClass;
 use sampan_core::object::{Object, ObjectKey};
 use sampan_core::operator::{
     Command, Context, Declaration, EventKind, Guarding, Kind, Mapping, Operator, Wake, Watch, WriteVerb,
@@ -26,11 +28,13 @@ use sampan_core::operator::{
 use sampan_core::resource::{NODES, PODS};
 use sampan_core::store::{IndexKey, ReadKey, Snapshot};
 use sampan_machine::Chart;
+use sampan_storage::claims_of;
 use serde_json::json;
 
 use machine::Intent;
 pub use machine::SchedulerMachine;
 use plan::{Candidate, Search, View, Wanted};
+use volumes::{Choice, Claims};
 
 /// The name pods ask for this scheduler by.
 const NAME: &str = "default-scheduler";
@@ -58,31 +62,38 @@ impl Operator for Scheduler {
         let mut declaration = Declaration::of::<Pod>("scheduler")
             .concerned_with(is_own)
             .watching::<Node>(Mapping::function(pending))
+            .watching::<PersistentVolumeClaim>(Mapping::function(users))
+            .watching::<PersistentVolume>(Mapping::function(claimants))
+            .watching::<StorageClass>(Mapping::function(claimants))
             .writing::<Pod>(WriteVerb::Update)
+            .writing::<PersistentVolumeClaim>(WriteVerb::Update)
+            .writing::<PersistentVolume>(WriteVerb::Update)
             .writing::<Pod>(WriteVerb::UpdateStatus);
         declaration.watches.push(Watch { resource: Some(PODS), wakes: Mapping::function(freed) });
         declaration.event_source = Some(NAME);
         declaration.guarding = Guarding::Decisive {
-            because: "a placement is right when the chosen node and the pods on it are as they were weighed; other nodes \
-                      only make it less good, and the pod itself is a precondition of its binding",
+            because: "a placement is right when the chosen node, the pods on it, and the pod's claims and their volumes are as \
+                      they were weighed; other nodes only make it less good, and the pod itself is a precondition of \
+                      its binding",
         };
         declaration
     }
 
     fn step(&self, machine: &mut SchedulerMachine, _wake: &Wake, cx: &mut Context<'_>) {
         let Some(pod) = cx.primary::<Pod>() else { return };
-        let view = View { search: search(&pod, cx), pod, now: cx.now() };
+        let claims = if plan::needs_node(&pod) { Claims::of(&pod, cx.unguarded()) } else { Claims::default() };
+        let view = View { search: search(&pod, &claims, cx), claims, pod, now: cx.now() };
         let (view, intents) = cx.observe(machine, view);
         view.wait(cx.trace());
         for intent in intents {
-            carry_out(intent, &view.pod, cx);
+            carry_out(intent, &view, cx);
         }
     }
 }
 
 /// Looks for a node, where the pod needs one.
-fn search(pod: &Pod, cx: &mut Context<'_>) -> Search {
-    let wanted = Wanted::of(pod);
+fn search(pod: &Pod, claims: &Claims, cx: &mut Context<'_>) -> Search {
+    let wanted = Wanted::of(pod, claims);
     let start = cx.random().next_u64();
     let mut search = Search::new(start);
     if !plan::needs_node(pod) {
@@ -90,6 +101,10 @@ fn search(pod: &Pod, cx: &mut Context<'_>) -> Search {
     }
     let snapshot = cx.unguarded();
     let nodes = snapshot.count(NODES);
+    if let Some(trouble) = claims.trouble() {
+        search.give_up(nodes, trouble);
+        return search;
+    }
     let skipped = usize::try_from(start % u64::try_from(nodes.max(1)).unwrap_or(1)).unwrap_or_default();
     let ring = snapshot.list(NODES, None, None).skip(skipped).chain(snapshot.list(NODES, None, None).take(skipped));
     for object in ring {
@@ -113,9 +128,28 @@ fn on_node(node: &str) -> IndexKey {
     IndexKey::Field { resource: PODS, field: "spec.nodeName", value: node.into() }
 }
 
-fn carry_out(intent: Intent, pod: &Pod, cx: &mut Context<'_>) {
-    let key = pod.key();
+/// Writes what the pod's claims need on its node, and rests on all that was seen of them.
+fn settle_claims(view: &View, cx: &mut Context<'_>) {
+    let Some(node) = view.search.chosen() else { return };
+    cx.rests_on(ReadKey::Object(node.key()));
+    for key in view.claims.read_keys() {
+        cx.rests_on(ReadKey::Object(key.clone()));
+    }
+    for choice in view.claims.choices(node) {
+        match choice {
+            Choice::Reserve(volume) => {
+                cx.rests_on(ReadKey::Object(volume.key()));
+                cx.update(&*volume);
+            }
+            Choice::Select(claim) => cx.update(&*claim),
+        }
+    }
+}
+
+fn carry_out(intent: Intent, view: &View, cx: &mut Context<'_>) {
+    let key = view.pod.key();
     match intent {
+        Intent::SettleClaims => settle_claims(view, cx),
         Intent::Bind(node) => {
             cx.rests_on(ReadKey::Object(ObjectKey::cluster(NODES, &node)));
             cx.rests_on(ReadKey::Index(on_node(&node)));
@@ -151,15 +185,32 @@ fn has_ended(pod: &Object) -> bool {
 
 /// The pods that wait for a node: a change of any node may be what they wait for.
 fn pending(_node: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
-    snapshot
-        .index(&on_node(""))
-        .filter(|pod| is_unplaced(pod) && !has_ended(pod))
-        .map(|pod| pod.key().clone())
-        .collect()
+    waiting(snapshot).map(|pod| pod.key().clone()).collect()
+}
+
+fn waiting(snapshot: &Snapshot) -> impl Iterator<Item = &Object> {
+    let unplaced: Vec<&Object> = snapshot.index(&on_node("")).map(|pod| &**pod).collect();
+    unplaced.into_iter().filter(|pod| is_unplaced(pod) && !has_ended(pod))
 }
 
 /// The pods that wait for a node, when a pod has made room on one.
 fn freed(pod: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
     let made_room = !is_unplaced(pod) && (has_ended(pod) || snapshot.get(pod.key()).is_none());
     if made_room { pending(pod, snapshot) } else { Vec::new() }
+}
+
+/// The pods that wait for a node and use the claim.
+fn users(claim: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
+    let (namespace, name) = (&claim.key().namespace, &claim.key().name);
+    let uses = |pod: &Object| pod.decode::<Pod>().is_ok_and(|pod| sampan_storage::uses(&pod, name));
+    waiting(snapshot)
+        .filter(|pod| pod.key().namespace == *namespace && uses(pod))
+        .map(|pod| pod.key().clone())
+        .collect()
+}
+
+/// The pods that wait for a node and use any claim: a change of a volume or class may be what they wait for.
+fn claimants(_volume: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
+    let uses = |pod: &Object| pod.decode::<Pod>().is_ok_and(|pod| claims_of(&pod).next().is_some());
+    waiting(snapshot).filter(|pod| uses(pod)).map(|pod| pod.key().clone()).collect()
 }

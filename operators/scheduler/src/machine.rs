@@ -8,6 +8,10 @@
 //! | Gated | Unschedulable | no scheduling gate is left |
 //! | Unschedulable | Fitting | a node fits |
 //! | Unschedulable | Unschedulable | the reasons changed |
+//! | Unschedulable | AwaitingVolumes | a node fits |
+//! | Gated | AwaitingVolumes | no scheduling gate is left |
+//! | AwaitingVolumes | AwaitingVolumes | a claim needs a node |
+//! | AwaitingVolumes | Fitting | its volumes are there |
 //! | Fitting | Placed | bound to its node |
 
 use k8s_openapi::api::core::v1::Pod;
@@ -20,6 +24,8 @@ use crate::status;
 
 /// Something the machine wants done.
 pub enum Intent {
+    /// Write into its claims and their volumes what they need on the node.
+    SettleClaims,
     /// Give the pod this node.
     Bind(String),
     /// Store the pod's status.
@@ -28,6 +34,7 @@ pub enum Intent {
     Warn(String),
 }
 
+const PROVIDED: &str = "its volumes are there";
 const UNGATED: &str = "no scheduling gate is left";
 
 /// The chart of the scheduler's machine.
@@ -36,6 +43,7 @@ static CHART: Chart = Chart {
     states: &[
         Named { name: "Gated", meaning: "Somebody holds the pod back by a scheduling gate." },
         Named { name: "Unschedulable", meaning: "No node fits; a change of a node or room on one wakes it." },
+        Named { name: "AwaitingVolumes", meaning: "A node fits; somebody makes its volumes there before it gets it." },
         Named { name: "Fitting", meaning: "A node fits and is being given to the pod." },
         Named { name: "Placed", meaning: "The pod has its node." },
         Named { name: "Withdrawn", meaning: "The pod is being deleted or has ended: it needs no node any more." },
@@ -47,6 +55,10 @@ static CHART: Chart = Chart {
         Edge { from: "Gated", to: "Unschedulable", guard: UNGATED },
         Edge { from: "Unschedulable", to: "Fitting", guard: "a node fits" },
         Edge { from: "Unschedulable", to: "Unschedulable", guard: "the reasons changed" },
+        Edge { from: "Unschedulable", to: "AwaitingVolumes", guard: "a node fits" },
+        Edge { from: "Gated", to: "AwaitingVolumes", guard: UNGATED },
+        Edge { from: "AwaitingVolumes", to: "AwaitingVolumes", guard: "a claim needs a node" },
+        Edge { from: "AwaitingVolumes", to: "Fitting", guard: PROVIDED },
         Edge { from: "Fitting", to: "Placed", guard: "bound to its node" },
     ],
 };
@@ -64,15 +76,29 @@ impl View {
             return State::gated();
         }
         match self.search.node() {
+            Some(_) if self.awaits_volumes() => State::awaiting_volumes(),
             Some(_) => State::fitting(),
             None => State::unschedulable(),
         }
+    }
+
+    fn awaits_volumes(&self) -> bool {
+        self.search.chosen().is_some_and(|node| self.claims.awaits_others(node))
+    }
+
+    /// Whether a claim is yet to be told where its volume is to be.
+    fn has_open_choices(&self) -> bool {
+        self.search.chosen().is_some_and(|node| !self.claims.choices(node).is_empty())
     }
 
     /// What the pod waits for.
     pub(crate) fn wait(&self, trace: &mut Trace) {
         match self.classify() {
             State::Gated {} => trace.waiting_for("no scheduling gate", "spec.schedulingGates is not empty", None),
+            State::AwaitingVolumes {} => {
+                let node = self.search.node().unwrap_or_default();
+                trace.waiting_for(PROVIDED, format!("they are being made on {node}"), None);
+            }
             State::Unschedulable {} => trace.waiting_for("a node that fits", self.search.message(), None),
             _ => {}
         }
@@ -120,7 +146,9 @@ impl Behaviour {
     fn gated(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
             State::Gated {} => Handled,
-            state @ (State::Fitting {} | State::Unschedulable {}) => context.take(UNGATED, state),
+            state @ (State::Fitting {} | State::Unschedulable {} | State::AwaitingVolumes {}) => {
+                context.take(UNGATED, state)
+            }
             _ => Super,
         }
     }
@@ -130,7 +158,7 @@ impl Behaviour {
         match context.view.classify() {
             State::Unschedulable {} if context.view.has_said_why() => Handled,
             state @ State::Unschedulable {} => context.take("the reasons changed", state),
-            state @ State::Fitting {} => context.take("a node fits", state),
+            state @ (State::Fitting {} | State::AwaitingVolumes {}) => context.take("a node fits", state),
             _ => Super,
         }
     }
@@ -145,6 +173,23 @@ impl Behaviour {
         }
     }
 
+    #[state(superstate = "observed", entry_action = "enter_awaiting_volumes")]
+    fn awaiting_volumes(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            State::AwaitingVolumes {} if !context.view.has_open_choices() => Handled,
+            state @ State::AwaitingVolumes {} => context.take("a claim needs a node", state),
+            state @ State::Fitting {} => context.take(PROVIDED, state),
+            _ => Super,
+        }
+    }
+
+    #[action]
+    fn enter_awaiting_volumes(context: &mut Scene) {
+        if context.view.has_open_choices() {
+            context.intents.push(Intent::SettleClaims);
+        }
+    }
+
     /// The binding commits with the move to this state; should it ever be found undone, the superstate enters anew.
     #[state(superstate = "observed", entry_action = "enter_fitting")]
     fn fitting(context: &mut Scene) -> Outcome<State> {
@@ -156,6 +201,7 @@ impl Behaviour {
 
     #[action]
     fn enter_fitting(context: &mut Scene) {
+        context.intents.push(Intent::SettleClaims);
         context.intents.extend(context.view.search.node().map(|node| Intent::Bind(node.to_owned())));
     }
 
@@ -188,6 +234,7 @@ mod tests {
 
     use super::*;
     use crate::plan::{Candidate, Search, Wanted, needs_node};
+    use crate::volumes::Claims;
 
     /// A small world: is the pod gated, placed, deleted, and what does the only node have?
     #[derive(Debug, Clone, Copy)]
@@ -196,13 +243,18 @@ mod tests {
         placed: bool,
         deleted: bool,
         cpus: u8,
+        /// Somebody makes the pod's volume, and knows on which node.
+        awaits: bool,
+        selected: bool,
     }
 
     fn worlds() -> Vec<World> {
         let flags = [false, true];
         let mut worlds = Vec::new();
         for (gated, placed, deleted) in flags.iter().flat_map(|a| flags.map(|b| flags.map(|c| (*a, b, c)))).flatten() {
-            worlds.extend([0, 1, 4].map(|cpus| World { gated, placed, deleted, cpus }));
+            for (awaits, selected) in [(false, false), (true, false), (true, true)] {
+                worlds.extend([0, 1, 4].map(|cpus| World { gated, placed, deleted, cpus, awaits, selected }));
+            }
         }
         worlds
     }
@@ -220,15 +272,16 @@ mod tests {
         }
         pod.status = said.and_then(|said| said.status.clone());
         let mut search = Search::new(1);
+        let claims = Claims::in_a_world(world.awaits, world.selected);
         if needs_node(&pod) && world.cpus > 0 {
             let amounts = json!({"cpu": world.cpus.to_string(), "pods": "10"});
             let node: Arc<Node> = Arc::new(
                 serde_json::from_value(json!({"metadata": {"name": "n"}, "status": {"allocatable": amounts}})).unwrap(),
             );
-            search.weigh(&Wanted::of(&pod), &node, |_| Candidate { node: node.clone(), pods: vec![] });
+            search.weigh(&Wanted::of(&pod, &claims), &node, |_| Candidate { node: node.clone(), pods: vec![] });
         }
         let now = Timestamp::UNIX_EPOCH;
-        Scene::new(View { pod: Arc::new(pod), search, now })
+        Scene::new(View { pod: Arc::new(pod), search, claims, now })
     }
 
     #[test]
@@ -258,18 +311,18 @@ mod tests {
 
     #[test]
     fn a_fresh_machine_asks_for_what_the_old_one_asked_for() {
-        let world = World { gated: false, placed: false, deleted: false, cpus: 4 };
+        let world = World { gated: false, placed: false, deleted: false, cpus: 4, awaits: false, selected: false };
         let mut machine = SchedulerMachine::default();
         for _ in 0..2 {
             let mut scene = scene(world, None);
             machine.observe(&mut scene);
-            assert!(matches!(scene.intents.as_slice(), [Intent::Bind(node)] if node == "n"));
+            assert!(matches!(scene.intents.as_slice(), [Intent::SettleClaims, Intent::Bind(node)] if node == "n"));
         }
     }
 
     #[test]
     fn a_reason_is_told_once() {
-        let world = World { gated: false, placed: false, deleted: false, cpus: 1 };
+        let world = World { gated: false, placed: false, deleted: false, cpus: 1, awaits: false, selected: false };
         let mut machine = SchedulerMachine::default();
         let mut first = scene(world, None);
         machine.observe(&mut first);

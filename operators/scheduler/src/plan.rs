@@ -10,12 +10,15 @@ use sampan_core::Timestamp;
 use crate::affinity;
 use crate::amounts::Amounts;
 use crate::taints;
+use crate::volumes::Claims;
 
 /// A pod, as its machine sees it.
 pub struct View {
     pub(crate) pod: Arc<Pod>,
     /// What came of looking for a node, where it needs one.
     pub(crate) search: Search,
+    /// What its claims say of where it may run.
+    pub(crate) claims: Claims,
     pub(crate) now: Timestamp,
 }
 
@@ -43,6 +46,7 @@ pub(crate) struct Wanted<'p> {
     amounts: Amounts,
     ports: Vec<HostPort>,
     controller: Option<&'p str>,
+    claims: &'p Claims,
 }
 
 /// A node, and the pods that take room on it.
@@ -60,8 +64,9 @@ struct HostPort {
 }
 
 impl<'p> Wanted<'p> {
-    pub(crate) fn of(pod: &'p Pod) -> Self {
-        Self { pod, amounts: Amounts::asked_by(pod), ports: host_ports(pod).collect(), controller: controller(pod) }
+    pub(crate) fn of(pod: &'p Pod, claims: &'p Claims) -> Self {
+        let (ports, controller) = (host_ports(pod).collect(), controller(pod));
+        Self { pod, amounts: Amounts::asked_by(pod), ports, controller, claims }
     }
 }
 
@@ -105,10 +110,12 @@ struct Rank {
 /// A search for a node: the best one found, and how many refused for which reason.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Search {
-    best: Option<(Rank, String)>,
+    best: Option<(Rank, Arc<Node>)>,
     fitting: usize,
     looked_at: usize,
     reasons: BTreeMap<String, usize>,
+    /// What keeps the pod from every node.
+    trouble: Option<String>,
     lots: u64,
 }
 
@@ -120,7 +127,18 @@ impl Search {
 
     /// The node the pod takes.
     pub(crate) fn node(&self) -> Option<&str> {
-        self.best.as_ref().map(|(_, node)| node.as_str())
+        self.chosen().and_then(|node| node.metadata.name.as_deref())
+    }
+
+    /// The same, whole.
+    pub(crate) fn chosen(&self) -> Option<&Arc<Node>> {
+        self.best.as_ref().map(|(_, node)| node)
+    }
+
+    /// No node of so many is looked at, and why not.
+    pub(crate) fn give_up(&mut self, nodes: usize, trouble: &str) {
+        self.looked_at = nodes;
+        self.trouble = Some(trouble.to_owned());
     }
 
     /// How many nodes fitted.
@@ -133,6 +151,9 @@ impl Search {
         if self.looked_at == 0 {
             return "no nodes available to schedule pods".to_owned();
         }
+        if let Some(trouble) = &self.trouble {
+            return format!("0/{} nodes are available: {trouble}.", self.looked_at);
+        }
         let mut reasons: Vec<String> = self.reasons.iter().map(|(reason, nodes)| format!("{nodes} {reason}")).collect();
         reasons.sort();
         format!("0/{} nodes are available: {}.", self.looked_at, reasons.join(", "))
@@ -141,11 +162,10 @@ impl Search {
     /// Looks at a node; what stands on it is asked for only where it may matter.
     pub(crate) fn weigh(&mut self, wanted: &Wanted<'_>, node: &Node, filled: impl FnOnce(&str) -> Candidate) {
         self.looked_at += 1;
-        let name = node.metadata.name.as_deref().unwrap_or_default();
-        if let Some(reason) = refusal(wanted.pod, node) {
+        if let Some(reason) = refusal(wanted.pod, node).or_else(|| wanted.claims.refusal(node).map(str::to_owned)) {
             return self.count(vec![reason]);
         }
-        let candidate = filled(name);
+        let candidate = filled(node.metadata.name.as_deref().unwrap_or_default());
         let room = Room::of(&candidate);
         let shortages = room.shortages(wanted, &candidate);
         if !shortages.is_empty() {
@@ -154,7 +174,7 @@ impl Search {
         self.fitting += 1;
         let rank = self.rank(wanted, &candidate, &room);
         if self.best.as_ref().is_none_or(|(best, _)| rank < *best) {
-            self.best = Some((rank, name.to_owned()));
+            self.best = Some((rank, candidate.node));
         }
     }
 
@@ -265,7 +285,7 @@ mod tests {
         for (node, pods) in world {
             let pods: Vec<Arc<Pod>> = pods.into_iter().map(Arc::new).collect();
             let node = Arc::new(node);
-            search.weigh(&Wanted::of(wanted), &node, |_| Candidate { node: node.clone(), pods });
+            search.weigh(&Wanted::of(wanted, &Claims::default()), &node, |_| Candidate { node: node.clone(), pods });
         }
         search
     }
@@ -319,7 +339,10 @@ mod tests {
                 let mut search = Search::new(seed);
                 for (node, _) in world() {
                     let node = Arc::new(node);
-                    search.weigh(&Wanted::of(&wanted), &node, |_| Candidate { node: node.clone(), pods: vec![] });
+                    search.weigh(&Wanted::of(&wanted, &Claims::default()), &node, |_| Candidate {
+                        node: node.clone(),
+                        pods: vec![],
+                    });
                 }
                 search.node().unwrap().to_owned()
             })

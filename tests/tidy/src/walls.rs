@@ -68,6 +68,9 @@ const NOT_IN_CORE: [&str; 12] = [
     "tower-service",
 ];
 
+/// What several operators share, in the folder of the operators.
+const LIBRARIES: [&str; 2] = ["sampan-podset", "sampan-storage"];
+
 /// Every broken wall.
 pub fn check(tree: &Tree, packages: &[Package]) -> Vec<Finding> {
     let mut found: Vec<Finding> = packages.iter().flat_map(|package| check_package(package, packages)).collect();
@@ -88,7 +91,7 @@ fn reach(package: &Package) -> Reach {
         }
         // The kit comes with the feature `conformance` alone, beside which an operator's suite stands.
         _ if is_operator(package) => {
-            Reach::Only(&["sampan-core", "sampan-machine", "sampan-podset", "sampan-conformance"])
+            Reach::Only(&["sampan-core", "sampan-machine", "sampan-podset", "sampan-storage", "sampan-conformance"])
         }
         _ => Reach::Any,
     }
@@ -125,7 +128,7 @@ fn check_package(package: &Package, packages: &[Package]) -> Vec<Finding> {
 }
 
 fn operator_named(packages: &[Package], name: &str) -> bool {
-    packages.iter().any(|other| other.name == name && is_operator(other) && other.name != "sampan-podset")
+    packages.iter().any(|other| other.name == name && is_operator(other) && !LIBRARIES.contains(&name))
 }
 
 fn check_source(path: &str, text: &str) -> Vec<Finding> {

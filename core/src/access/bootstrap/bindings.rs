@@ -37,6 +37,8 @@ pub(super) fn all() -> Vec<Value> {
         // A node's service proxy and DNS are parts of the node.
         ("sampan:node-proxier", "system:node-proxier", vec![Group(NODES), Group(SIMULATED_NODES)]),
         ("sampan:simulated-nodes", "system:node", vec![Group(SIMULATED_NODES)]),
+        // What a node may do with the volumes it keeps, simulated ones may do with all.
+        ("sampan:simulated-nodes-volumes", "system:volume-scheduler", vec![Group(SIMULATED_NODES)]),
     ];
     let named_alike = named_alike.into_iter().map(|(name, subjects)| binding(name, name, &subjects));
     named_alike.chain(ours.into_iter().map(|(name, role, subjects)| binding(name, role, &subjects))).collect()

@@ -26,6 +26,7 @@ mod resource_quota;
 mod revised;
 mod service_account;
 mod service_account_token_volume;
+mod storage_object_in_use_protection;
 mod subject;
 mod validating_admission_policy;
 
@@ -46,6 +47,7 @@ pub use priority::Priority;
 pub use resource_quota::{Quota, ResourceQuota};
 pub use service_account::ServiceAccountAdmission;
 pub use service_account_token_volume::ServiceAccountTokenVolume;
+pub use storage_object_in_use_protection::StorageObjectInUseProtection;
 pub use validating_admission_policy::ValidatingAdmissionPolicy;
 
 pub(super) use namespace_lifecycle::namespace_terminating;
@@ -170,6 +172,7 @@ pub fn standard(authorizer: Arc<dyn Authorizer>) -> Vec<Box<dyn Admission>> {
         Box::new(Priority),
         Box::new(DefaultTolerationSeconds),
         Box::new(DefaultStorageClass),
+        Box::new(StorageObjectInUseProtection),
         Box::new(PodSecurity),
         Box::new(ValidatingAdmissionPolicy::default()),
         Box::new(ResourceQuota),

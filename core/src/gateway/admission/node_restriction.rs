@@ -11,7 +11,8 @@ pub(super) use crate::access::MIRROR;
 use crate::access::{node_of, refers_to_anything};
 use crate::object::{ObjectKey, OwnerReference};
 use crate::resource::read::{items, text, texts};
-use crate::resource::{LEASES, NODES, PODS};
+use crate::resource::volume::LOCAL_PATH;
+use crate::resource::{LEASES, NODES, PERSISTENT_VOLUMES, PODS};
 use crate::status::Status;
 use crate::store::Snapshot;
 
@@ -39,7 +40,7 @@ pub struct NodeRestriction;
 impl Admission for NodeRestriction {
     fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
         matches!(request.operation, Operation::Create | Operation::Update)
-            && [PODS, LEASES, NODES].contains(&request.mutation.target.resource())
+            && [PODS, LEASES, NODES, PERSISTENT_VOLUMES].contains(&request.mutation.target.resource())
             && node_of(&request.mutation.identity).is_some()
     }
 
@@ -51,6 +52,7 @@ impl Admission for NodeRestriction {
             (NODES, old) if request.is_whole(NODES) => {
                 refused_name("node", node, object).or_else(|| refused_node(node, object, old))
             }
+            (PERSISTENT_VOLUMES, old) => refused_volume(node, object, old),
             _ => None,
         };
         match refusal {
@@ -128,6 +130,26 @@ fn refused_node(node: &str, object: &Value, old: Option<&Value>) -> Option<Strin
         .then(|| format!("node {node:?} is not allowed to modify ownerReferences"))
 }
 
+/// Of a volume whose data it holds, a node says that the data is gone: it takes its finalizer away, and no other.
+fn refused_volume(node: &str, object: &Value, old: Option<&Value>) -> Option<String> {
+    let without = |object: &Value| {
+        let mut object = object.clone();
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.retain(|name, _| !matches!(name.as_str(), "finalizers" | "managedFields" | "resourceVersion"));
+        }
+        object
+    };
+    let finalizers = |object: &Value| -> Vec<String> {
+        items(object, "/metadata/finalizers").filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let is_release = old.is_some_and(|old| {
+        let mut kept = finalizers(old);
+        kept.retain(|finalizer| finalizer != LOCAL_PATH);
+        without(old) == without(object) && finalizers(object) == kept
+    });
+    (!is_release).then(|| format!("node {node:?} is only allowed to take away the finalizer {LOCAL_PATH:?}"))
+}
+
 /// Whether a label may draw pods to a node, or says what a node does not know of itself.
 fn is_restricted(label: &str) -> bool {
     let Some((domain, _)) = label.split_once('/') else { return false };
@@ -195,6 +217,21 @@ mod tests {
         for refused in [pod(json!({}), spec("n")), pod(mirror.clone(), spec("m")), pod(mirror, secret)] {
             assert!(refused_pod("n", &refused, &snapshot).is_some(), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_node_takes_its_finalizer_from_a_volume_and_changes_nothing_else() {
+        let volume = |finalizers: Value, policy: &str| json!({"metadata": {"name": "v", "finalizers": finalizers}, "spec": {"persistentVolumeReclaimPolicy": policy}});
+        let old = volume(json!(["kubernetes.io/pv-protection", LOCAL_PATH]), "Delete");
+        let cases = [
+            (volume(json!(["kubernetes.io/pv-protection"]), "Delete"), false),
+            (volume(json!([LOCAL_PATH]), "Delete"), true),
+            (volume(json!(["kubernetes.io/pv-protection"]), "Retain"), true),
+        ];
+        for (new, expect) in cases {
+            assert_eq!(refused_volume("n", &new, Some(&old)).is_some(), expect, "{new}");
+        }
+        assert!(refused_volume("n", &old, None).is_some(), "it creates none");
     }
 
     fn owner() -> Value {

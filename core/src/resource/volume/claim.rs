@@ -25,6 +25,8 @@ pub(super) fn definition() -> ResourceDefinition {
     ResourceDefinition {
         short_names: &["pvc"],
         has_status: true,
+        // Claims that wait are found by it, when a volume or a class appears.
+        selectable_paths: vec!["status.phase"],
         ..ResourceDefinition::plain(
             PERSISTENT_VOLUME_CLAIMS,
             "PersistentVolumeClaim",

@@ -12,6 +12,17 @@ use super::read::{items, text};
 pub use claim::PERSISTENT_VOLUME_CLAIMS;
 pub use persistent_volume::PERSISTENT_VOLUMES;
 
+/// What keeps a claim that pods use.
+pub const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
+/// What keeps a volume that a claim is bound to.
+pub const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
+/// The provisioner of volumes on the disks of nodes, and what keeps such a volume until its node has removed the data.
+pub const LOCAL_PATH: &str = "sampan.dev/local-path";
+/// On a volume, the node whose disk holds its data. A node asks for its volumes by `spec.nodeName`, as it does for pods.
+pub const NODE_ANNOTATION: &str = "sampan.dev/node";
+/// On a Node, the folder it keeps volumes in.
+pub const FOLDER_ANNOTATION: &str = "sampan.dev/volumes-folder";
+
 /// The annotation that named a storage class before there was a field for it.
 const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
 /// How a volume may be used, each with its short form, in the order in which short forms are shown.

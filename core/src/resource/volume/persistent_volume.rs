@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{class_name, or_unset, shown_access_modes, shown_phase, validate_access_modes, validate_volume_mode};
+use super::{
+    NODE_ANNOTATION, class_name, or_unset, shown_access_modes, shown_phase, validate_access_modes, validate_volume_mode,
+};
 use crate::object::{FieldPath, ResourceType, names};
 use crate::resource::check::{Faults, Field};
 use crate::resource::equal::same;
@@ -56,8 +58,17 @@ pub(super) fn definition() -> ResourceDefinition {
         short_names: &["pv"],
         scope: Scope::Cluster,
         has_status: true,
+        selectable: &[("spec.nodeName", node_of)],
+        // Volumes that are free are found by the one, what a claim held by the other.
+        selectable_paths: vec!["status.phase", "spec.claimRef.uid"],
         ..ResourceDefinition::plain(PERSISTENT_VOLUMES, "PersistentVolume", "persistentvolume", version, VolumeStrategy)
     }
+}
+
+/// The node whose disk holds the volume's data, where it is on one.
+fn node_of(volume: &Value) -> String {
+    let annotations = volume.pointer("/metadata/annotations");
+    annotations.and_then(|it| it.get(NODE_ANNOTATION)).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 impl Strategy for VolumeStrategy {

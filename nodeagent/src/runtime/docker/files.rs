@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::dns::CLUSTER_DOMAIN;
@@ -92,6 +92,7 @@ impl PodFiles {
                     empty_directory(&self.volume(uid, &volume.name, *in_memory), volume.group)
                 }
                 Content::Host { path, kind } => host_path(path, kind),
+                Content::Disk { path, is_own } => disk(path, *is_own, volume.group),
                 Content::Files(files) => swap_in(&self.volume(uid, &volume.name, false), files, volume.group),
             };
             written.map_err(|error| format!("MountVolume.SetUp failed for volume \"{}\" : {error}", volume.name))?;
@@ -123,6 +124,42 @@ fn empty_directory(path: &Path, group: Option<u32>) -> io::Result<()> {
     let mode = if group.is_some() { 0o2777 } else { 0o777 };
     chown_group(path, group)?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+/// A directory that outlives the pod. One that is the node's own is made where it is missing, and left as it is where not:
+/// but for the group of its files, which is set once for all of them where it is another.
+fn disk(path: &Path, is_own: bool, group: Option<u32>) -> io::Result<()> {
+    if is_own && !path.is_dir() {
+        return empty_directory(path, group);
+    }
+    let found = fs::metadata(path)?;
+    if !found.is_dir() {
+        return Err(io::Error::other(format!("{} is not a directory", path.display())));
+    }
+    match group {
+        Some(group) if found.gid() != group || found.mode() & 0o2000 == 0 => own(path, group),
+        _ => Ok(()),
+    }
+}
+
+/// Gives everything in a directory to a group, itself last: where that was broken off, it begins anew.
+fn own(path: &Path, group: u32) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            own(&entry.path(), group)?;
+        } else {
+            lchown(entry.path(), None, Some(group))?;
+            if kind.is_file() {
+                let mode = entry.metadata()?.permissions().mode();
+                fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode | 0o660))?;
+            }
+        }
+    }
+    chown(path, None, Some(group))?;
+    let mode = fs::metadata(path)?.permissions().mode();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o2770))
 }
 
 fn chown_group(path: &Path, group: Option<u32>) -> io::Result<()> {

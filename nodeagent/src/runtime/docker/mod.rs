@@ -16,6 +16,7 @@ mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -61,6 +62,7 @@ pub struct Docker {
     files: PodFiles,
     /// The cluster's name server, once it is open.
     resolver: OnceLock<IpAddr>,
+    volumes: PathBuf,
     least_oom_score: i64,
     calls: Arc<Semaphore>,
     /// Containers this node is starting: Docker tells of it, and there is nothing to learn.

@@ -50,6 +50,8 @@ impl Docker {
         let pods = config.data_dir.join("pods");
         std::fs::create_dir_all(&pods).map_err(NodeError::file("create", &pods))?;
         let data_dir = config.data_dir.canonicalize().map_err(NodeError::file("resolve", &config.data_dir))?;
+        let volumes = data_dir.join("volumes");
+        std::fs::create_dir_all(&volumes).map_err(NodeError::file("create", &volumes))?;
         let host_ip =
             host_address().or(pod_gateway.map(|gateway| gateway.to_string())).unwrap_or_else(|| "127.0.0.1".to_owned());
         Ok(Arc::new_cyclic(|this| Self {
@@ -64,6 +66,7 @@ impl Docker {
             pause_image,
             files: PodFiles::new(&data_dir),
             resolver: OnceLock::new(),
+            volumes,
             least_oom_score: least_oom_score(),
             calls: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
             own_starts: Mutex::default(),
@@ -71,6 +74,11 @@ impl Docker {
             pulls: Mutex::default(),
             this: this.clone(),
         }))
+    }
+
+    /// The folder the node keeps volumes in that outlive pods.
+    pub fn volumes(&self) -> std::path::PathBuf {
+        self.volumes.clone()
     }
 
     /// The node's address.

@@ -5,14 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may end with a panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use sampan_nodeagent::proxy::frontend::{Backend, Door, Fate, Frontend};
 use sampan_nodeagent::proxy::table::{Batch, Table};
-use sampan_nodeagent::proxy::{Ground, changes, whole};
+use sampan_nodeagent::proxy::{Ground, changes, forgetting, whole};
 
 const VIP: &str = "10.96.0.7";
 const NODE_OUTSIDE: &str = "192.0.2.1";
@@ -27,6 +27,20 @@ struct World {
     folder: tempfile::TempDir,
     table: Table,
 }
+
+/// Sends a datagram from one and the same port for each line it is told, and says what comes back.
+const ASKS_BY_DATAGRAM: &str = "\
+import socket, sys
+door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+door.settimeout(2)
+door.connect((sys.argv[1], int(sys.argv[2])))
+for _ in sys.stdin:
+    door.send(b'who')
+    try:
+        print(door.recv(64).decode().strip())
+    except OSError as error:
+        print(error)
+";
 
 /// Answers each datagram with a word.
 const ANSWERS_DATAGRAMS: &str = "\
@@ -148,6 +162,10 @@ impl World {
     fn set(&mut self, service: &str, frontends: &[Frontend]) -> Batch {
         let batch = self.table.set(&("demo".to_owned(), service.to_owned()), frontends);
         self.nft(&changes(TABLE, &batch));
+        for left in &batch.left {
+            // It ends with 1 where nothing went there.
+            run("ip", &[&["netns", "exec", &self.names["node"], "conntrack"][..], &words(&forgetting(left))].concat());
+        }
         batch
     }
 
@@ -187,6 +205,10 @@ impl Drop for World {
             let _ = Command::new("ip").args(["netns", "delete", name]).stderr(Stdio::null()).status();
         }
     }
+}
+
+fn words(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
 }
 
 fn run(program: &str, arguments: &[&str]) -> (String, bool) {
@@ -250,6 +272,34 @@ fn datagrams_are_led_as_connections_are_and_leave_no_mark() {
     for (from, at) in [("a", "10.96.0.7:53"), ("node", "10.96.0.7:53"), ("out", "192.0.2.1:30053")] {
         let answers: BTreeSet<String> = (0..30).map(|_| world.ask_by_datagram(from, at)).collect();
         assert_eq!(answers, BTreeSet::from(["a".to_owned(), "b".to_owned()]), "{from} to {at}");
+    }
+}
+
+#[test]
+fn datagrams_of_one_client_are_led_anew_when_their_endpoint_goes() {
+    let Some(mut world) = World::new() else { return };
+    world.begin(true);
+    let names = |to: &[&str]| {
+        let door = |address, port| Door { protocol: "udp", ..door(address, port) };
+        [led(door(Some(VIP), 53), to), led(door(None, 30053), to)]
+    };
+    world.set("names", &names(&["a"]));
+    for (from, at) in [("out", "192.0.2.1:30053"), ("a", "10.96.0.7:53")] {
+        let (address, port) = at.split_once(':').unwrap();
+        let mut client = Command::new("ip");
+        client.args(["netns", "exec", &world.names[from], "timeout", "20", "python3", "-uc", ASKS_BY_DATAGRAM]);
+        let mut client = client.args([address, port]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut answers = BufReader::new(client.stdout.take().unwrap()).lines();
+        let mut ask = || {
+            client.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+            answers.next().and_then(Result::ok).unwrap_or_default()
+        };
+        world.set("names", &names(&["a"]));
+        assert_eq!(ask(), "a", "{from} to {at}");
+        world.set("names", &names(&["b"]));
+        assert_eq!(ask(), "b", "{from} to {at}");
+        client.kill().unwrap();
+        client.wait().unwrap();
     }
 }
 

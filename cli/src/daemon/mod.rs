@@ -6,9 +6,9 @@ mod bootstrap;
 mod entropy;
 mod health;
 mod inside;
-mod kubernetes;
 mod nodes;
 mod overview;
+mod own_services;
 mod rising;
 
 use std::net::SocketAddr;
@@ -39,7 +39,7 @@ use crate::operators::Carried;
 use entropy::SystemEntropy;
 use health::{OperatorsPart, StorePart};
 use inside::Kubelets;
-use kubernetes::OwnService;
+use own_services::OwnService;
 use rising::Console;
 
 /// The administrator, as the kubeconfig names them.
@@ -123,7 +123,7 @@ async fn serve(
     tracing::info!("kubectl finds it with KUBECONFIG={}", folder.kubeconfig().display());
 
     let nodes = nodes::start(arguments, folder, store.cluster_uid(), &server, &kubelets, &shutdown).await?;
-    let for_pods = kubernetes::open_to_pods(&listening, nodes.pod_gateway()).await;
+    let for_pods = own_services::open_to_pods(&listening, nodes.pod_gateway()).await;
     let name_server = nodes.name_server().map(OwnService::name_server);
     for service in [OwnService::api_server(for_pods, address.port())].into_iter().chain(name_server) {
         tokio::spawn(service.keep(cluster.clone(), shutdown.clone()));

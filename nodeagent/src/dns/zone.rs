@@ -146,41 +146,66 @@ impl Zone {
     }
 
     fn port(&self, question: &Question<'_>, key: &ServiceKey, port: &str, protocol: &str) -> Answer {
-        let Some(service) = question.known.service(key) else { return Answer::NoName };
-        let (Some(port), Some(protocol)) = (port.strip_prefix('_'), protocol.strip_prefix('_')) else {
+        let (Some(service), Some(port), Some(protocol)) =
+            (question.known.service(key), port.strip_prefix('_'), protocol.strip_prefix('_'))
+        else {
             return Answer::NoName;
         };
         let is_asked = |name: Option<&str>, of: Option<&str>| {
             name == Some(port) && of.unwrap_or("TCP").eq_ignore_ascii_case(protocol)
         };
-        let (mut answers, mut additionals) = (Vec::new(), Vec::new());
-        let mut add = |port: i32, target: Option<Name>, at: Vec<IpAddr>| {
-            let (Ok(port), Some(target)) = (u16::try_from(port), target) else { return };
-            additionals.extend(at.into_iter().map(|address| record(&target, RData::from(address))));
-            answers.push(record(question.name, RData::SRV(SRV::new(0, WEIGHT, port, target))));
-        };
-        if is_headless(service) {
-            for slice in question.known.slices(key) {
-                let ports = slice.ports.iter().flatten();
-                for port in ports.filter(|port| is_asked(port.name.as_deref(), port.protocol.as_deref())) {
-                    for endpoint in slice.endpoints.iter().filter(|endpoint| is_ready(endpoint)) {
-                        let target = self.name_of(key, host(endpoint).as_deref());
-                        add(port.port.unwrap_or(0), target, addresses(endpoint).collect());
-                    }
-                }
-            }
+        let served = if is_headless(service) {
+            by_endpoints(question.known, key, is_asked)
         } else {
-            let ports = spec(service).and_then(|spec| spec.ports.as_ref()).into_iter().flatten();
-            for port in ports.filter(|port| is_asked(port.name.as_deref(), port.protocol.as_deref())) {
-                add(port.port, self.name_of(key, None), cluster_addresses(service).collect());
-            }
-        }
-        match (answers.is_empty(), question.kind) {
+            by_itself(service, is_asked)
+        };
+        match (served.is_empty(), question.kind) {
             (true, _) => Answer::NoName,
-            (false, RecordType::SRV) => Answer::found(answers, additionals),
+            (false, RecordType::SRV) => self.located(question, key, served),
             (false, _) => Answer::Nothing,
         }
     }
+
+    fn located(&self, question: &Question<'_>, key: &ServiceKey, served: Vec<Served>) -> Answer {
+        let (mut answers, mut additionals) = (Vec::new(), Vec::new());
+        for Served { port, host, at } in served {
+            let (Ok(port), Some(target)) = (u16::try_from(port), self.name_of(key, host.as_deref())) else { continue };
+            additionals.extend(at.into_iter().map(|address| record(&target, RData::from(address))));
+            answers.push(record(question.name, RData::SRV(SRV::new(0, WEIGHT, port, target))));
+        }
+        Answer::found(answers, additionals)
+    }
+}
+
+/// A port, and where it is served: by the Service itself, or by one of its endpoints.
+struct Served {
+    port: i32,
+    host: Option<String>,
+    at: Vec<IpAddr>,
+}
+
+/// The ports asked for by name and protocol, of every endpoint that takes requests.
+fn by_endpoints(known: &Known, key: &ServiceKey, is_asked: impl Fn(Option<&str>, Option<&str>) -> bool) -> Vec<Served> {
+    let mut served = Vec::new();
+    for slice in known.slices(key) {
+        let ports = slice.ports.iter().flatten();
+        for port in ports.filter(|port| is_asked(port.name.as_deref(), port.protocol.as_deref())) {
+            let ready = slice.endpoints.iter().filter(|endpoint| is_ready(endpoint));
+            served.extend(ready.map(|endpoint| Served {
+                port: port.port.unwrap_or(0),
+                host: host(endpoint),
+                at: addresses(endpoint).collect(),
+            }));
+        }
+    }
+    served
+}
+
+/// The ports asked for by name and protocol, at the Service's own address.
+fn by_itself(service: &Service, is_asked: impl Fn(Option<&str>, Option<&str>) -> bool) -> Vec<Served> {
+    let ports = spec(service).and_then(|spec| spec.ports.as_ref()).into_iter().flatten();
+    let asked = ports.filter(|port| is_asked(port.name.as_deref(), port.protocol.as_deref()));
+    asked.map(|port| Served { port: port.port, host: None, at: cluster_addresses(service).collect() }).collect()
 }
 
 impl Question<'_> {

@@ -112,9 +112,8 @@ fn is_alive(standing: &Standing) -> bool {
 /// Whether what the pod is made of is not all there, or its volumes are not written.
 fn sources_awaited(scene: &Scene<'_>) -> bool {
     match volume::plan(scene) {
-        Ok(_) if !knows_services(scene) => scene.situation.records().next().is_none(),
-        Err(_) => scene.situation.records().next().is_none(),
-        Ok(volumes) => !volumes.is_empty() && scene.situation.volumes.is_none(),
+        Ok(volumes) if knows_services(scene) => !volumes.is_empty() && scene.situation.volumes.is_none(),
+        _ => scene.situation.records().next().is_none(),
     }
 }
 

@@ -7,7 +7,8 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::script::{Ground, removal, table_name};
+use super::script::{Ground, forgetting, removal, table_name};
+use super::table::Left;
 
 /// Why the rules are not in the kernel.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,15 @@ pub async fn apply(script: &str) -> Result<(), KernelError> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(KernelError::Refused(said.lines().next().unwrap_or_default().trim().to_owned()))
+}
+
+/// Has the kernel lead datagrams anew that went where they are led no more. That nothing went there is no failure.
+pub(super) async fn forget(left: &Left) {
+    let mut command = Command::new("conntrack");
+    command.args(forgetting(left)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if let Err(error) = command.status().await {
+        tracing::info!(%error, "datagrams may go to an endpoint that is gone: is conntrack installed?");
+    }
 }
 
 /// Tells when the table, or a chain of it, is taken away by somebody.

@@ -20,7 +20,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use tokio_util::sync::CancellationToken;
 
 pub use self::kernel::{KernelError, apply, remove, rules_see_bridge};
-pub use self::script::{Ground, changes, removal, table_name, whole};
+pub use self::script::{Ground, changes, forgetting, removal, table_name, whole};
 use self::table::{Batch, Table};
 use crate::services::{Directory, Known, ServiceKey};
 
@@ -56,6 +56,9 @@ async fn keep(directory: &Directory, node: &str, ground: &Ground) {
         if is_complete {
             let batches = directory.read(|known| batches(known, &std::mem::take(&mut changed), &mut table, node));
             keeper.settle(&table, &batches).await;
+            for left in batches.iter().flat_map(|batch| &batch.left) {
+                kernel::forget(left).await;
+            }
         }
     }
 }

@@ -11,7 +11,7 @@
 
 use std::fmt::Write;
 
-use super::table::{Batch, Draw, Map};
+use super::table::{Batch, Draw, Left, Map};
 
 /// Before Docker's own translation, which has -100 and 100: an address of ours is never one of its.
 const BEFORE_DOCKER: i32 = -110;
@@ -84,6 +84,14 @@ pub fn changes(table: &str, batch: &Batch) -> String {
         .map(|((map, key), value)| (*map, if value.is_empty() { key.clone() } else { format!("{key} : {value}") }));
     lines(&mut script, "add", table, added);
     script
+}
+
+/// What `conntrack` is told, so that datagrams stop going where they are led no more.
+pub fn forgetting(left: &Left) -> Vec<String> {
+    let door = &left.door;
+    let to_door = door.address.map(|address| ["--orig-dst".to_owned(), address.to_string()]);
+    let led = ["--dport".to_owned(), door.port.to_string(), "--dst-nat".to_owned(), left.backend.address.to_string()];
+    ["-D", "-p", door.protocol].map(str::to_owned).into_iter().chain(to_door.into_iter().flatten()).chain(led).collect()
 }
 
 fn lines(script: &mut String, verb: &str, table: &str, elements: impl Iterator<Item = (Map, String)>) {

@@ -89,6 +89,15 @@ impl fmt::Display for Draw {
 /// An element, without its value.
 pub type Element = (Map, String);
 
+/// An endpoint that a door leads to no more. Connections end with their endpoint; datagrams would go on being sent to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Left {
+    /// The door.
+    pub door: Door,
+    /// The endpoint.
+    pub backend: Backend,
+}
+
 /// What to do to the table, as one transaction.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Batch {
@@ -98,6 +107,8 @@ pub struct Batch {
     pub removed: BTreeSet<Element>,
     /// Elements to put in after that, with their values; sets have empty ones.
     pub added: BTreeMap<Element, String>,
+    /// Where datagrams are to be led anew, once that is done.
+    pub left: BTreeSet<Left>,
 }
 
 impl Batch {
@@ -129,8 +140,9 @@ impl Table {
     /// Takes in what a Service is now; no frontends where it is gone. What must change in the kernel.
     pub fn set(&mut self, key: &ServiceKey, frontends: &[Frontend]) -> Batch {
         let before = self.services.remove(key).unwrap_or_default();
+        let led = before.leads_datagrams();
         let after = Served::follow(before.slots, frontends);
-        let mut batch = Batch::default();
+        let mut batch = Batch { left: led.difference(&after.leads_datagrams()).copied().collect(), ..Batch::default() };
         for frontend in frontends {
             batch.draws.extend(draw(frontend));
         }
@@ -154,7 +166,7 @@ impl Table {
     pub fn whole(&self) -> Batch {
         let all = self.wanted.iter();
         let added = all.filter_map(|(element, by)| Some((element.clone(), by.values().next()?.clone()))).collect();
-        Batch { draws: self.draws.clone(), removed: BTreeSet::new(), added }
+        Batch { draws: self.draws.clone(), added, ..Batch::default() }
     }
 
     fn want(&mut self, key: &ServiceKey, element: &Element, value: Option<&String>, batch: &mut Batch) {
@@ -188,6 +200,12 @@ impl Served {
             served.open(frontend, slots);
         }
         served
+    }
+
+    /// Where datagrams are led.
+    fn leads_datagrams(&self) -> BTreeSet<Left> {
+        let doors = self.slots.iter().filter(|(door, _)| door.protocol == "udp");
+        doors.flat_map(|(door, slots)| slots.iter().map(|backend| Left { door: *door, backend: *backend })).collect()
     }
 
     fn open(&mut self, frontend: &Frontend, mut slots: Vec<Backend>) {

@@ -18,18 +18,24 @@ pub struct Candidate {
     pub pod: Arc<Pod>,
     /// Active pods of the same owner on the same node, itself included.
     pub on_node: usize,
+    /// Whether it has been ready for as long as its owner asks.
+    pub is_available: bool,
 }
 
 /// Sorts pods by who goes first, in the order of Kubernetes' `ActivePodsWithRanks`: without a node before placed, pending
 /// before unknown before running, unready before ready, cheaper before dearer, more crowded nodes first, ready for a
 /// shorter time first, restarted more often first, younger first; the name decides between equals.
+///
+/// Beyond Kubernetes, who is ready but not available yet goes before whoever is: a Deployment that takes a pod away counts on
+/// that, and would otherwise fall below what it promises where
+/// the younger pod has the emptier node (found by `sampan simulate --seed 1`).
 pub fn deletion_order(candidates: &mut [Candidate]) {
     candidates.sort_by_cached_key(|candidate| {
         let pod = &candidate.pod;
         let placed = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_some_and(|node| !node.is_empty());
         let ready_since = ready_since(pod).unwrap_or(Timestamp::MAX);
         (
-            (placed, phase_rank(pod), is_ready(pod), deletion_cost(pod)),
+            (placed, phase_rank(pod), is_ready(pod), candidate.is_available, deletion_cost(pod)),
             (Reverse(candidate.on_node), Reverse(ready_since), Reverse(restarts(pod))),
             (Reverse(created(pod)), pod.metadata.name.clone()),
         )
@@ -73,7 +79,7 @@ mod tests {
         pod.spec = Some(PodSpec { node_name: Some("here".into()), ..PodSpec::default() });
         pod.status.as_mut().unwrap().phase = Some("Running".into());
         shape(&mut pod);
-        Candidate { pod: Arc::new(pod), on_node: 1 }
+        Candidate { pod: Arc::new(pod), on_node: 1, is_available: true }
     }
 
     fn first_of(mut candidates: Vec<Candidate>) -> String {
@@ -93,6 +99,13 @@ mod tests {
         check(|pod| pod.metadata.annotations = Some([(DELETION_COST.to_owned(), "-1".to_owned())].into()));
         check(|pod| pod.status = Some(PodStatus { phase: Some("Running".into()), ..ready_pod(101).status.unwrap() }));
         check(|pod| pod.metadata.creation_timestamp = Some(Time(Timestamp::from_second(51).unwrap())));
+    }
+
+    #[test]
+    fn who_is_not_available_yet_goes_before_whoever_is() {
+        let fresh = Candidate { is_available: false, ..candidate("z", |_| {}) };
+        let crowded = Candidate { on_node: 2, ..candidate("a", |_| {}) };
+        assert_eq!(first_of(vec![crowded, fresh]), "z");
     }
 
     #[test]

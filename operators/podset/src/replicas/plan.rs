@@ -151,16 +151,23 @@ impl View {
             *crowd.entry(node(pod)).or_default() += 1;
         }
         let on_node = |pod: &Pod| crowd.get(node(pod)).copied().unwrap_or_default();
-        let mut candidates: Vec<Candidate> =
-            self.active.iter().map(|pod| Candidate { pod: pod.clone(), on_node: on_node(pod) }).collect();
+        let candidate = |pod: &Arc<Pod>| Candidate {
+            pod: pod.clone(),
+            on_node: on_node(pod),
+            is_available: self.is_available(pod),
+        };
+        let mut candidates: Vec<Candidate> = self.active.iter().map(candidate).collect();
         deletion_order(&mut candidates);
         candidates.into_iter().take(self.surplus().min(PODS_PER_STEP_MAX)).map(|candidate| candidate.pod).collect()
     }
 
     /// How many pods are available.
     pub(crate) fn available(&self) -> usize {
-        let is_available = |pod: &&Arc<Pod>| self.available_at(pod).is_some_and(|at| at <= self.now);
-        self.active.iter().filter(is_available).count()
+        self.active.iter().filter(|pod| self.is_available(pod)).count()
+    }
+
+    fn is_available(&self, pod: &Pod) -> bool {
+        self.available_at(pod).is_some_and(|at| at <= self.now)
     }
 
     /// When the next ready pod will have been ready for long enough.

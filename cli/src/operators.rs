@@ -55,6 +55,7 @@ impl Carried {
 pub(crate) fn install(driver: &mut Driver, root_certificate: &str) {
     driver.add(sampan_clusterroleaggregation::ClusterRoleAggregation);
     driver.add(sampan_customresourcedefinition::CustomResourceDefinitionOperator);
+    driver.add(sampan_daemonset::DaemonSetOperator);
     driver.add(sampan_deployment::DeploymentOperator);
     driver.add(sampan_garbagecollector::GarbageCollector);
     driver.add(sampan_namespace::NamespaceOperator::new(root_certificate));

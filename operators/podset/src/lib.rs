@@ -1,13 +1,15 @@
 //! What several workload operators share: pods from templates, template hashes, revisions, ranking of victims, and the engine
-//! that keeps so many pods.
+//! that keeps so many pods; and which nodes admit a pod.
 //!
 //! A library, no operator: everything is a function of what was read.
 
+pub mod affinity;
 mod hash;
 mod pod;
 mod ranking;
 pub mod replicas;
 mod revision;
+pub mod taints;
 mod template;
 
 pub use hash::{HASH_LABEL, template_hash};

@@ -7,14 +7,12 @@
 //! What is weighed: what pods ask for against what nodes have, host ports, `nodeSelector` and node affinity, taints and
 //! tolerations, the volumes of its claims. What is not: affinity between pods, topology spread constraints, preemption.
 
-mod affinity;
 mod amounts;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod machine;
 mod plan;
 mod status;
-mod taints;
 mod volumes;
 
 use std::sync::Arc;

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ContainerPort, Node, Pod};
 use sampan_core::Timestamp;
+use sampan_podset::{affinity, taints};
 
-use crate::affinity;
 use crate::amounts::Amounts;
-use crate::taints;
 use crate::volumes::Claims;
 
 /// A pod, as its machine sees it.

@@ -13,12 +13,11 @@ use sampan_core::operator::Kind;
 use sampan_core::resource::volume::LOCAL_PATH;
 use sampan_core::resource::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES};
 use sampan_core::store::{IndexKey, Snapshot};
+use sampan_podset::affinity;
 use sampan_storage::{
     NO_PROVISIONER, SELECTED_NODE, best, bound_volume, claim_class, claims_of, is_bind_completed, reserved_for,
     selected_node, waits_for_consumer,
 };
-
-use crate::affinity;
 
 /// The claims of a pod, as far as they decide where it may run.
 #[derive(Default)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Node, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod};
 
 /// Whether the pod may run on the node.
-pub(crate) fn admits(pod: &Pod, node: &Node) -> bool {
+pub fn admits(pod: &Pod, node: &Node) -> bool {
     let Some(spec) = &pod.spec else { return true };
     let labels = labels(node);
     let selected = spec.node_selector.iter().flatten().all(|(label, value)| labels.get(label) == Some(value));
@@ -14,12 +14,12 @@ pub(crate) fn admits(pod: &Pod, node: &Node) -> bool {
 }
 
 /// Whether one of the terms selects the node.
-pub(crate) fn selects(terms: &NodeSelector, node: &Node) -> bool {
+pub fn selects(terms: &NodeSelector, node: &Node) -> bool {
     terms.node_selector_terms.iter().any(|term| holds(term, node))
 }
 
 /// The weight of the preferences the node meets.
-pub(crate) fn preference(pod: &Pod, node: &Node) -> i64 {
+pub fn preference(pod: &Pod, node: &Node) -> i64 {
     let preferred = affinity(pod).and_then(|it| it.preferred_during_scheduling_ignored_during_execution.as_ref());
     let met = preferred.into_iter().flatten().filter(|term| holds(&term.preference, node));
     met.map(|term| i64::from(term.weight)).sum()

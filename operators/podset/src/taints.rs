@@ -7,7 +7,7 @@ const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
 /// The first taint that keeps the pod off the node. A node that is not ready keeps new pods off, tainted or not.
-pub(crate) fn refused_by(pod: &Pod, node: &Node) -> Option<Taint> {
+pub fn refused_by(pod: &Pod, node: &Node) -> Option<Taint> {
     let refuses = |taint: &&Taint| matches!(&*taint.effect, "NoSchedule" | "NoExecute") && !tolerates(pod, taint);
     if let Some(taint) = taints(node).find(refuses) {
         return Some(taint.clone());
@@ -15,14 +15,19 @@ pub(crate) fn refused_by(pod: &Pod, node: &Node) -> Option<Taint> {
     unhealthy(node).filter(|taint| !tolerates(pod, taint))
 }
 
+/// Whether a taint of one of these effects stands against the pod.
+pub fn stands_against(pod: &Pod, node: &Node, effects: &[&str]) -> bool {
+    taints(node).any(|taint| effects.contains(&&*taint.effect) && !tolerates(pod, taint))
+}
+
 /// Whether the node takes no new pods and the pod does not mind that either.
-pub(crate) fn is_cordoned_for(pod: &Pod, node: &Node) -> bool {
+pub fn is_cordoned_for(pod: &Pod, node: &Node) -> bool {
     let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or_default();
     cordoned && !tolerates(pod, &no_schedule(UNSCHEDULABLE))
 }
 
 /// How many taints would rather have the pod elsewhere.
-pub(crate) fn discouraging(pod: &Pod, node: &Node) -> usize {
+pub fn discouraging(pod: &Pod, node: &Node) -> usize {
     taints(node).filter(|taint| taint.effect == "PreferNoSchedule" && !tolerates(pod, taint)).count()
 }
 

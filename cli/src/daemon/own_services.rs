@@ -8,14 +8,12 @@ use sampan_core::object::{ObjectKey, Revision};
 use sampan_core::resource::service::{API_SERVER_ADDRESS, NAME_SERVER_ADDRESS};
 use sampan_core::resource::{ENDPOINT_SLICES, ENDPOINTS, SERVICES};
 use sampan_core::store::Origin;
+use sampan_nodeagent::dns;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Listening;
-
-/// Where name servers listen.
-const NAME_SERVER_PORT: u16 = 53;
 
 /// A Service that leads to this process.
 #[derive(Debug, Clone)]
@@ -48,7 +46,7 @@ impl OwnService {
 
     /// The cluster's name server.
     pub(super) fn name_server(leads_to: Ipv4Addr) -> Self {
-        let port = |name: &str, protocol: &str| json!({"name": name, "port": NAME_SERVER_PORT, "protocol": protocol});
+        let port = |name: &str, protocol: &str| json!({"name": name, "port": dns::PORT, "protocol": protocol});
         let ports = json!([port("dns", "UDP"), port("dns-tcp", "TCP")]);
         Self {
             namespace: "kube-system",

@@ -71,6 +71,12 @@ impl Selector {
     pub fn matches(&self, labels: &BTreeMap<Name, Name>) -> bool {
         self.requirements.iter().all(|requirement| requirement.matches(labels))
     }
+
+    /// Whether it matches the labels of a typed object.
+    pub fn selects(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
+        let labels = labels.into_iter().flatten();
+        self.matches(&labels.map(|(label, value)| (label.as_str().into(), value.as_str().into())).collect())
+    }
 }
 
 fn equalities(labels: &Value) -> Option<Vec<Requirement>> {

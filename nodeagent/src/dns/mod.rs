@@ -19,7 +19,7 @@ pub use self::server::Names;
 /// The domain of the cluster's names.
 pub const CLUSTER_DOMAIN: &str = "cluster.local";
 /// Where name servers listen.
-const PORT: u16 = 53;
+pub const PORT: u16 = 53;
 /// How long a connection may be silent.
 const SILENCE: Duration = Duration::from_secs(10);
 /// Bytes of answers that may wait on a connection.

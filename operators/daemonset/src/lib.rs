@@ -11,7 +11,6 @@ mod plan;
 mod pod;
 mod status;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
@@ -22,7 +21,7 @@ use sampan_core::object::{Object, ObjectKey, Uid};
 use sampan_core::operator::{Context, Declaration, EventKind, Guarding, Kind, Mapping, Operator, Wake, WriteVerb};
 use sampan_core::store::{IndexKey, ReadKey, Snapshot};
 use sampan_machine::Chart;
-use sampan_podset::{REVISION_LABEL, controller_reference, revision_of_template};
+use sampan_podset::{REVISION_LABEL, adopted, create_pod, released, revision_of_template};
 
 pub use machine::DaemonSetMachine;
 
@@ -95,7 +94,7 @@ fn look(cx: &mut Context<'_>) -> Option<View> {
         refusal: refusal(cx),
         set,
     });
-    if view.recorded().is_none() {
+    if view.update.recorded(&view.revisions).is_none() {
         let key = ObjectKey::namespaced(ControllerRevision::RESOURCE, &namespace, &view.update.name);
         view.collides = cx.get::<ControllerRevision>(&key).is_some();
         cx.rests_on(ReadKey::Object(key));
@@ -129,20 +128,11 @@ fn refusal(cx: &Context<'_>) -> Option<Refusal> {
 
 fn carry_out(intent: Intent, view: &View, cx: &mut Context<'_>) {
     match intent {
-        Intent::Adopt(pod) => {
-            let mut pod = Arc::unwrap_or_clone(pod);
-            pod.metadata.owner_references.get_or_insert_default().push(controller_reference(&*view.set));
-            cx.update(&pod);
-        }
-        Intent::Release(pod) => {
-            let mut pod = Arc::unwrap_or_clone(pod);
-            let uid = view.set.metadata.uid.as_deref();
-            pod.metadata.owner_references.iter_mut().for_each(|owners| owners.retain(|it| Some(&*it.uid) != uid));
-            cx.update(&pod);
-        }
+        Intent::Adopt(pod) => cx.update(&adopted(&*pod, &*view.set)),
+        Intent::Release(pod) => cx.update(&released(&*pod, &*view.set)),
         Intent::Record(number) => record(number, view, cx),
         Intent::Forget(revision) => cx.delete(&*revision, DeleteOptions::default()),
-        Intent::Create(node) => create(&node, view, cx),
+        Intent::Create(node) => create_pod(pod::pod(&view.set, &node, &view.update), cx),
         Intent::Remake(pod) => remake(&pod, cx),
         Intent::Delete(pod) => delete(&pod, cx),
         Intent::ReportRefusal(message) => {
@@ -158,23 +148,13 @@ fn carry_out(intent: Intent, view: &View, cx: &mut Context<'_>) {
 
 /// A template that was one before keeps its revision, which becomes the last.
 fn record(number: i64, view: &View, cx: &mut Context<'_>) {
-    if let Some(recorded) = view.recorded() {
-        return cx.update(&ControllerRevision { revision: number, ..ControllerRevision::clone(recorded) });
+    if let Some(revision) = view.update.renumbered(&view.revisions, number) {
+        return cx.update(&revision);
     }
     let template = &view.update.template;
     let mut labels = template.metadata.as_ref().and_then(|metadata| metadata.labels.clone()).unwrap_or_default();
     labels.insert(REVISION_LABEL.to_owned(), view.update.hash().to_owned());
     cx.create(&revision_of_template(&*view.set, template, labels, view.update.name.clone(), number));
-}
-
-/// The name is chosen here, so that the Event beside the pod can tell it.
-fn create(node: &str, view: &View, cx: &mut Context<'_>) {
-    let mut pod = pod::pod(&view.set, node, &view.update);
-    let prefix = pod.metadata.generate_name.clone().unwrap_or_default();
-    pod.metadata.name = Some(format!("{prefix}{}", cx.random().name_suffix()));
-    let message = format!("Created pod: {}", name(&pod));
-    cx.create(&pod);
-    cx.event(EventKind::Normal, "SuccessfulCreate", message);
 }
 
 /// Deletes a pod that has ended: the node gets another once it is gone.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, RollingUpdateDaemonSet};
-use k8s_openapi::api::core::v1::{Node, Pod, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sampan_podset::{
-    available_at, beyond_limit, is_active, is_available, is_ready, revision_name, revision_of_pod, template_of,
+    Revision, available_at, beyond_limit, controls, is_active, is_available, is_controlled, is_ready, revision_of_pod,
 };
 
-use crate::pod::{self, Fit, Revision};
+use crate::pod::{self, Fit};
 
 /// How many old revisions are kept where the spec does not say.
 const HISTORY_LIMIT: i32 = 10;
@@ -120,9 +120,10 @@ impl View {
         let site = |node: &Arc<Node>| Site { fit: pod::fit(&anywhere, node), pods: Vec::new() };
         let mut sites: BTreeMap<String, Site> =
             nodes.iter().filter_map(|node| Some((node.metadata.name.clone()?, site(node)))).collect();
-        let matches = |pod: &Arc<Pod>| matching.iter().any(|it| it.metadata.uid == pod.metadata.uid);
+        let uids: BTreeSet<&str> = matching.iter().filter_map(|pod| pod.metadata.uid.as_deref()).collect();
+        let matches = |pod: &Pod| pod.metadata.uid.as_deref().is_some_and(|uid| uids.contains(uid));
         let (mut homeless, mut strays) = (Vec::new(), Vec::new());
-        for pod in owned.into_iter().filter(|pod| controls(&set, pod)) {
+        for pod in owned.into_iter().filter(|pod| controls(&*set, &**pod)) {
             if !matches(&pod) && !is_terminating(&pod) {
                 strays.push(pod);
             } else if is_terminating(&pod) && has_ended(&pod) {
@@ -136,9 +137,10 @@ impl View {
         for site in sites.values_mut() {
             site.pods.sort_by_key(|pod| (!is_placed(pod), created(pod), pod.metadata.name.clone()));
         }
-        let orphans = matching.iter().filter(|pod| !is_controlled(pod) && is_active(pod)).cloned().collect();
+        let orphans = matching.iter().filter(|pod| !is_controlled(&***pod) && is_active(pod)).cloned().collect();
         revisions.sort_by_key(|revision| (revision.revision, revision.metadata.name.clone()));
-        let update = update_revision(&set, template, &revisions);
+        let collisions = set.status.as_ref().and_then(|status| status.collision_count);
+        let update = Revision::of(&*set, template, &revisions, collisions);
         Self { now, set, sites, homeless, orphans, strays, revisions, update, collides: false, refusal }
     }
 
@@ -233,17 +235,6 @@ impl View {
     pub(crate) fn next_available(&self) -> Option<Timestamp> {
         let pods = self.sites.values().flat_map(|site| &site.pods);
         pods.filter_map(|pod| available_at(pod, self.min_ready_seconds())).filter(|at| *at > self.now).min()
-    }
-
-    /// The present template's revision as it is recorded.
-    pub(crate) fn recorded(&self) -> Option<&Arc<ControllerRevision>> {
-        self.revisions.iter().find(|revision| revision.metadata.name.as_deref() == Some(&*self.update.name))
-    }
-
-    /// The number the present template's revision should have, where it has another or is not recorded.
-    pub(crate) fn unrecorded(&self) -> Option<i64> {
-        let last = self.revisions.last().map_or(0, |revision| revision.revision);
-        self.recorded().is_none_or(|recorded| recorded.revision != last).then_some(last + 1)
     }
 
     /// Revisions nobody needs and history no longer holds.
@@ -387,22 +378,4 @@ fn has_ended(pod: &Pod) -> bool {
 
 fn is_terminating(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some()
-}
-
-fn is_controlled(pod: &Pod) -> bool {
-    pod.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true))
-}
-
-fn controls(set: &DaemonSet, pod: &Pod) -> bool {
-    let owners = pod.metadata.owner_references.iter().flatten();
-    owners.into_iter().any(|owner| owner.controller == Some(true) && Some(&owner.uid) == set.metadata.uid.as_ref())
-}
-
-/// The revision of that template: the last one that keeps it, or one to be recorded.
-fn update_revision(set: &DaemonSet, template: PodTemplateSpec, revisions: &[Arc<ControllerRevision>]) -> Revision {
-    let same = |revision: &&Arc<ControllerRevision>| template_of(revision).as_ref() == Some(&template);
-    let recorded = revisions.iter().rev().find(same).and_then(|revision| revision.metadata.name.clone());
-    let collisions = set.status.as_ref().and_then(|status| status.collision_count);
-    let name = recorded.unwrap_or_else(|| revision_name(set, &template, collisions));
-    Revision { name, template }
 }

@@ -4,27 +4,13 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{
     Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec, PodTemplateSpec, Toleration,
 };
-use sampan_podset::{REVISION_LABEL, affinity, pod_from_template, taints};
+use sampan_podset::{REVISION_LABEL, Revision, affinity, pod_from_template, taints};
 
 /// Where a DaemonSet counts the templates it has had, and the label of a pod with that count: for clients of before `apps/v1`.
 const GENERATION_ANNOTATION: &str = "deprecated.daemonset.template.generation";
 const GENERATION_LABEL: &str = "pod-template-generation";
 /// The field of a node that a pod meant for one node names.
 const NODE_NAME: &str = "metadata.name";
-
-/// A revision of the template.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Revision {
-    pub(crate) name: String,
-    pub(crate) template: PodTemplateSpec,
-}
-
-impl Revision {
-    /// The hash in its name, which its pods are labelled with.
-    pub(crate) fn hash(&self) -> &str {
-        self.name.rsplit('-').next().unwrap_or_default()
-    }
-}
 
 /// Whether a node should run the pod of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

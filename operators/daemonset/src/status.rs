@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1::{DaemonSetCondition, DaemonSetStatus};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use sampan_podset::{is_ready, revision_of_pod};
+use sampan_podset::{is_ready, is_same_refusal, revision_of_pod};
 
 use crate::plan::{Refusal, Site, View};
 use crate::pod::Fit;
@@ -42,13 +42,7 @@ pub(crate) fn status(view: &View) -> DaemonSetStatus {
 pub(crate) fn tells_of(view: &View, refusal: &Refusal) -> bool {
     let conditions = view.set.status.as_ref().and_then(|status| status.conditions.as_ref());
     let known = conditions.into_iter().flatten().find(|condition| condition.type_ == REPLICA_FAILURE);
-    known.and_then(|known| known.message.as_deref()).map(without_name) == Some(without_name(&refusal.message))
-}
-
-/// What a refusal says before and after the name of the pod it is about, which is drawn anew at each try.
-fn without_name(message: &str) -> (Option<&str>, Option<&str>) {
-    let mut parts = message.splitn(3, '"');
-    (parts.next(), parts.nth(1))
+    known.and_then(|known| known.message.as_deref()).is_some_and(|known| is_same_refusal(known, &refusal.message))
 }
 
 /// A failure stays until every node has its pod: a try that is under way has not mended it yet.

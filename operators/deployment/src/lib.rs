@@ -18,6 +18,7 @@ use sampan_core::object::ObjectKey;
 use sampan_core::object::selector::Selector;
 use sampan_core::operator::{Context, Declaration, EventKind, Kind, Mapping, Operator, Wake, WriteVerb};
 use sampan_machine::Chart;
+use sampan_podset::{adopted, released};
 
 pub use machine::DeploymentMachine;
 pub use resource::definition;
@@ -91,8 +92,8 @@ fn refusal(cx: &Context<'_>) -> Option<String> {
 
 fn carry_out(intent: Intent, view: &View, cx: &mut Context<'_>) {
     match intent {
-        Intent::Adopt(set) => cx.update(&set::adopted(&set, &view.deployment)),
-        Intent::Release(set) => cx.update(&set::released(&set, &view.deployment)),
+        Intent::Adopt(set) => cx.update(&adopted(&*set, &*view.deployment)),
+        Intent::Release(set) => cx.update(&released(&*set, &*view.deployment)),
         Intent::CreateSet(size) => create(size, view, cx),
         // The status beside it counts.
         Intent::CountCollision => {}

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, ReplicaSetSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use sampan_podset::{HASH_LABEL, controller_reference};
+use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use sampan_podset::{HASH_LABEL, controller_reference, is_controlled};
 
 use crate::view::{DESIRED_REPLICAS, MAX_REPLICAS, REVISION, View};
 
@@ -68,34 +68,9 @@ pub(crate) fn resized(view: &View, set: &Arc<ReplicaSet>, size: i32) -> ReplicaS
     resized
 }
 
-/// The set, controlled by the Deployment.
-pub(crate) fn adopted(set: &ReplicaSet, deployment: &Deployment) -> ReplicaSet {
-    let mut set = set.clone();
-    set.metadata.owner_references.get_or_insert_default().push(controller_reference(deployment));
-    set
-}
-
-/// The set, controlled by nobody.
-pub(crate) fn released(set: &ReplicaSet, deployment: &Deployment) -> ReplicaSet {
-    let mut set = set.clone();
-    set.metadata.owner_references.iter_mut().for_each(|owners| owners.retain(|owner| !is_by(owner, deployment)));
-    set
-}
-
-/// Whether the Deployment controls the set.
-pub(crate) fn is_controlled(set: &ReplicaSet, deployment: &Deployment) -> bool {
-    let owners = set.metadata.owner_references.iter().flatten();
-    owners.into_iter().any(|owner| owner.controller == Some(true) && is_by(owner, deployment))
-}
-
-/// Whether nobody controls the set.
+/// Whether nobody controls the set, and nobody deletes it.
 pub(crate) fn is_orphan(set: &ReplicaSet) -> bool {
-    let mut owners = set.metadata.owner_references.iter().flatten();
-    set.metadata.deletion_timestamp.is_none() && owners.all(|owner| owner.controller != Some(true))
-}
-
-fn is_by(owner: &OwnerReference, deployment: &Deployment) -> bool {
-    deployment.metadata.uid.as_ref() == Some(&owner.uid)
+    set.metadata.deletion_timestamp.is_none() && !is_controlled(set)
 }
 
 fn sizes(view: &View) -> [(String, String); 2] {

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use sampan_podset::{HASH_LABEL, template_hash};
+use sampan_podset::{HASH_LABEL, controls, template_hash};
 
 use crate::plan::{Bounds, SetSize, Sets, Share};
 use crate::set;
@@ -59,7 +59,7 @@ impl View {
     /// Makes sense of what was read. `is_taken` answers whether a ReplicaSet of that name exists.
     pub(crate) fn new(reading: Reading, is_taken: impl FnOnce(&str) -> bool) -> Self {
         let Reading { now, deployment, owned, matching, refusal } = reading;
-        let mut controlled: Vec<_> = owned.into_iter().filter(|it| set::is_controlled(it, &deployment)).collect();
+        let mut controlled: Vec<_> = owned.into_iter().filter(|it| controls(&*deployment, &**it)).collect();
         let (orphans, strays) = claims(&controlled, matching.filter(|_| !is_terminating(&deployment)));
         controlled.sort_by(|one, other| age_key(one).cmp(&age_key(other)));
         let template = template_of(&deployment);

@@ -4,7 +4,9 @@
 //! A library, no operator: everything is a function of what was read.
 
 pub mod affinity;
+mod creation;
 mod hash;
+mod ownership;
 mod pod;
 mod ranking;
 pub mod replicas;
@@ -12,8 +14,10 @@ mod revision;
 pub mod taints;
 mod template;
 
+pub use creation::{create_pod, is_same_refusal};
 pub use hash::{HASH_LABEL, template_hash};
+pub use ownership::{adopted, controller_reference, controls, is_controlled, released};
 pub use pod::{available_at, is_active, is_available, is_ready, ready_since};
 pub use ranking::{Candidate, deletion_order};
-pub use revision::{REVISION_LABEL, beyond_limit, revision_name, revision_of_pod, revision_of_template, template_of};
-pub use template::{controller_reference, pod_from_template};
+pub use revision::{REVISION_LABEL, Revision, beyond_limit, revision_of_pod, revision_of_template, template_of};
+pub use template::pod_from_template;

@@ -17,8 +17,54 @@ pub const REVISION_LABEL: &str = "controller-revision-hash";
 /// The label of a revision with the hash of its template.
 const HASH_LABEL: &str = "controller.kubernetes.io/hash";
 
-/// What a revision of that template is called.
-pub fn revision_name<K: Kind>(owner: &K, template: &PodTemplateSpec, collisions: Option<i32>) -> String {
+/// A template and the name it is recorded by, recorded or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Revision {
+    /// The name.
+    pub name: String,
+    /// The template.
+    pub template: PodTemplateSpec,
+}
+
+impl Revision {
+    /// The revision of a template: the last one of those recorded that keeps it, or one to be recorded. Those recorded come in
+    /// the order of their numbers.
+    pub fn of<K: Kind>(
+        owner: &K,
+        template: PodTemplateSpec,
+        recorded: &[Arc<ControllerRevision>],
+        collisions: Option<i32>,
+    ) -> Self {
+        let same = |revision: &&Arc<ControllerRevision>| template_of(revision).as_ref() == Some(&template);
+        let known = recorded.iter().rev().find(same).and_then(|revision| revision.metadata.name.clone());
+        let name = known.unwrap_or_else(|| revision_name(owner, &template, collisions));
+        Self { name, template }
+    }
+
+    /// The hash in its name.
+    pub fn hash(&self) -> &str {
+        self.name.rsplit('-').next().unwrap_or_default()
+    }
+
+    /// Itself, as it is recorded.
+    pub fn recorded<'r>(&self, recorded: &'r [Arc<ControllerRevision>]) -> Option<&'r Arc<ControllerRevision>> {
+        recorded.iter().find(|revision| revision.metadata.name.as_deref() == Some(&*self.name))
+    }
+
+    /// The number it should have as the last one, where it has another or is not recorded.
+    pub fn unrecorded(&self, recorded: &[Arc<ControllerRevision>]) -> Option<i64> {
+        let last = recorded.last().map_or(0, |revision| revision.revision);
+        self.recorded(recorded).is_none_or(|revision| revision.revision != last).then_some(last + 1)
+    }
+
+    /// Itself under another number, where it is recorded.
+    pub fn renumbered(&self, recorded: &[Arc<ControllerRevision>], number: i64) -> Option<ControllerRevision> {
+        let revision = self.recorded(recorded)?;
+        Some(ControllerRevision { revision: number, ..ControllerRevision::clone(revision) })
+    }
+}
+
+fn revision_name<K: Kind>(owner: &K, template: &PodTemplateSpec, collisions: Option<i32>) -> String {
     format!("{}-{}", owner.meta().name.as_deref().unwrap_or_default(), template_hash(template, collisions))
 }
 

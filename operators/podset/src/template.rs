@@ -1,8 +1,10 @@
 //! A pod as its owner's template describes it.
 
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sampan_core::operator::Kind;
+
+use crate::controller_reference;
 
 /// The longest prefix of a generated name: a DNS label less the five characters that are added.
 const PREFIX_MAX: usize = 58;
@@ -24,17 +26,5 @@ pub fn pod_from_template<K: Kind>(owner: &K, template: &PodTemplateSpec) -> Pod 
         },
         spec: template.spec.clone(),
         status: None,
-    }
-}
-
-/// The reference by which `owner` manages an object.
-pub fn controller_reference<K: Kind>(owner: &K) -> OwnerReference {
-    OwnerReference {
-        api_version: K::API_VERSION.into(),
-        kind: K::KIND.into(),
-        name: owner.meta().name.clone().unwrap_or_default(),
-        uid: owner.meta().uid.clone().unwrap_or_default(),
-        controller: Some(true),
-        block_owner_deletion: Some(true),
     }
 }

@@ -14,7 +14,6 @@ mod plan;
 mod pod;
 mod status;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
@@ -24,7 +23,7 @@ use sampan_core::object::ObjectKey;
 use sampan_core::object::selector::Selector;
 use sampan_core::operator::{Context, Declaration, EventKind, Kind, Mapping, Operator, Wake, WriteVerb};
 use sampan_machine::Chart;
-use sampan_podset::{controller_reference, revision_of_template};
+use sampan_podset::{adopted, released, revision_of_template};
 
 pub use machine::StatefulSetMachine;
 
@@ -92,7 +91,7 @@ fn look(cx: &mut Context<'_>) -> Option<View> {
         let key = ObjectKey::namespaced(PersistentVolumeClaim::RESOURCE, &namespace, &name);
         view.claims.extend(cx.get::<PersistentVolumeClaim>(&key).map(|claim| (name, claim)));
     }
-    if view.recorded().is_none() {
+    if view.update.recorded(&view.revisions).is_none() {
         let key = ObjectKey::namespaced(ControllerRevision::RESOURCE, &namespace, &view.update.name);
         view.collides = cx.get::<ControllerRevision>(&key).is_some();
     }
@@ -109,17 +108,8 @@ fn refusal(cx: &Context<'_>) -> Option<Refusal> {
 
 fn carry_out(intent: Intent, view: &View, cx: &mut Context<'_>) {
     match intent {
-        Intent::Adopt(pod) => {
-            let mut pod = Arc::unwrap_or_clone(pod);
-            pod.metadata.owner_references.get_or_insert_default().push(controller_reference(&*view.set));
-            cx.update(&pod);
-        }
-        Intent::Release(pod) => {
-            let mut pod = Arc::unwrap_or_clone(pod);
-            let uid = view.set.metadata.uid.as_deref();
-            pod.metadata.owner_references.iter_mut().for_each(|owners| owners.retain(|it| Some(&*it.uid) != uid));
-            cx.update(&pod);
-        }
+        Intent::Adopt(pod) => cx.update(&adopted(&*pod, &*view.set)),
+        Intent::Release(pod) => cx.update(&released(&*pod, &*view.set)),
         Intent::Record(number) => record(number, view, cx),
         Intent::Forget(revision) => cx.delete(&*revision, DeleteOptions::default()),
         Intent::Create(ordinal) => create(ordinal, view, cx),
@@ -151,7 +141,7 @@ fn carry_out(intent: Intent, view: &View, cx: &mut Context<'_>) {
 
 /// A template that was one before keeps its revision, which becomes the last.
 fn record(number: i64, view: &View, cx: &mut Context<'_>) {
-    if let Some(revision) = view.renumbered(number) {
+    if let Some(revision) = view.update.renumbered(&view.revisions, number) {
         return cx.update(&revision);
     }
     let labels = view.set.spec.as_ref().and_then(|spec| spec.selector.match_labels.clone()).unwrap_or_default();

@@ -149,7 +149,7 @@ impl View {
             return Vec::new();
         }
         let work = self.work();
-        let recorded = self.unrecorded().map(Intent::Record).into_iter();
+        let recorded = self.update.unrecorded(&self.revisions).map(Intent::Record).into_iter();
         let created = work.create.into_iter().map(Intent::Create);
         let remade = work.remake.into_iter().map(Intent::Remake);
         let deleted = work.shrink.into_iter().chain(work.replace).map(Intent::Delete);

@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, RollingUpdateStatefulSetStrategy, StatefulSet};
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sampan_core::operator::Kind as _;
-use sampan_podset::{available_at, beyond_limit, is_active, is_available, revision_name, revision_of_pod, template_of};
+use sampan_podset::{
+    Revision, available_at, beyond_limit, controls, is_active, is_available, is_controlled, revision_of_pod,
+    template_of,
+};
 
-use crate::pod::{self, Revision};
+use crate::pod;
 
 /// How many old revisions are kept where the spec does not say.
 const HISTORY_LIMIT: i32 = 10;
@@ -90,9 +93,10 @@ impl View {
     /// Makes sense of what was read. Claims, and whether the revision's name is taken, are looked up after it.
     pub(crate) fn new(reading: Reading) -> Self {
         let Reading { now, set, owned, matching, mut revisions, refusal } = reading;
-        let matches = |pod: &Arc<Pod>| matching.iter().any(|it| it.metadata.uid == pod.metadata.uid);
+        let uids: BTreeSet<&str> = matching.iter().filter_map(|pod| pod.metadata.uid.as_deref()).collect();
+        let matches = |pod: &Pod| pod.metadata.uid.as_deref().is_some_and(|uid| uids.contains(uid));
         let (mut pods, mut strays) = (BTreeMap::new(), Vec::new());
-        for pod in owned.into_iter().filter(|pod| controls(&set, pod)) {
+        for pod in owned.into_iter().filter(|pod| controls(&*set, &**pod)) {
             // Whatever its labels are: a pod on its way out still has the name another is to get.
             match ordinal(&set, &pod).filter(|_| matches(&pod) || is_terminating(&pod)) {
                 Some(ordinal) => drop(pods.insert(ordinal, pod)),
@@ -100,11 +104,12 @@ impl View {
                 None => strays.push(pod),
             }
         }
-        let is_orphan = |pod: &&Arc<Pod>| !is_controlled(pod) && is_active(pod) && ordinal(&set, pod).is_some();
+        let is_orphan = |pod: &&Arc<Pod>| !is_controlled(&***pod) && is_active(pod) && ordinal(&set, pod).is_some();
         let orphans = matching.iter().filter(is_orphan).cloned().collect();
         revisions.sort_by_key(|revision| (revision.revision, revision.metadata.name.clone()));
         let template = set.spec.as_ref().map(|spec| spec.template.clone()).unwrap_or_default();
-        let update = update_revision(&set, template, &revisions);
+        let collisions = set.status.as_ref().and_then(|status| status.collision_count);
+        let update = Revision::of(&*set, template, &revisions, collisions);
         let current = current_revision(&set, &pods, &revisions).unwrap_or_else(|| update.clone());
         let claims = BTreeMap::new();
         Self { now, set, pods, orphans, strays, claims, revisions, update, current, collides: false, refusal }
@@ -229,26 +234,6 @@ impl View {
     pub(crate) fn next_available(&self) -> Option<Timestamp> {
         let moments = self.pods.values().filter_map(|pod| available_at(pod, self.min_ready_seconds()));
         moments.filter(|at| *at > self.now).min()
-    }
-
-    /// The present template's revision as it is recorded.
-    pub(crate) fn recorded(&self) -> Option<&Arc<ControllerRevision>> {
-        self.revisions.iter().find(|revision| revision.metadata.name.as_deref() == Some(&*self.update.name))
-    }
-
-    /// The number the present template's revision should have, where it has another or is not recorded.
-    pub(crate) fn unrecorded(&self) -> Option<i64> {
-        let last = self.revisions.last().map_or(0, |revision| revision.revision);
-        match self.recorded() {
-            Some(recorded) if recorded.revision == last => None,
-            _ => Some(last + 1),
-        }
-    }
-
-    /// The same revision under another number, where the template was one before.
-    pub(crate) fn renumbered(&self, number: i64) -> Option<ControllerRevision> {
-        let recorded = self.recorded()?;
-        Some(ControllerRevision { revision: number, ..ControllerRevision::clone(recorded) })
     }
 
     /// Revisions nobody needs and history no longer holds.
@@ -393,24 +378,6 @@ fn name(pod: &Pod) -> String {
 
 fn is_terminating(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some()
-}
-
-fn is_controlled(pod: &Pod) -> bool {
-    pod.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true))
-}
-
-fn controls(set: &StatefulSet, pod: &Pod) -> bool {
-    let owners = pod.metadata.owner_references.iter().flatten();
-    owners.into_iter().any(|owner| owner.controller == Some(true) && Some(&owner.uid) == set.metadata.uid.as_ref())
-}
-
-/// The revision of that template: the last one that keeps it, or one to be recorded.
-fn update_revision(set: &StatefulSet, template: PodTemplateSpec, revisions: &[Arc<ControllerRevision>]) -> Revision {
-    let same = |revision: &&Arc<ControllerRevision>| template_of(revision).as_ref() == Some(&template);
-    let recorded = revisions.iter().rev().find(same).and_then(|revision| revision.metadata.name.clone());
-    let collisions = set.status.as_ref().and_then(|status| status.collision_count);
-    let name = recorded.unwrap_or_else(|| revision_name(set, &template, collisions));
-    Revision { name, template }
 }
 
 /// The revision the status names, or that of the first pod where the status was lost; where it is still kept.

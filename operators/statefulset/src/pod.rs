@@ -1,26 +1,17 @@
 //! What belongs to an ordinal: a pod of that name, and its claims.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{
-    PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod, PodTemplateSpec, Volume,
-};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use sampan_core::object::{Object, ObjectKey};
 use sampan_core::operator::Kind;
 use sampan_core::store::Snapshot;
-use sampan_podset::{REVISION_LABEL, controller_reference, pod_from_template};
+use sampan_podset::{REVISION_LABEL, Revision, controller_reference, pod_from_template};
 
 /// The label with the pod's own name.
 const NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
 /// The label with the pod's ordinal.
 const INDEX_LABEL: &str = "apps.kubernetes.io/pod-index";
-
-/// A revision of the template.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Revision {
-    pub(crate) name: String,
-    pub(crate) template: PodTemplateSpec,
-}
 
 /// `web-0`.
 pub(crate) fn pod_name(set: &StatefulSet, ordinal: i32) -> String {

@@ -1,7 +1,6 @@
 //! Which volume a claim gets: the one reserved for it, else of those that fit the smallest.
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use sampan_core::object::Quantity;
@@ -95,15 +94,7 @@ fn offers_modes(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> boo
 
 fn is_selected(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
     let Some(selector) = claim.spec.as_ref().and_then(|spec| spec.selector.as_ref()) else { return true };
-    let selector = serde_json::to_value(selector).ok().and_then(|value| Selector::from_value(&value));
-    let labels: BTreeMap<_, _> = volume
-        .metadata
-        .labels
-        .iter()
-        .flatten()
-        .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
-        .collect();
-    selector.is_some_and(|selector| selector.matches(&labels))
+    Selector::try_from(selector).is_ok_and(|selector| selector.selects(volume.metadata.labels.as_ref()))
 }
 
 fn is_large_enough(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {

@@ -11,7 +11,6 @@ pub mod mutants;
 mod plan;
 mod status;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::ReplicaSetStatus;
@@ -23,7 +22,7 @@ use sampan_core::operator::{Context, Declaration, EventKind, Guarding, Kind, Map
 use self::machine::Intent;
 pub use self::machine::{ReplicasMachine, chart};
 use self::plan::{Subject, View};
-use crate::{controller_reference, pod_from_template};
+use crate::{adopted, controls, create_pod, pod_from_template, released};
 
 /// An operator whose objects keep so many pods of one template. Their status is told as that of a ReplicaSet, which knows most.
 pub trait Replicator {
@@ -84,7 +83,7 @@ pub fn step<R: Replicator>(machine: &mut ReplicasMachine, cx: &mut Context<'_>) 
 fn look<R: Replicator>(set: &R::Set, cx: &mut Context<'_>) -> Option<View> {
     let selector = R::selector(set)?;
     let namespace = set.meta().namespace.clone().unwrap_or_default();
-    let owned = cx.owned::<Pod>();
+    let owned = cx.owned::<Pod>().into_iter().filter(|pod| controls(set, &**pod)).collect();
     let matching = cx.matching::<Pod>(&namespace, &selector);
     let refusal = cx.refusal().cloned();
     Some(View::new(cx.now(), Subject::of::<R>(set), &selector, owned, matching, refusal.as_ref()))
@@ -92,39 +91,22 @@ fn look<R: Replicator>(set: &R::Set, cx: &mut Context<'_>) -> Option<View> {
 
 fn carry_out<R: Replicator>(intent: Intent, set: &R::Set, view: &View, cx: &mut Context<'_>) {
     match intent {
-        Intent::Create(count) => (0..count).for_each(|_| create::<R>(set, cx)),
+        Intent::Create(count) => {
+            let template = R::template(set).cloned().unwrap_or_default();
+            (0..count).for_each(|_| create_pod(pod_from_template(set, &template), cx));
+        }
         Intent::Delete(pod) => {
             cx.delete(&*pod, DeleteOptions::default());
             let message = format!("Deleted pod: {}", name(&pod));
             cx.event(EventKind::Normal, "SuccessfulDelete", message);
         }
-        Intent::Adopt(pod) => {
-            let mut pod = Arc::unwrap_or_clone(pod);
-            pod.metadata.owner_references.get_or_insert_default().push(controller_reference(set));
-            cx.update(&pod);
-        }
-        Intent::Release(pod) => {
-            let mut pod = Arc::unwrap_or_clone(pod);
-            let uid = set.meta().uid.as_deref();
-            pod.metadata.owner_references.iter_mut().for_each(|owners| owners.retain(|it| Some(&*it.uid) != uid));
-            cx.update(&pod);
-        }
+        Intent::Adopt(pod) => cx.update(&adopted(&*pod, set)),
+        Intent::Release(pod) => cx.update(&released(&*pod, set)),
         Intent::ReportRefusal(message) => {
             cx.event(EventKind::Warning, status::FAILED_CREATE, format!("Error creating: {message}"));
         }
         Intent::WriteStatus => cx.update_status(&R::with_status(set, status::status(view))),
     }
-}
-
-/// The name is chosen here, so that the Event beside the pod can tell it.
-fn create<R: Replicator>(set: &R::Set, cx: &mut Context<'_>) {
-    let template = R::template(set).cloned().unwrap_or_default();
-    let mut pod = pod_from_template(set, &template);
-    let prefix = pod.metadata.generate_name.clone().unwrap_or_default();
-    pod.metadata.name = Some(format!("{prefix}{}", cx.random().name_suffix()));
-    let message = format!("Created pod: {}", name(&pod));
-    cx.create(&pod);
-    cx.event(EventKind::Normal, "SuccessfulCreate", message);
 }
 
 fn name(pod: &Pod) -> &str {

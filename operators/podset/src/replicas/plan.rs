@@ -6,12 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSetStatus;
 use k8s_openapi::api::core::v1::Pod;
-use sampan_core::object::Name;
 use sampan_core::object::selector::Selector;
 use sampan_core::operator::{Kind as _, Refused, WriteVerb};
 
 use super::Replicator;
-use crate::{Candidate, available_at, deletion_order, is_active};
+use crate::{Candidate, available_at, deletion_order, is_active, is_controlled};
 
 /// The most pods created or deleted in one commit: what it may hold, less room for the Events that tell of it.
 const PODS_PER_STEP_MAX: usize = 450;
@@ -19,7 +18,6 @@ const PODS_PER_STEP_MAX: usize = 450;
 /// What a set wants, and what is said of it.
 #[derive(Debug)]
 pub(crate) struct Subject {
-    pub(crate) uid: Option<String>,
     pub(crate) generation: Option<i64>,
     pub(crate) is_terminating: bool,
     pub(crate) replicas: i32,
@@ -35,7 +33,6 @@ impl Subject {
     pub(crate) fn of<R: Replicator>(set: &R::Set) -> Self {
         let metadata = R::template(set).and_then(|template| template.metadata.as_ref());
         Self {
-            uid: set.meta().uid.clone(),
             generation: set.meta().generation,
             is_terminating: set.meta().deletion_timestamp.is_some(),
             // A missing number is one.
@@ -75,7 +72,7 @@ pub(crate) struct CreationRefusal {
 }
 
 impl View {
-    /// Makes sense of what was read: the pods that name the set as owner, and those its selector matches.
+    /// Makes sense of what was read: the pods the set controls, and those its selector matches.
     pub(crate) fn new(
         now: Timestamp,
         set: Subject,
@@ -94,23 +91,18 @@ impl View {
             refusal: refused.and_then(CreationRefusal::of),
         };
         for pod in owned {
-            if !view.controls(&pod) {
-                continue;
-            }
             if pod.metadata.deletion_timestamp.is_some() {
                 view.terminating += 1;
             } else if is_active(&pod) {
-                if selects(selector, &pod) { view.active.push(pod) } else { view.strays.push(pod) }
+                if selector.selects(pod.metadata.labels.as_ref()) {
+                    view.active.push(pod)
+                } else {
+                    view.strays.push(pod)
+                }
             }
         }
-        view.orphans = matching.into_iter().filter(|pod| is_active(pod) && !is_controlled(pod)).collect();
+        view.orphans = matching.into_iter().filter(|pod| is_active(pod) && !is_controlled(&**pod)).collect();
         view
-    }
-
-    fn controls(&self, pod: &Pod) -> bool {
-        let uid = self.set.uid.as_deref();
-        let owners = pod.metadata.owner_references.iter().flatten();
-        owners.into_iter().any(|owner| owner.controller == Some(true) && Some(&*owner.uid) == uid)
     }
 
     /// How many pods are wanted.
@@ -185,21 +177,6 @@ impl CreationRefusal {
         let is_creation = refused.verb == WriteVerb::Create && refused.resource == Pod::RESOURCE;
         is_creation.then(|| Self { accepted: refused.accepted_before, message: refused.status.message.clone() })
     }
-}
-
-fn is_controlled(pod: &Pod) -> bool {
-    pod.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true))
-}
-
-fn selects(selector: &Selector, pod: &Pod) -> bool {
-    let labels: BTreeMap<Name, Name> = pod
-        .metadata
-        .labels
-        .iter()
-        .flatten()
-        .map(|(label, value)| (label.as_str().into(), value.as_str().into()))
-        .collect();
-    selector.matches(&labels)
 }
 
 fn node(pod: &Pod) -> &str {

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::plan::View;
-use crate::is_ready;
+use crate::{is_ready, is_same_refusal};
 
 /// Whether pods could not be created.
 const REPLICA_FAILURE: &str = "ReplicaFailure";
@@ -46,15 +46,10 @@ fn is_fully_labeled(view: &View, pod: &Pod) -> bool {
 pub(crate) fn tells_of_failure(view: &View) -> bool {
     let conditions = view.set.status.as_ref().and_then(|status| status.conditions.as_ref());
     let known = conditions.into_iter().flatten().find(|condition| condition.type_ == REPLICA_FAILURE);
-    let known = known.and_then(|known| known.message.as_deref());
-    known.map(without_name) == view.refusal.as_ref().map(|refusal| without_name(&refusal.message))
-}
-
-/// What a refusal says before and after the name of the pod it is about, which is drawn anew at each try: were it part of
-/// the news, there would be news for ever.
-fn without_name(message: &str) -> (Option<&str>, Option<&str>) {
-    let mut parts = message.splitn(3, '"');
-    (parts.next(), parts.nth(1))
+    match (known.and_then(|known| known.message.as_deref()), &view.refusal) {
+        (Some(known), Some(refusal)) => is_same_refusal(known, &refusal.message),
+        (known, refusal) => known.is_none() && refusal.is_none(),
+    }
 }
 
 /// A failure stays until as many pods exist as are wanted: a try that is under way has not mended it yet.

@@ -45,7 +45,7 @@ impl Declaration {
     pub fn of<K: Kind>(name: &'static str) -> Self {
         let mut declaration = Self::of_everything(name);
         declaration.primary = Some(K::RESOURCE);
-        declaration.watches = vec![Watch { resource: Some(K::RESOURCE), wakes: Mapping::Itself }];
+        declaration.watches = vec![Watch { resource: Some(K::RESOURCE), wakes: Mapping::Itself, from_start: false }];
         declaration
     }
 
@@ -55,7 +55,7 @@ impl Declaration {
             name,
             primary: None,
             concerns: None,
-            watches: vec![Watch { resource: None, wakes: Mapping::Itself }],
+            watches: vec![Watch { resource: None, wakes: Mapping::Itself, from_start: false }],
             writes: Vec::new(),
             effects: Vec::new(),
             guarding: Guarding::EverythingRead,
@@ -65,7 +65,14 @@ impl Declaration {
 
     /// Also watching objects of kind `K`.
     pub fn watching<K: Kind>(mut self, wakes: Mapping) -> Self {
-        self.watches.push(Watch { resource: Some(K::RESOURCE), wakes });
+        self.watches.push(Watch { resource: Some(K::RESOURCE), wakes, from_start: false });
+        self
+    }
+
+    /// Also watching objects of kind `K`, and woken at start for those there are. At start every primary is woken anyway:
+    /// this is for work that outlives its primary.
+    pub fn watching_from_start<K: Kind>(mut self, wakes: Mapping) -> Self {
+        self.watches.push(Watch { resource: Some(K::RESOURCE), wakes, from_start: true });
         self
     }
 
@@ -89,7 +96,7 @@ impl Declaration {
         run: impl Fn(&EffectRequest) -> Result<Value, String> + Send + Sync + 'static,
     ) -> Self {
         if self.effects.is_empty() {
-            self.watches.push(Watch { resource: Some(EFFECTS), wakes: Mapping::Owner });
+            self.watches.push(Watch { resource: Some(EFFECTS), wakes: Mapping::Owner, from_start: false });
             let verbs = [WriteVerb::Create, WriteVerb::Delete];
             self.writes.extend(verbs.map(|verb| Writes { resource: Some(EFFECTS), verb }));
         }
@@ -138,6 +145,8 @@ pub struct Watch {
     pub resource: Option<ResourceType>,
     /// Whom a change wakes.
     pub wakes: Mapping,
+    /// Whether objects that are there at start wake as if they had changed.
+    pub from_start: bool,
 }
 
 /// How a changed object is mapped to the primaries it wakes. Both the old and the new value are mapped.

@@ -199,7 +199,25 @@ impl Driver {
                 }
             }
         }
+        self.wake_for_what_is_left(id, snapshot, now);
         self.take_up_effects(id, snapshot);
+    }
+
+    /// Wakes those who are woken from the start by what they watch, whether they are there or not.
+    fn wake_for_what_is_left(&mut self, id: OperatorId, snapshot: &Snapshot, now: Timestamp) {
+        let registry = self.gateway.registry();
+        let woken = self.router.left_for(id, &Surroundings { snapshot, registry: &registry });
+        for (object, keys) in woken {
+            match keys {
+                Ok(keys) => {
+                    for key in keys {
+                        let reason = WakeReason { cause: record::START.into(), revision: 0 };
+                        self.queue.wake((id, key), reason, now);
+                    }
+                }
+                Err(panic) => return self.disable(id, &object, panic.0),
+            }
+        }
     }
 
     /// Hears of changes, in order; `snapshot` holds at least all of them.

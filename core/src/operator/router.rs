@@ -66,6 +66,26 @@ impl Router {
         }
         woken
     }
+
+    /// The keys an operator is woken for at start by objects that are there, and whether its mapping panicked.
+    pub(super) fn left_for(
+        &mut self,
+        operator: OperatorId,
+        around: &Surroundings<'_>,
+    ) -> Vec<(ObjectKey, Result<Vec<ObjectKey>, MappingPanic>)> {
+        let Some((_, declaration)) = self.declarations.iter().find(|(id, _)| *id == operator) else {
+            return Vec::new();
+        };
+        let heard = declaration.watches.iter().filter(|watch| watch.from_start);
+        let of_start = Declaration { watches: heard.cloned().collect(), ..declaration.clone() };
+        let resources = of_start.watches.iter().filter_map(|watch| watch.resource);
+        let objects: Vec<&Arc<Object>> =
+            resources.flat_map(|resource| around.snapshot.list(resource, None, None)).collect();
+        let woken = objects
+            .into_iter()
+            .map(|object| (object.key().clone(), map(&of_start, &[object], around, &mut self.selectors)));
+        woken.collect()
+    }
 }
 
 /// The old value and the new: leaving a selector wakes as entering does.

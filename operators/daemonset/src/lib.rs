@@ -17,11 +17,11 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use sampan_core::gateway::DeleteOptions;
 use sampan_core::object::selector::Selector;
-use sampan_core::object::{Object, ObjectKey, Uid};
+use sampan_core::object::{Object, ObjectKey};
 use sampan_core::operator::{Context, Declaration, EventKind, Guarding, Kind, Mapping, Operator, Wake, WriteVerb};
-use sampan_core::store::{IndexKey, ReadKey, Snapshot};
+use sampan_core::store::{ReadKey, Snapshot};
 use sampan_machine::Chart;
-use sampan_podset::{REVISION_LABEL, adopted, create_pod, released, revision_of_template};
+use sampan_podset::{REVISION_LABEL, adopted, create_pod, owner_and_members, released, revision_of_template};
 
 pub use machine::DaemonSetMachine;
 
@@ -80,11 +80,13 @@ fn every_set(_node: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
 
 fn look(cx: &mut Context<'_>) -> Option<View> {
     let set = cx.primary::<DaemonSet>()?;
-    let selector = Selector::try_from(&set.spec.as_ref()?.selector).ok()?;
-    let namespace = set.metadata.namespace.clone().unwrap_or_default();
-    for read in decisive(&set, cx.key()) {
+    let selector = &set.spec.as_ref()?.selector;
+    let uid = set.metadata.uid.as_deref().unwrap_or_default();
+    for read in owner_and_members(cx.key(), uid, selector, Pod::RESOURCE) {
         cx.rests_on(read);
     }
+    let selector = Selector::try_from(selector).ok()?;
+    let namespace = set.metadata.namespace.clone().unwrap_or_default();
     let mut view = View::new(Reading {
         now: cx.now(),
         nodes: cx.list::<Node>(None),
@@ -100,22 +102,6 @@ fn look(cx: &mut Context<'_>) -> Option<View> {
         cx.rests_on(ReadKey::Object(key));
     }
     Some(view)
-}
-
-/// The set itself, all it owns, and the pods its selector may match.
-fn decisive(set: &DaemonSet, key: &ObjectKey) -> [ReadKey; 3] {
-    let labels = set.spec.as_ref().and_then(|spec| spec.selector.match_labels.as_ref());
-    let matching = match labels.and_then(|labels| labels.iter().next()) {
-        Some((label, value)) => ReadKey::Index(IndexKey::Label {
-            resource: Pod::RESOURCE,
-            namespace: key.namespace.clone(),
-            label: label.as_str().into(),
-            value: value.as_str().into(),
-        }),
-        None => ReadKey::Collection(Pod::RESOURCE, key.namespace.clone()),
-    };
-    let uid = Uid(set.metadata.uid.as_deref().unwrap_or_default().into());
-    [ReadKey::Object(key.clone()), ReadKey::Index(IndexKey::Owner(uid)), matching]
 }
 
 /// Why what the step before wanted to create may not be.

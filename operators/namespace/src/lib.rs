@@ -54,7 +54,11 @@ impl Operator for NamespaceOperator {
             .writing::<ConfigMap>(WriteVerb::Create)
             .writing::<ConfigMap>(WriteVerb::Update)
             .writing_everything(WriteVerb::Delete);
-        declaration.watches.push(Watch { resource: None, wakes: Mapping::function(namespace_concerned) });
+        declaration.watches.push(Watch {
+            resource: None,
+            wakes: Mapping::function(namespace_concerned),
+            from_start: false,
+        });
         declaration.guarding = Guarding::Decisive {
             because: "nothing is created in a namespace that is being deleted, and a deletion names its object's uid",
         };

@@ -1,7 +1,24 @@
 //! Pods that are created, and those that may not be.
 
 use k8s_openapi::api::core::v1::Pod;
-use sampan_core::operator::{Context, EventKind};
+use sampan_core::operator::{Context, EventKind, Kind as _, Refused, WriteVerb};
+
+/// Pods that could not be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreationRefusal {
+    /// How many of those asked for would have been.
+    pub accepted: usize,
+    /// Why not more.
+    pub message: String,
+}
+
+impl CreationRefusal {
+    /// What was refused of a step, if it was a pod's creation.
+    pub fn of(refused: &Refused) -> Option<Self> {
+        let is_creation = refused.verb == WriteVerb::Create && refused.resource == Pod::RESOURCE;
+        is_creation.then(|| Self { accepted: refused.accepted_before, message: refused.status.message.clone() })
+    }
+}
 
 /// Creates a pod and tells of it. Its name is drawn here, so that the Event beside it can tell it.
 pub fn create_pod(mut pod: Pod, cx: &mut Context<'_>) {

@@ -5,6 +5,7 @@
 
 pub mod affinity;
 mod creation;
+mod guard;
 mod hash;
 mod ownership;
 mod pod;
@@ -14,7 +15,8 @@ mod revision;
 pub mod taints;
 mod template;
 
-pub use creation::{create_pod, is_same_refusal};
+pub use creation::{CreationRefusal, create_pod, is_same_refusal};
+pub use guard::owner_and_members;
 pub use hash::{HASH_LABEL, template_hash};
 pub use ownership::{adopted, controller_reference, controls, is_controlled, released};
 pub use pod::{available_at, is_active, is_available, is_ready, ready_since};

@@ -67,7 +67,7 @@ impl Operator for Scheduler {
             .writing::<PersistentVolumeClaim>(WriteVerb::Update)
             .writing::<PersistentVolume>(WriteVerb::Update)
             .writing::<Pod>(WriteVerb::UpdateStatus);
-        declaration.watches.push(Watch { resource: Some(PODS), wakes: Mapping::function(freed) });
+        declaration.watches.push(Watch { resource: Some(PODS), wakes: Mapping::function(freed), from_start: false });
         declaration.event_source = Some(NAME);
         declaration.guarding = Guarding::Decisive {
             because: "a placement is right when the chosen node, the pods on it, and the pod's claims and their volumes are as \

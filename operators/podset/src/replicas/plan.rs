@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSetStatus;
 use k8s_openapi::api::core::v1::Pod;
 use sampan_core::object::selector::Selector;
-use sampan_core::operator::{Kind as _, Refused, WriteVerb};
+use sampan_core::operator::{Kind as _, Refused};
 
 use super::Replicator;
-use crate::{Candidate, available_at, deletion_order, is_active, is_controlled};
+use crate::{Candidate, CreationRefusal, available_at, deletion_order, is_active, is_controlled};
 
 /// The most pods created or deleted in one commit: what it may hold, less room for the Events that tell of it.
 const PODS_PER_STEP_MAX: usize = 450;
@@ -60,15 +60,6 @@ pub struct View {
     pub(crate) strays: Vec<Arc<Pod>>,
     /// What the gateway answered when pods were to be created.
     pub(crate) refusal: Option<CreationRefusal>,
-}
-
-/// Pods that could not be created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CreationRefusal {
-    /// How many of those asked for would have been.
-    pub(crate) accepted: usize,
-    /// Why not more.
-    pub(crate) message: String,
 }
 
 impl View {
@@ -169,13 +160,6 @@ impl View {
 
     fn available_at(&self, pod: &Pod) -> Option<Timestamp> {
         available_at(pod, self.set.min_ready_seconds)
-    }
-}
-
-impl CreationRefusal {
-    fn of(refused: &Refused) -> Option<Self> {
-        let is_creation = refused.verb == WriteVerb::Create && refused.resource == Pod::RESOURCE;
-        is_creation.then(|| Self { accepted: refused.accepted_before, message: refused.status.message.clone() })
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! * [`ApiServer`] answers connections: TCP with TLS, or streams opened inside the process with an identity attached.
 //! * [`tls`] is the cluster's own authority, and what its certificates say of a client.
+//! * [`HttpsWebhooks`] puts questions to webhooks.
 //! * [`NodeConnector`] is how logs, exec, attach and port-forward reach a node.
 
 mod call;
@@ -21,8 +22,10 @@ mod state;
 pub mod tls;
 mod turns;
 mod verbs;
+mod webhooks;
 mod why;
 
 pub use health::Part;
 pub use node::{NodeConnector, NodeStream};
 pub use server::{ApiServer, Caller, ListenError, VERSION};
+pub use webhooks::HttpsWebhooks;

@@ -223,7 +223,7 @@ fn those_who_come_at_once_are_given_different_numbers_also_where_few_are_left() 
         .unwrap()
     {
         Next::Commit(write) => write,
-        Next::Settled(_) => panic!("it is no dry run"),
+        Next::Settled(_) | Next::Ask(_) => panic!("it is no dry run, and there are no webhooks"),
     };
     for index in 0..30 {
         let body = Body::Value(service(&format!("new-{index}"), of_type("NodePort")));

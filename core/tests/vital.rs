@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sampan_core::Timestamp;
 use sampan_core::entropy::SeededEntropy;
-use sampan_core::gateway::{Gateway, SystemAuthorizer};
+use sampan_core::gateway::{Gateway, NoWebhooks, SystemAuthorizer};
 use sampan_core::operator::{Driver, Operators};
 use sampan_core::resource::Registry;
 use sampan_core::store::{Clock, MemoryDisk, Settings, Store};
@@ -33,7 +33,7 @@ fn a_process_that_loses_a_thread() {
     let store = Store::open(MemoryDisk::default().restart(), Settings::default(), clock.clone()).unwrap();
     let gateway = Gateway::new(Registry::default(), Box::new(SystemAuthorizer), Vec::new());
     let driver = Driver::new(Arc::new(gateway), Box::new(SeededEntropy::new(1)));
-    Operators::start(driver, store.clone(), clock).stop();
+    Operators::start(driver, store.clone(), clock, Arc::new(NoWebhooks)).stop();
     store.close();
 }
 

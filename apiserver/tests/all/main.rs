@@ -17,4 +17,5 @@ mod secure;
 mod subresources;
 mod tokens;
 mod watches;
+mod webhooks;
 mod world;

@@ -11,7 +11,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use sampan_apiserver::tls::TokenKey;
-use sampan_apiserver::{ApiServer, Caller, NodeConnector, NodeStream};
+use sampan_apiserver::{ApiServer, Caller, HttpsWebhooks, NodeConnector, NodeStream};
 use sampan_core::Timestamp;
 use sampan_core::access::token::Tokens;
 use sampan_core::access::{Identity, RoleAuthorizer, bootstrap};
@@ -23,6 +23,7 @@ use sampan_core::resource::{Registry, builtin};
 use sampan_core::store::{MemoryDisk, Settings, Store, TimesToLive};
 use serde_json::{Value, json};
 use tokio::io::duplex;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 /// The room of a connection inside the process, in bytes.
@@ -87,7 +88,8 @@ impl World {
         let gateway = Gateway::new(registry, Box::new(authorizer), admissions).with_tokens(tokens);
         let settings = Settings { cluster_uid: "test".into(), times_to_live: TimesToLive::default() };
         let store = Store::open(MemoryDisk::default().restart(), settings, Arc::new(Timestamp::now)).unwrap();
-        let cluster = Cluster::new(Arc::new(gateway), store, Timestamp::now, 7);
+        let cluster = Cluster::new(Arc::new(gateway), store, Timestamp::now, 7)
+            .with_webhooks(Arc::new(HttpsWebhooks::new(Handle::current())));
         bootstrap::keep(&cluster).await.unwrap();
         let shutdown = CancellationToken::new();
         let world = Self { server: ApiServer::new(cluster, nodes, shutdown.clone()), shutdown };

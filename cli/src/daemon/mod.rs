@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use jiff::Timestamp;
-use sampan_apiserver::ApiServer;
 use sampan_apiserver::tls::{Authority, Kubeconfig, TokenKey, server_config, write_kubeconfig};
+use sampan_apiserver::{ApiServer, HttpsWebhooks};
 use sampan_core::access::token::Tokens;
 use sampan_core::entropy::Entropy as _;
 use sampan_core::gateway::{Cluster, Gateway, RoleAuthorizer, standard_admissions};
@@ -29,6 +29,7 @@ use sampan_core::store::{FjallBackend, Settings, Store, TimesToLive};
 use sampan_pluginhost::{Host, Surroundings};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -102,13 +103,15 @@ async fn serve(
     let shutdown = CancellationToken::new();
     let gateway = Arc::new(gateway(folder, carried.registry())?);
     gateway.learn(&store.snapshot());
+    let webhooks = Arc::new(HttpsWebhooks::new(Handle::current()));
     let cluster = Cluster::new(gateway.clone(), store.clone(), Timestamp::now, SystemEntropy.next_u64());
+    let cluster = cluster.with_webhooks(webhooks.clone());
     bootstrap::run(&cluster).await?;
 
     let mut driver = Driver::new(gateway, Box::new(SystemEntropy));
     let authority = Authority::open(&folder.certificates(), Timestamp::now())?;
     carried.install(&mut driver, authority.certificate());
-    let mut operators = Operators::start(driver, store.clone(), Arc::new(Timestamp::now));
+    let mut operators = Operators::start(driver, store.clone(), Arc::new(Timestamp::now), webhooks);
 
     let kubelets = Kubelets::default();
     let server = ApiServer::new(cluster.clone(), Arc::new(kubelets.clone()), shutdown.clone());

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sampan_machine::Decision;
 use serde_json::Value;
 
-use super::{Action, Answer, Gateway, Mutation, PatchKind, Prepared, refusal_status};
+use super::{Action, Answer, Call, Gateway, Inquiry, Mutation, PatchKind, Prepared, Reply, Unprepared, refusal_status};
 use crate::entropy::Entropy;
 use crate::object::{Object, ObjectKey};
 use crate::status::Status;
@@ -45,6 +45,7 @@ pub struct Attempt {
     mutation: Mutation,
     decision: Option<Decision>,
     tries: usize,
+    inquiry: Inquiry,
     under_way: Option<Asked>,
 }
 
@@ -52,6 +53,8 @@ pub struct Attempt {
 pub enum Next {
     /// Commit this, and tell what became of it.
     Commit(Box<Write>),
+    /// Ask these webhooks, and tell what came of it.
+    Ask(Vec<Call>),
     /// Nothing: it changes nothing, or is a dry run.
     Settled(Box<Outcome>),
 }
@@ -68,7 +71,7 @@ struct Asked {
 impl Attempt {
     /// A mutation nobody has looked at, with the decision that led to it where there is one.
     pub fn new(mutation: Mutation, decision: Option<Decision>) -> Self {
-        Self { mutation, decision, tries: 0, under_way: None }
+        Self { mutation, decision, tries: 0, inquiry: Inquiry::default(), under_way: None }
     }
 
     /// What to commit, as the cluster stands in `snapshot`.
@@ -82,8 +85,13 @@ impl Attempt {
         now: Timestamp,
         entropy: &mut dyn Entropy,
     ) -> Result<Next, Status> {
-        let Prepared { mut write, answer, creates, warnings } =
-            gateway.prepare(snapshot, now, entropy, &self.mutation)?;
+        let (now, mut drawn) = self.inquiry.draw(now, entropy);
+        let considered = gateway.consider(snapshot, now, &mut drawn, self.inquiry.answers(), &self.mutation);
+        let Prepared { mut write, answer, creates, warnings } = match considered {
+            Ok(prepared) => prepared,
+            Err(Unprepared::Asks(calls)) => return Ok(Next::Ask(calls)),
+            Err(Unprepared::Refused(status)) => return Err(status),
+        };
         let Some((about, removes)) = about(&write) else {
             return Ok(Next::Settled(Box::new(settled(answer, None, creates, warnings))));
         };
@@ -93,13 +101,27 @@ impl Attempt {
         Ok(Next::Commit(Box::new(write)))
     }
 
+    /// Hears what came of the calls: it is prepared again.
+    ///
+    /// # Errors
+    /// When it has asked often enough.
+    pub fn heard(&mut self, replies: Vec<(Call, Reply)>) -> Result<(), Status> {
+        match self.inquiry.hear(replies) {
+            true => Ok(()),
+            false => Err(Status::too_many_requests("webhooks were asked again and again; try again")),
+        }
+    }
+
     /// Hears what became of the write: the answer to the mutation, or `None` where it is to be prepared again.
     pub fn answered(&mut self, committed: Result<Commit, Refusal>) -> Option<Result<Outcome, Status>> {
         let Asked { about, removes, answer, creates, warnings } = self.under_way.take()?;
         match committed {
             Ok(commit) => Some(Ok(settled(answer, Some((commit, removes)), creates, warnings))),
             Err(refusal) if !may_try_again(&self.mutation, &refusal) => Some(Err(refusal_status(&refusal, &about))),
-            Err(_) if self.tries < TRIES_MAX => None,
+            Err(_) if self.tries < TRIES_MAX => {
+                self.inquiry.draw_anew();
+                None
+            }
             Err(_) => Some(Err(Status::too_many_requests(
                 "the object is being changed faster than it can be written; try again",
             ))),

@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_channel::oneshot;
 use jiff::Timestamp;
 use sampan_machine::Decision;
 
 use super::attempt::{Attempt, Next, Outcome};
-use super::{Gateway, Mutation, Prepared};
+use super::{Call, Gateway, Mutation, NoWebhooks, Prepared, Reply, WebhookClient};
 use crate::entropy::{Entropy, SeededEntropy};
 use crate::resource::Registry;
 use crate::status::Status;
@@ -19,12 +20,20 @@ pub struct Cluster {
     store: Store,
     clock: fn() -> Timestamp,
     entropy: Arc<Mutex<SeededEntropy>>,
+    webhooks: Arc<dyn WebhookClient>,
 }
 
 impl Cluster {
     /// Puts gateway and store together. `clock` and `seed` come from the outside, as everywhere in the core.
     pub fn new(gateway: Arc<Gateway>, store: Store, clock: fn() -> Timestamp, seed: u64) -> Self {
-        Self { gateway, store, clock, entropy: Arc::new(Mutex::new(SeededEntropy::new(seed))) }
+        let entropy = Arc::new(Mutex::new(SeededEntropy::new(seed)));
+        Self { gateway, store, clock, entropy, webhooks: Arc::new(NoWebhooks) }
+    }
+
+    /// The same, asking webhooks by way of `client`.
+    #[must_use]
+    pub fn with_webhooks(self, client: Arc<dyn WebhookClient>) -> Self {
+        Self { webhooks: client, ..self }
     }
 
     /// The pipeline.
@@ -52,7 +61,7 @@ impl Cluster {
         (self.clock)()
     }
 
-    /// Prepares and commits a mutation, again where somebody else was faster and the mutation does not say on which
+    /// Prepares and commits a mutation, after what webhooks say of it, again where somebody else was faster and the mutation does not say on which
     /// revision it insists.
     ///
     /// # Errors
@@ -72,6 +81,10 @@ impl Cluster {
             let write = match next {
                 Next::Settled(outcome) => return Ok(*outcome),
                 Next::Commit(write) => write,
+                Next::Ask(calls) => {
+                    attempt.heard(self.ask(calls).await?)?;
+                    continue;
+                }
             };
             if let Some(answer) = attempt.answered(self.store.commit(*write).await) {
                 return answer;
@@ -79,7 +92,13 @@ impl Cluster {
         }
     }
 
-    /// What would be committed for a mutation now.
+    async fn ask(&self, calls: Vec<Call>) -> Result<Vec<(Call, Reply)>, Status> {
+        let (tell, told) = oneshot::channel();
+        self.webhooks.ask(calls, Box::new(|replies| drop(tell.send(replies))));
+        told.await.map_err(|_| Status::unavailable("webhooks are not asked any more"))
+    }
+
+    /// What would be committed for a mutation now, where no webhook is to be asked.
     ///
     /// # Errors
     /// Why nothing would.

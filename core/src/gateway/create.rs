@@ -4,13 +4,13 @@ use serde_json::Value;
 
 use super::metadata::{name_mismatch, text};
 use super::preparation::Preparation;
-use super::{Body, Prepared, Subresource};
+use super::{Body, Prepared, Subresource, Unprepared};
 use crate::resource::validate_metadata;
 use crate::status::Status;
 use crate::store::{CommitCondition, Precondition};
 
 impl Preparation<'_> {
-    pub(super) fn create(mut self, body: &Body) -> Result<Prepared, Status> {
+    pub(super) fn create(mut self, body: &Body) -> Result<Prepared, Unprepared> {
         if let Subresource::Named(name) = self.mutation.target.subresource {
             return self.write_named(name, body);
         }
@@ -19,9 +19,9 @@ impl Preparation<'_> {
     }
 
     /// Creates an object that is decoded and in the stored version.
-    pub(super) fn create_decoded(mut self, mut object: Value) -> Result<Prepared, Status> {
+    pub(super) fn create_decoded(mut self, mut object: Value) -> Result<Prepared, Unprepared> {
         if !text(&object, "resourceVersion").is_empty() {
-            return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+            return Err(Status::bad_request("resourceVersion should not be set on objects to be created").into());
         }
         self.require_definition()?;
         let key = self.name_new(&mut object)?;
@@ -40,11 +40,11 @@ impl Preparation<'_> {
         self.judge(&object, None)?;
         self.conditions.extend(strategy.commit_conditions(&object));
         if self.snapshot.get(&key).is_some() {
-            return Err(Status::already_exists(&self.mutation.target.resource_name(), &key.name));
+            return Err(Status::already_exists(&self.mutation.target.resource_name(), &key.name).into());
         }
         self.warnings.extend(strategy.warnings(&object));
         self.track_fields(&mut object, None)?;
-        self.put(key, object, Precondition::Absent)
+        Ok(self.put(key, object, Precondition::Absent)?)
     }
 
     /// Nothing is created of a type whose definition goes, also when that happens before the commit.
@@ -58,15 +58,16 @@ impl Preparation<'_> {
     }
 
     /// A create at `…/<name>/<subresource>`, such as a pod's binding: a change of the parent.
-    fn write_named(mut self, name: &'static str, body: &Body) -> Result<Prepared, Status> {
+    fn write_named(mut self, name: &'static str, body: &Body) -> Result<Prepared, Unprepared> {
         let existing = self.existing()?;
         let body = self.decode_spoken(body)?;
         let own = text(&body, "name");
         if !own.is_empty() && own != &*existing.key().name {
-            return Err(name_mismatch(own, &existing.key().name));
+            return Err(name_mismatch(own, &existing.key().name).into());
         }
         self.check_basis(existing, &body)?;
         let old = existing.value();
+        self.consult_mutating_unchangeable(&old, &old)?;
         let mut object = old.clone();
         let strategy = self.definition.strategy.clone();
         strategy.write_subresource(name, &body, &mut object, &self.context())?;

@@ -117,17 +117,21 @@ impl Preparation<'_> {
     }
 
     /// Checks that the object is of the version and kind of the path, and turns it into the stored version.
-    pub(super) fn to_stored(&self, mut object: Value) -> Result<Value, Status> {
-        let served = &self.mutation.target.served;
-        let spoken = api_version(&served.version);
-        check_type(&object, &spoken, served.definition.kind)?;
-        if let Some(to_stored) = served.version.to_stored {
+    pub(super) fn to_stored(&self, object: Value) -> Result<Value, Status> {
+        self.stored_from(&self.mutation.target.served.version, object)
+    }
+
+    /// Checks that the object is of that version of the kind of the path, and turns it into the stored version.
+    pub(super) fn stored_from(&self, version: &ServedVersion, mut object: Value) -> Result<Value, Status> {
+        let (definition, spoken) = (self.definition, api_version(version));
+        check_type(&object, &spoken, definition.kind)?;
+        if let Some(to_stored) = version.to_stored {
             to_stored(&mut object);
         }
-        let stored = served.definition.versions.first().map_or(spoken, api_version);
+        let stored = definition.versions.first().map_or(spoken, api_version);
         if let Some(fields) = object.as_object_mut() {
             fields.insert("apiVersion".to_owned(), Value::String(stored));
-            fields.insert("kind".to_owned(), Value::String(served.definition.kind.to_owned()));
+            fields.insert("kind".to_owned(), Value::String(definition.kind.to_owned()));
         }
         Ok(object)
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::metadata::{metadata_mut, time};
 use super::preparation::Preparation;
-use super::{DeleteOptions, Prepared, Propagation};
+use super::{DeleteOptions, Prepared, Propagation, Unprepared};
 use crate::object::Object;
 use crate::status::Status;
 use crate::store::Precondition;
@@ -18,10 +18,11 @@ const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
 
 impl Preparation<'_> {
-    pub(super) fn delete(mut self, options: &DeleteOptions) -> Result<Prepared, Status> {
+    pub(super) fn delete(mut self, options: &DeleteOptions) -> Result<Prepared, Unprepared> {
         let existing = self.existing()?;
         self.check_preconditions(existing, options)?;
         let old = existing.value();
+        self.consult_mutating_unchangeable(&old, &old)?;
         self.judge(&old, Some(&old))?;
         let mut object = old.clone();
         set_propagation(&mut object, options.propagation)?;
@@ -33,7 +34,7 @@ impl Preparation<'_> {
         if object == old {
             return Ok(self.unchanged(existing));
         }
-        self.put(existing.key().clone(), object, Precondition::Unchanged(existing.revision()))
+        Ok(self.put(existing.key().clone(), object, Precondition::Unchanged(existing.revision()))?)
     }
 
     fn check_preconditions(&self, existing: &Arc<Object>, options: &DeleteOptions) -> Result<(), Status> {

@@ -31,20 +31,22 @@ use jiff::Timestamp;
 
 pub use crate::resource::Verb;
 pub use admission::{
-    Admission, AdmissionRequest, DefaultStorageClass, DefaultTolerationSeconds, EffectRecords, EscalationCheck,
-    LimitRanger, NamespaceLifecycle, NodeRestriction, Operation, PodSecurity, Priority, Quota, ResourceQuota,
-    ServiceAccountAdmission, ServiceAccountTokenVolume, StorageObjectInUseProtection, ValidatingAdmissionPolicy,
-    Verdict, standard as standard_admissions,
+    Admission, AdmissionRequest, Answers, Call, DefaultStorageClass, DefaultTolerationSeconds, EffectRecords,
+    EscalationCheck, Inquiry, LimitRanger, NamespaceLifecycle, NoWebhooks, NodeRestriction, Operation, PodSecurity,
+    Priority, Quota, Reply, ResourceQuota, ServiceAccountAdmission, ServiceAccountTokenVolume,
+    StorageObjectInUseProtection, Told, ValidatingAdmissionPolicy, Verdict, WebhookClient,
+    standard as standard_admissions,
 };
 pub use attempt::{Attempt, Next, Outcome};
 pub use cluster::Cluster;
 pub use mutation::{
     Action, Answer, Body, DeleteOptions, FieldValidation, Mutation, Options, PatchKind, Prepared, Propagation,
-    Subresource, Target,
+    Subresource, Target, Unprepared,
 };
 pub use refusal::refusal_status;
 pub use scale::scale_of;
 
+use self::admission::Webhooks;
 use self::preparation::Preparation;
 use crate::access::{self, token::Tokens};
 pub use crate::access::{Attributes, Authorizer, Identity, RoleAuthorizer, SystemAuthorizer};
@@ -59,12 +61,19 @@ pub struct Gateway {
     authorizer: Box<dyn Authorizer>,
     admissions: Vec<Box<dyn Admission>>,
     tokens: Option<Tokens>,
+    webhooks: Webhooks,
 }
 
 impl Gateway {
     /// A gateway to these resource types. `admissions` are asked in order of every write.
     pub fn new(registry: Registry, authorizer: Box<dyn Authorizer>, admissions: Vec<Box<dyn Admission>>) -> Self {
-        Self { registry: ArcSwap::from_pointee(registry), authorizer, admissions, tokens: None }
+        Self {
+            registry: ArcSwap::from_pointee(registry),
+            authorizer,
+            admissions,
+            tokens: None,
+            webhooks: Webhooks::default(),
+        }
     }
 
     /// The same, giving tokens to service accounts.
@@ -102,7 +111,7 @@ impl Gateway {
         &*self.authorizer
     }
 
-    /// What to commit for a mutation, as the cluster stands in `snapshot`.
+    /// What to commit for a mutation, as the cluster stands in `snapshot`, where no webhook is to be asked.
     ///
     /// # Errors
     /// Why it cannot be: the caller may not, the object does not exist, a field is at fault.
@@ -113,11 +122,29 @@ impl Gateway {
         entropy: &mut dyn Entropy,
         mutation: &Mutation,
     ) -> Result<Prepared, Status> {
+        self.consider(snapshot, now, entropy, &Answers::default(), mutation).map_err(|unprepared| match unprepared {
+            Unprepared::Refused(status) => status,
+            Unprepared::Asks(_) => Status::unavailable("a webhook is to be asked, and nobody here can"),
+        })
+    }
+
+    /// What to commit for a mutation, as the cluster stands in `snapshot`, after what webhooks have answered.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare); or the webhooks that are to be asked first.
+    pub fn consider(
+        &self,
+        snapshot: &Snapshot,
+        now: Timestamp,
+        entropy: &mut dyn Entropy,
+        answers: &Answers,
+        mutation: &Mutation,
+    ) -> Result<Prepared, Unprepared> {
         self.authorize(snapshot, &authorize::attributes(mutation))?;
         mutation.require_declared()?;
-        let preparation = Preparation::new(self, snapshot, now, entropy, mutation);
+        let preparation = Preparation::new(self, snapshot, now, entropy, answers, mutation);
         match &mutation.action {
-            action if preparation.question().is_some() => preparation.answer(action),
+            action if preparation.question().is_some() => Ok(preparation.answer(action)?),
             Action::Create(body) => preparation.create(body),
             Action::Update(body) => preparation.update(body),
             Action::Patch(kind, body) => preparation.patch(*kind, body),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::admission::Call;
 use crate::access::Identity;
 use crate::object::{Name, Object, ObjectKey, ResourceType, Revision, Uid};
 use crate::resource::{Served, SubresourceDefinition, SubresourceHandler, Verb};
@@ -153,6 +154,17 @@ pub struct Prepared {
     pub creates: bool,
     /// For the client's eyes.
     pub warnings: Vec<String>,
+}
+
+/// Why a mutation is not prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum Unprepared {
+    /// It cannot be.
+    #[error(transparent)]
+    Refused(#[from] Status),
+    /// Webhooks are to be asked first; with their answers it is prepared again.
+    #[error("{} webhooks are to be asked", .0.len())]
+    Asks(Vec<Call>),
 }
 
 /// What the caller of a mutation is told once it is committed.

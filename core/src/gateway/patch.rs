@@ -7,7 +7,7 @@ use super::decode::plain;
 use super::metadata::{name_mismatch, text};
 use super::preparation::Preparation;
 use super::scale::scale_schema;
-use super::{Body, PatchKind, Prepared, Subresource};
+use super::{Body, PatchKind, Prepared, Subresource, Unprepared};
 use crate::object::patch::{self, ApplyError, JsonPatch, JsonPatchError};
 use crate::schema::Schema;
 use crate::status::{Status, StatusCause};
@@ -16,7 +16,7 @@ use crate::status::{Status, StatusCause};
 const STRATEGIC_CUSTOM: &str = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 
 impl Preparation<'_> {
-    pub(super) fn patch(mut self, kind: PatchKind, body: &Body) -> Result<Prepared, Status> {
+    pub(super) fn patch(mut self, kind: PatchKind, body: &Body) -> Result<Prepared, Unprepared> {
         let of_scale = self.mutation.target.subresource == Subresource::Scale;
         if kind == PatchKind::Apply && !of_scale {
             return self.apply(body);
@@ -24,7 +24,7 @@ impl Preparation<'_> {
         let patch = plain(body)?;
         let existing = self.existing()?;
         if kind == PatchKind::Strategic && self.definition.defined_by.is_some() && !of_scale {
-            return Err(Status::unsupported_media_type(STRATEGIC_CUSTOM));
+            return Err(Status::unsupported_media_type(STRATEGIC_CUSTOM).into());
         }
         if of_scale {
             let (_, scale) = self.scale(existing)?;
@@ -66,13 +66,13 @@ impl Preparation<'_> {
     }
 
     /// Server-side apply: creates the object where it is missing.
-    fn apply(mut self, body: &Body) -> Result<Prepared, Status> {
+    fn apply(mut self, body: &Body) -> Result<Prepared, Unprepared> {
         let mut config = self.decode(body)?;
         self.place(&mut config)?;
         let name = self.mutation.target.name.as_deref().unwrap_or_default();
         let own = text(&config, "name");
         if !own.is_empty() && own != name {
-            return Err(name_mismatch(own, name));
+            return Err(name_mismatch(own, name).into());
         }
         self.drop_other_fields(&mut config);
         let existing = self.snapshot.get(&self.mutation.target.key(name));
@@ -85,7 +85,7 @@ impl Preparation<'_> {
         match (existing, live) {
             (Some(existing), Some(live)) => self.change(existing, live, merged),
             _ if self.mutation.target.subresource != Subresource::Whole => {
-                Err(Status::not_found(&self.mutation.target.resource_name(), name))
+                Err(Status::not_found(&self.mutation.target.resource_name(), name).into())
             }
             _ => {
                 self.gateway.authorize(self.snapshot, &creation(self.mutation))?;

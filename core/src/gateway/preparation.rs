@@ -5,8 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::admission::AdmissionRequest;
-use super::{Answer, Gateway, Mutation, Prepared, refusal_status};
+use super::admission::{AdmissionRequest, Answers};
+use super::{Answer, Gateway, Mutation, Prepared, Unprepared, refusal_status};
 use crate::entropy::Entropy;
 use crate::object::{Draft, Object, ObjectKey};
 use crate::resource::{ResourceDefinition, WriteContext};
@@ -19,6 +19,7 @@ pub(super) struct Preparation<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) now: Timestamp,
     pub(super) entropy: &'a mut dyn Entropy,
+    pub(super) answers: &'a Answers,
     pub(super) mutation: &'a Mutation,
     pub(super) definition: &'a ResourceDefinition,
     pub(super) conditions: Vec<CommitCondition>,
@@ -31,10 +32,12 @@ impl<'a> Preparation<'a> {
         snapshot: &'a Snapshot,
         now: Timestamp,
         entropy: &'a mut dyn Entropy,
+        answers: &'a Answers,
         mutation: &'a Mutation,
     ) -> Self {
         let definition = &mutation.target.served.definition;
-        Self { gateway, snapshot, now, entropy, mutation, definition, conditions: Vec::new(), warnings: Vec::new() }
+        let (conditions, warnings) = (Vec::new(), Vec::new());
+        Self { gateway, snapshot, now, entropy, answers, mutation, definition, conditions, warnings }
     }
 
     pub(super) fn context(&self) -> WriteContext<'a> {
@@ -48,8 +51,14 @@ impl<'a> Preparation<'a> {
         self.snapshot.get(&target.key(name)).ok_or_else(|| Status::not_found(&target.resource_name(), name))
     }
 
+    /// Lets admission change the object: first the rules, then webhooks.
+    pub(super) fn mutate(&mut self, object: &mut Value, old: Option<&Value>) -> Result<(), Unprepared> {
+        self.mutate_by_rules(object, old)?;
+        self.consult_mutating(object, old)
+    }
+
     /// Lets the rules of admission that are concerned change the object, once it is defaulted.
-    pub(super) fn mutate(&self, object: &mut Value, old: Option<&Value>) -> Result<(), Status> {
+    pub(super) fn mutate_by_rules(&self, object: &mut Value, old: Option<&Value>) -> Result<(), Status> {
         let request = self.request(old);
         let mut concerned = self.gateway.admissions.iter().filter(|rule| rule.concerns(&request)).peekable();
         if concerned.peek().is_some() {
@@ -58,8 +67,8 @@ impl<'a> Preparation<'a> {
         concerned.try_for_each(|rule| rule.mutate(&request, object))
     }
 
-    /// Asks the rules of admission about what will be stored; what must still hold at the commit is kept.
-    pub(super) fn judge(&mut self, object: &Value, old: Option<&Value>) -> Result<(), Status> {
+    /// Asks admission about what will be stored, webhooks last; what must still hold at the commit is kept.
+    pub(super) fn judge(&mut self, object: &Value, old: Option<&Value>) -> Result<(), Unprepared> {
         let request = self.request(old);
         let mut verdicts = Vec::new();
         for rule in self.gateway.admissions.iter().filter(|rule| rule.concerns(&request)) {
@@ -69,19 +78,20 @@ impl<'a> Preparation<'a> {
             self.conditions.extend(verdict.conditions);
             self.warnings.extend(verdict.warnings);
         }
-        Ok(())
+        self.consult_validating(object, old)
     }
 
-    fn request<'r>(&'r self, old: Option<&'r Value>) -> AdmissionRequest<'r> {
+    pub(super) fn request<'r>(&'r self, old: Option<&'r Value>) -> AdmissionRequest<'r> {
         let (mutation, snapshot) = (self.mutation, self.snapshot);
         let operation = mutation.action.operation(old.is_none());
         AdmissionRequest { gateway: self.gateway, mutation, operation, snapshot, now: self.now, old }
     }
 
     /// Nothing is written; whoever is concerned may say no.
-    pub(super) fn connect(mut self) -> Result<Prepared, Status> {
+    pub(super) fn connect(mut self) -> Result<Prepared, Unprepared> {
         let existing = self.existing()?;
         let object = existing.value();
+        self.consult_mutating_unchangeable(&object, &object)?;
         self.judge(&object, Some(&object))?;
         Ok(self.unchanged(existing))
     }

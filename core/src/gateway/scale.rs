@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::Prepared;
 use super::metadata::{metadata_mut, name_mismatch, text};
 use super::preparation::Preparation;
+use super::{Prepared, Unprepared};
 use crate::object::Object;
 use crate::resource::{ResourceDefinition, ScalePaths};
 use crate::schema::Schema;
@@ -68,11 +68,11 @@ impl Preparation<'_> {
         Ok((paths, scale_value(paths, &existing.value())))
     }
 
-    pub(super) fn update_scale(self, existing: &Arc<Object>, scale: &Value) -> Result<Prepared, Status> {
+    pub(super) fn update_scale(self, existing: &Arc<Object>, scale: &Value) -> Result<Prepared, Unprepared> {
         let (paths, _) = self.scale(existing)?;
         let own = text(scale, "name");
         if !own.is_empty() && own != &*existing.key().name {
-            return Err(name_mismatch(own, &existing.key().name));
+            return Err(name_mismatch(own, &existing.key().name).into());
         }
         let replicas = scale.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or_default();
         if replicas < 0 {
@@ -81,7 +81,7 @@ impl Preparation<'_> {
                 message: format!("Invalid value: {replicas}: must be greater than or equal to 0"),
                 field: "spec.replicas".to_owned(),
             };
-            return Err(Status::invalid("Scale.autoscaling", &existing.key().name, vec![fault]));
+            return Err(Status::invalid("Scale.autoscaling", &existing.key().name, vec![fault]).into());
         }
         let old = existing.value();
         let mut object = old.clone();

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::metadata::{has_finalizers, metadata_mut, name_mismatch, text};
 use super::preparation::Preparation;
-use super::{Body, Prepared, Subresource};
+use super::{Body, Prepared, Subresource, Unprepared};
 use crate::object::Object;
 use crate::resource::validate_metadata;
 use crate::status::Status;
@@ -16,7 +16,7 @@ use crate::store::Precondition;
 const MODIFIED: &str = "the object has been modified; please apply your changes to the latest version and try again";
 
 impl Preparation<'_> {
-    pub(super) fn update(mut self, body: &Body) -> Result<Prepared, Status> {
+    pub(super) fn update(mut self, body: &Body) -> Result<Prepared, Unprepared> {
         let existing = self.existing()?;
         if self.mutation.target.subresource == Subresource::Scale {
             let scale = self.decode_scale(body)?;
@@ -26,13 +26,18 @@ impl Preparation<'_> {
         self.place(&mut object)?;
         let own = text(&object, "name");
         if own != &*existing.key().name {
-            return Err(name_mismatch(own, &existing.key().name));
+            return Err(name_mismatch(own, &existing.key().name).into());
         }
         self.change(existing, existing.value(), object)
     }
 
     /// Makes `object` of `old`, if it is based on what is there.
-    pub(super) fn change(self, existing: &Arc<Object>, old: Value, mut object: Value) -> Result<Prepared, Status> {
+    pub(super) fn change(
+        mut self,
+        existing: &Arc<Object>,
+        old: Value,
+        mut object: Value,
+    ) -> Result<Prepared, Unprepared> {
         self.check_basis(existing, &object)?;
         self.mutate(&mut object, Some(&old))?;
         let object = self.merge_by_subresource(object, &old)?;
@@ -83,7 +88,12 @@ impl Preparation<'_> {
     }
 
     /// Makes `object` of `old`: keeps, defaults, prepares, validates, has it judged.
-    pub(super) fn replace(mut self, existing: &Arc<Object>, old: Value, mut object: Value) -> Result<Prepared, Status> {
+    pub(super) fn replace(
+        mut self,
+        existing: &Arc<Object>,
+        old: Value,
+        mut object: Value,
+    ) -> Result<Prepared, Unprepared> {
         let name = &existing.key().name;
         self.keep_metadata(&mut object, &old)?;
         let strategy = self.definition.strategy.clone();
@@ -117,7 +127,7 @@ impl Preparation<'_> {
         if is_same(&object, &old) {
             return Ok(self.unchanged(existing));
         }
-        self.put(existing.key().clone(), object, Precondition::Unchanged(existing.revision()))
+        Ok(self.put(existing.key().clone(), object, Precondition::Unchanged(existing.revision()))?)
     }
 
     /// The generation rises when anything but metadata and status changes.

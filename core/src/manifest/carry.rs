@@ -147,7 +147,7 @@ fn stored(cluster: &Cluster, resource: ResourceType) -> Option<Served> {
 }
 
 /// Waits for a future on this thread. The store's answers come from its own thread: nothing here drives them.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

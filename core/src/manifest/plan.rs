@@ -8,7 +8,7 @@ use super::directory::{Applied, Apply};
 use super::disk::Disk;
 use super::inventory::MANIFEST_FILES;
 use super::{Directory, FieldChange, Task, carry, changes};
-use crate::gateway::{Answer, Cluster};
+use crate::gateway::{Cluster, Outcome};
 use crate::object::Revision;
 use crate::status::Status;
 
@@ -111,17 +111,17 @@ fn planned(cluster: &Cluster, apply: &Apply) -> (Option<PlanItem>, Result<Applie
         reason,
     };
     let before = cluster.snapshot().get(&apply.key).cloned();
-    let prepared = match cluster.prepare(&carry::application(apply, true)) {
-        Ok(prepared) => prepared,
+    let previewed = match carry::block_on(cluster.mutate(carry::application(apply, true))) {
+        Ok(previewed) => previewed,
         // Planned before its namespace exists, it is created with it.
         Err(status) if before.is_none() && status.code == 404 => {
             return (Some(item(Planned::Create, Vec::new(), status.message.clone())), Ok(unchanged()));
         }
         Err(status) => return (Some(item(Planned::Refuse, Vec::new(), status.message.clone())), Err(status)),
     };
-    let found = match (&before, &prepared.answer) {
+    let found = match (&before, &previewed) {
         (None, _) => Some(item(Planned::Create, Vec::new(), String::new())),
-        (Some(before), Answer::Preview(after)) => {
+        (Some(before), Outcome::Preview { object: after, .. }) => {
             let changed = changes(&before.value(), after);
             (!changed.is_empty()).then(|| item(Planned::Update, changed, String::new()))
         }

@@ -14,7 +14,8 @@ use super::{Command, Declaration, Guarding, Refused, WriteVerb, Yield};
 use crate::access::MASTERS;
 use crate::entropy::Entropy;
 use crate::gateway::{
-    Action, Body, FieldValidation, Gateway, Identity, Mutation, Options, PatchKind, Subresource, Target,
+    Action, Answers, Body, Call, FieldValidation, Gateway, Identity, Mutation, Options, PatchKind, Subresource, Target,
+    Unprepared,
 };
 use crate::object::{Name, ObjectKey, ResourceType};
 use crate::resource::{EFFECTS, Served, SubresourceHandler};
@@ -28,6 +29,8 @@ pub(super) struct Workbench<'a> {
     pub(super) now: Timestamp,
     pub(super) declaration: &'a Declaration,
     pub(super) primary: &'a ObjectKey,
+    /// What webhooks have answered.
+    pub(super) answers: &'a Answers,
     /// The most changes; what is beyond is left over.
     pub(super) changes_max: usize,
 }
@@ -56,6 +59,8 @@ pub(super) enum AssemblyError {
     Undeclared { verb: WriteVerb, resource: ResourceType },
     #[error("the operator commanded {0}, which is not served")]
     Unserved(ResourceType),
+    #[error("{} webhooks are to be asked", .0.len())]
+    Asks(Vec<Call>),
 }
 
 /// Prepares a step's commands.
@@ -78,6 +83,9 @@ pub(super) fn assemble(
         }
     }
     sheet.add_events(recorder, &out.commands);
+    if !sheet.questions.is_empty() {
+        return Err(AssemblyError::Asks(sheet.questions));
+    }
     let mut assembly = sheet.assembly;
     assembly.write.guard = guard(bench, out);
     Ok(assembly)
@@ -142,6 +150,8 @@ struct Sheet<'a> {
     manager: String,
     origin: Origin,
     touched: BTreeSet<ObjectKey>,
+    /// What webhooks are to be asked first.
+    questions: Vec<Call>,
     assembly: Assembly,
 }
 
@@ -157,7 +167,8 @@ impl<'a> Sheet<'a> {
         let assembly =
             Assembly { write, records: Vec::new(), sources: Vec::new(), said: Said::default(), left_over: false };
         let identity = service_account(&manager);
-        Self { bench, entropy, identity, manager, origin, touched: BTreeSet::new(), assembly }
+        let (touched, questions) = (BTreeSet::new(), Vec::new());
+        Self { bench, entropy, identity, manager, origin, touched, questions, assembly }
     }
 
     /// Prepares a command and adds its change. One that would change nothing leaves no trace.
@@ -251,8 +262,16 @@ impl<'a> Sheet<'a> {
         let mutation =
             Mutation { identity: self.identity.clone(), origin: self.origin.clone(), target, action, options };
         let bench = self.bench;
-        let prepared = bench.gateway.prepare(bench.snapshot, bench.now, self.entropy, &mutation);
-        let write = prepared.map_err(|status| SheetError::Status(Box::new(status)))?.write;
+        let considered = bench.gateway.consider(bench.snapshot, bench.now, self.entropy, bench.answers, &mutation);
+        let write = match considered {
+            Ok(prepared) => prepared.write,
+            Err(Unprepared::Refused(status)) => return Err(SheetError::Status(Box::new(status))),
+            // What follows is prepared all the same: all questions of a step are put at once.
+            Err(Unprepared::Asks(calls)) => {
+                self.questions.extend(calls);
+                return Ok(());
+            }
+        };
         for change in write.changes {
             let object = change.key.to_string();
             let record = CommandRecord { verb: verb.to_owned(), object, revision: None, detail: detail.clone() };

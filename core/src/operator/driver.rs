@@ -1,6 +1,6 @@
 //! Drives operators: wakes, steps, commits, timers. A plain struct advanced by calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ use super::seat::{Seat, seat};
 use super::standing::{Standing, Standings};
 use super::timers::Timers;
 use crate::entropy::{Entropy, SeededEntropy};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Inquiry};
 use crate::object::ObjectKey;
 use crate::resource::EFFECTS;
 use crate::store::{Event, Snapshot};
@@ -50,6 +50,10 @@ pub struct Driver {
     pub(super) flights: BTreeMap<Ticket, Flight>,
     /// Steps that ended before they could decide, with the wake-ups they took.
     pub(super) suspended: BTreeMap<Slot, Pending>,
+    /// What webhooks have answered to steps that are not settled yet.
+    pub(super) inquiries: BTreeMap<Slot, Inquiry>,
+    /// Steps that wait for webhooks.
+    pub(super) asking: BTreeSet<Slot>,
     pub(super) errands: Errands,
     tickets: u64,
     pub(super) disabled: Vec<Disabled>,
@@ -71,6 +75,8 @@ impl Clone for Driver {
             standings: self.standings.clone(),
             flights: self.flights.clone(),
             suspended: self.suspended.clone(),
+            inquiries: self.inquiries.clone(),
+            asking: self.asking.clone(),
             errands: self.errands.clone(),
             tickets: self.tickets,
             disabled: self.disabled.clone(),
@@ -104,6 +110,8 @@ impl Driver {
             standings: Standings::default(),
             flights: BTreeMap::new(),
             suspended: BTreeMap::new(),
+            inquiries: BTreeMap::new(),
+            asking: BTreeSet::new(),
             errands: Errands::default(),
             tickets: 0,
             disabled: Vec::new(),
@@ -162,6 +170,8 @@ impl Driver {
         self.standings.clear(id);
         self.router.remove(id);
         self.suspended.retain(|(owner, _), _| *owner != id);
+        self.inquiries.retain(|(owner, _), _| *owner != id);
+        self.asking.retain(|(owner, _)| *owner != id);
     }
 
     /// The operator, unless it is gone or disabled.

@@ -8,7 +8,8 @@ use std::ops::Deref;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Driver, EffectRun, Operator, Progress, StepCommit, Ticket};
+use super::{Driver, EffectRun, Operator, Progress, StepCommit, StepQuestions, Ticket};
+use crate::gateway::{Call, Reply};
 use crate::object::{ObjectKey, Revision};
 use crate::store::{Commit, ReadKey, Reader, Refusal, ReservationId, Snapshot, WatchError};
 
@@ -35,6 +36,9 @@ pub trait Host {
     /// Begins to run an effect, whose outcome is told by [`Loop::effect_done`] later. It may block: never on the thread that
     /// turns the loop.
     fn run(&mut self, effect: EffectRun);
+
+    /// Begins to ask webhooks, whose replies are told by [`Loop::replied`] later.
+    fn ask(&mut self, questions: StepQuestions);
 }
 
 /// What one turn came to.
@@ -145,6 +149,11 @@ impl Loop {
         self.driver.effect_done(ticket, outcome, now);
     }
 
+    /// Hears what webhooks replied to a step's questions.
+    pub fn replied(&mut self, operator: &str, key: &ObjectKey, replies: Vec<(Call, Reply)>, now: Timestamp) {
+        self.driver.replied(operator, key, replies, now);
+    }
+
     /// Adds an operator while others run, in the place of one of the same name, and wakes its primaries.
     pub fn install<O: Operator>(&mut self, operator: O, host: &impl Host) {
         let snapshot = self.hear(host);
@@ -178,6 +187,10 @@ fn hand_over(progress: Progress, reservation: Option<ReservationId>, host: &mut 
         }
         Progress::Effect(effect) => {
             host.run(*effect);
+            Turn::Launched
+        }
+        Progress::Ask(questions) => {
+            host.ask(*questions);
             Turn::Launched
         }
     }

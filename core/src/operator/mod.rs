@@ -19,6 +19,7 @@ mod flight;
 mod main_loop;
 mod outbox;
 mod progress;
+mod questions;
 mod queue;
 mod record;
 mod recorder;
@@ -40,7 +41,7 @@ pub use driver::{Driver, FLIGHTS_MAX};
 pub use effect::{EffectFunction, EffectRequest, EffectRun, EffectState};
 pub use errands::EFFECTS_PER_OPERATOR_MAX;
 pub use main_loop::{Host, Loop, Turn};
-pub use progress::{Disabled, Figures, Progress, StepCommit, StepReport, Ticket};
+pub use progress::{Disabled, Figures, Progress, StepCommit, StepQuestions, StepReport, Ticket};
 pub use thread::{Crew, Operators};
 pub use view::{Shown, View};
 

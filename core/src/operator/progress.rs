@@ -3,6 +3,7 @@
 use sampan_machine::Crossing;
 
 use super::EffectRun;
+use crate::gateway::Call;
 use crate::object::ObjectKey;
 use crate::store::{ReadKey, Write};
 
@@ -22,8 +23,22 @@ pub enum Progress {
     /// An effect is to be run beside the driver, and its outcome told by
     /// [`Driver::effect_done`](super::Driver::effect_done).
     Effect(Box<EffectRun>),
+    /// Webhooks are to be asked beside the driver before a step's commands are prepared, and their replies told by
+    /// [`Driver::replied`](super::Driver::replied).
+    Ask(Box<StepQuestions>),
     /// The next step met conflicts again and again: poll again with a snapshot taken while these reads are held still.
     Reserve(Vec<ReadKey>),
+}
+
+/// What a step's commands rest on that webhooks say.
+#[derive(Debug)]
+pub struct StepQuestions {
+    /// The operator.
+    pub operator: &'static str,
+    /// The primary.
+    pub key: ObjectKey,
+    /// The questions.
+    pub calls: Vec<Call>,
 }
 
 /// A step's commands.

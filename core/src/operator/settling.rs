@@ -31,6 +31,7 @@ impl Driver {
             }
             Err(refusal @ Refusal::Unmet { change, unmet }) if !matches!(unmet, Unmet::Taken { .. }) => {
                 member.seat.discard(&slot.1);
+                self.inquire_anew(&slot);
                 let refused = refused(&after.asked, *change, &slot, refusal);
                 self.queue.put_back(slot, Pending { insists: true, refusal: Some(Arc::new(refused)), ..taken });
             }
@@ -43,6 +44,7 @@ impl Driver {
             ) => {
                 member.figures.conflicts += 1;
                 member.seat.discard(&slot.1);
+                self.inquire_anew(&slot);
                 self.standings.conflicted(&slot, rests_on);
                 self.queue.put_back(slot, Pending { insists: true, ..taken });
             }
@@ -51,6 +53,7 @@ impl Driver {
 
     /// The step is done: its machine is live.
     pub(super) fn settle(&mut self, slot: &Slot, after: After, now: Timestamp) {
+        self.inquiries.remove(slot);
         let Some(member) = self.acting(slot.0) else { return };
         member.seat.keep(&slot.1);
         member.recorder.keep(after.said);
@@ -79,6 +82,7 @@ impl Driver {
 
     /// Tries again after a while. The wake-up is kept by its timer: a transient failure loses nothing but its reasons.
     pub(super) fn retry_later(&mut self, slot: Slot, now: Timestamp) -> Progress {
+        self.inquiries.remove(&slot);
         if let Some(member) = self.acting(slot.0) {
             member.seat.discard(&slot.1);
         }

@@ -22,12 +22,12 @@ impl Driver {
 
     /// Whether no key waits, no commit is under way and no effect runs. Timers may still run.
     pub fn is_at_rest(&self) -> bool {
-        self.queue.len() == 0 && self.flights.is_empty() && self.errands.is_at_rest()
+        self.queue.len() == 0 && self.flights.is_empty() && self.asking.is_empty() && self.errands.is_at_rest()
     }
 
     /// How many commits are under way.
     pub fn under_way(&self) -> usize {
-        self.flights.len() + self.errands.under_way()
+        self.flights.len() + self.asking.len() + self.errands.under_way()
     }
 
     /// The wake-up nobody has handled for longest: operator, key and since when.

@@ -31,7 +31,9 @@ impl Driver {
             let wake = Wake { key: slot.1.clone(), reasons: taken.reasons.clone(), refusal: taken.refusal.take() };
             let Some(member) = self.members.get_mut(&slot.0) else { return Progress::Stepped };
             member.figures.steps += 1;
-            let stepped = match member.seat.step(&wake, snapshot, &self.gateway.registry(), now, &mut self.entropy) {
+            let inquiry = self.inquiries.entry(slot.clone()).or_default();
+            let (begun, mut drawn) = inquiry.draw(now, &mut self.entropy);
+            let stepped = match member.seat.step(&wake, snapshot, &self.gateway.registry(), now, &mut drawn) {
                 Ok(stepped) => stepped,
                 Err(StepPanic(reason)) => {
                     self.disable(slot.0, &slot.1, reason);
@@ -55,16 +57,23 @@ impl Driver {
             let bench = Workbench {
                 gateway: &self.gateway,
                 snapshot,
-                now,
+                now: begun,
                 declaration: member.seat.declaration(),
                 primary: &slot.1,
+                answers: inquiry.answers(),
                 changes_max,
             };
-            match assemble(&bench, &stepped.out, &member.recorder, &mut self.entropy) {
+            match assemble(&bench, &stepped.out, &member.recorder, &mut drawn) {
                 Ok(assembly) => return self.launch(slot, taken, stepped, assembly, refused, snapshot, now),
                 // A name drawn at random may be taken: the next draw is another.
-                Err(AssemblyError::Refused(refusal)) if attempt == 0 && refusal.status.reason == "AlreadyExists" => {}
+                Err(AssemblyError::Refused(refusal)) if attempt == 0 && refusal.status.reason == "AlreadyExists" => {
+                    inquiry.draw_anew();
+                }
+                Err(AssemblyError::Asks(calls)) => {
+                    return self.ask(slot, Pending { refusal: wake.refusal, ..taken }, calls);
+                }
                 Err(AssemblyError::Refused(refusal)) => {
+                    inquiry.draw_anew();
                     member.figures.refusals += 1;
                     taken.refusal = Some(refusal);
                     refused = true;

@@ -11,7 +11,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Driver, EffectRun, Host, Loop, Operator, Shown, StepCommit, Ticket, Turn};
+use super::{Driver, EffectRun, Host, Loop, Operator, Shown, StepCommit, StepQuestions, Ticket, Turn};
+use crate::gateway::{Call, Reply, WebhookClient};
 use crate::object::ObjectKey;
 use crate::store::{Clock, Commit, ReadKey, Reader, Refusal, ReservationId, Store};
 use crate::vital::{Pulse, vital};
@@ -26,6 +27,8 @@ enum Message {
     Moved,
     /// A commit was decided.
     Settled(Ticket, Result<Commit, Refusal>),
+    /// Webhooks have replied to the questions of an operator's step at an object.
+    Replied(&'static str, ObjectKey, Vec<(Call, Reply)>),
     /// An effect has ended.
     Ended(Ticket, Result<Value, String>),
     /// Something is to be done between two turns.
@@ -42,11 +45,11 @@ pub struct Operators {
 }
 
 impl Operators {
-    /// Starts a thread that steps a driver's operators on a store. Should it panic, the process ends.
+    /// Starts a thread that steps a driver's operators on a store, and asks webhooks of what they write. Should it panic, the process ends.
     ///
     /// # Panics
     /// When the system gives no thread.
-    pub fn start(driver: Driver, store: Store, clock: Clock) -> Self {
+    pub fn start(driver: Driver, store: Store, clock: Clock, webhooks: Arc<dyn WebhookClient>) -> Self {
         let (messages, inbox) = channel();
         let told = Arc::new(AtomicBool::new(false));
         let (waker, moved) = (messages.clone(), told.clone());
@@ -58,7 +61,7 @@ impl Operators {
         }));
         let pulse = Arc::<Pulse>::default();
         let shown = Shown::new(pulse.clone(), clock.clone());
-        let shore = Shore { store, clock, outbox: messages.clone() };
+        let shore = Shore { store, clock, webhooks, outbox: messages.clone() };
         let operators = Loop::new(driver);
         let shell = Shell { operators, shore, inbox, told, pulse, shown: shown.clone(), shown_at: Timestamp::MIN };
         let thread = std::thread::Builder::new().name("operators".to_owned());
@@ -122,6 +125,7 @@ impl Drop for Operators {
 struct Shore {
     store: Store,
     clock: Clock,
+    webhooks: Arc<dyn WebhookClient>,
     outbox: Sender<Message>,
 }
 
@@ -156,6 +160,13 @@ impl Host for Shore {
         if let Err(error) = thread.spawn(run) {
             let _ = self.outbox.send(Message::Ended(ticket, Err(format!("no thread to run it on: {error}"))));
         }
+    }
+
+    fn ask(&mut self, questions: StepQuestions) {
+        let StepQuestions { operator, key, calls } = questions;
+        let outbox = self.outbox.clone();
+        let tell = move |replies| drop(outbox.send(Message::Replied(operator, key, replies)));
+        self.webhooks.ask(calls, Box::new(tell));
     }
 }
 
@@ -209,6 +220,9 @@ impl Shell {
         match message {
             Message::Moved => self.told.store(false, Ordering::Release),
             Message::Settled(ticket, outcome) => self.operators.settled(ticket, outcome.as_ref(), self.shore.now()),
+            Message::Replied(operator, key, replies) => {
+                self.operators.replied(operator, &key, replies, self.shore.now());
+            }
             Message::Ended(ticket, outcome) => self.operators.effect_done(ticket, outcome, self.shore.now()),
             Message::Do(act) => act(&mut self.operators, &self.shore),
             Message::Stop => return ControlFlow::Break(()),

@@ -10,7 +10,7 @@ use sampan_core::gateway::{
     Admission, DefaultTolerationSeconds, Gateway, NamespaceLifecycle, Priority, SystemAuthorizer,
 };
 use sampan_core::object::{Object, ObjectKey, Revision, Uid};
-use sampan_core::operator::{Driver, EffectRun, Host, Loop, StepCommit, Turn};
+use sampan_core::operator::{Driver, EffectRun, Host, Loop, StepCommit, StepQuestions, Turn};
 use sampan_core::resource::{Registry, builtin};
 use sampan_core::store::{
     Commit, MemoryBackend, MemoryDisk, ReadKey, Reader, Refusal, ReservationId, Sequencer, Settings, Snapshot, Ticket,
@@ -470,6 +470,10 @@ impl Host for Dock<'_> {
 
     fn run(&mut self, effect: EffectRun) {
         self.effects.push(effect);
+    }
+
+    fn ask(&mut self, _questions: StepQuestions) {
+        unreachable!("no world has webhooks");
     }
 }
 

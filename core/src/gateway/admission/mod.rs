@@ -29,6 +29,7 @@ mod service_account_token_volume;
 mod storage_object_in_use_protection;
 mod subject;
 mod validating_admission_policy;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -49,9 +50,11 @@ pub use service_account::ServiceAccountAdmission;
 pub use service_account_token_volume::ServiceAccountTokenVolume;
 pub use storage_object_in_use_protection::StorageObjectInUseProtection;
 pub use validating_admission_policy::ValidatingAdmissionPolicy;
+pub use webhooks::{Answers, Call, Inquiry, NoWebhooks, Reply, Told, WebhookClient};
 
 pub(super) use namespace_lifecycle::namespace_terminating;
 pub(super) use resource_quota::exceeded;
+pub(super) use webhooks::Webhooks;
 
 use super::{Action, Gateway, Mutation, Subresource};
 use crate::access::Authorizer;

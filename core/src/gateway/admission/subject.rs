@@ -53,7 +53,7 @@ impl<'a> Subject<'a> {
     }
 
     /// Whether it is about the objects of the resource type themselves, which may be spoken in several versions.
-    fn is_of_resource(&self) -> bool {
+    pub(super) fn is_of_resource(&self) -> bool {
         let target = &self.request.mutation.target;
         match target.subresource {
             Subresource::Whole | Subresource::Status => true,

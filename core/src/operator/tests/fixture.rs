@@ -8,21 +8,23 @@ use sampan_machine::{ANY, Chart, Edge, Machine, State, UNOBSERVED};
 use serde_json::json;
 
 use super::super::{
-    Context, Declaration, Driver, EffectRun, Host, Kind, Loop, Operator, StepCommit, Turn, Wake, WriteVerb,
+    Context, Declaration, Driver, EffectRun, Host, Kind, Loop, Operator, StepCommit, StepQuestions, Turn, Wake,
+    WriteVerb,
 };
 use crate::entropy::SeededEntropy;
 use crate::gateway::{
-    Action, Body, DeleteOptions, Gateway, Identity, Mutation, NamespaceLifecycle, Options, Subresource,
+    Action, Body, Call, DeleteOptions, Gateway, Identity, Mutation, NamespaceLifecycle, Options, Reply, Subresource,
     SystemAuthorizer, Target,
 };
 use crate::object::{ObjectKey, ResourceType};
-use crate::resource::{Registry, builtin};
+use crate::resource::{Registry, Scope, builtin};
 use crate::store::{
     Commit, MemoryBackend, MemoryDisk, Origin, ReadKey, Reader, Refusal, ReservationId, Sequencer, Settings, Snapshot,
     Ticket,
 };
 
 const NAMESPACES: ResourceType = ResourceType::new("", "namespaces");
+const WEBHOOKS: ResourceType = ResourceType::new("admissionregistration.k8s.io", "mutatingwebhookconfigurations");
 
 static CHART: Chart = Chart {
     name: "scripted",
@@ -98,6 +100,8 @@ pub(super) struct World {
     pub(super) reserved: Vec<Vec<ReadKey>>,
     /// Effects handed out and not run yet.
     pub(super) effects: Vec<EffectRun>,
+    /// Questions to webhooks not replied to yet.
+    pub(super) questions: Vec<StepQuestions>,
 }
 
 impl World {
@@ -111,9 +115,17 @@ impl World {
         let operators = Loop::new(driver(&gateway, add));
         let now = Timestamp::from_second(1_767_225_600).unwrap();
         let entropy = SeededEntropy::new(2);
-        let mut world =
-            Self { disk, sequencer, operators, now, gateway, entropy, reserved: Vec::new(), effects: Vec::new() };
-
+        let mut world = Self {
+            disk,
+            sequencer,
+            operators,
+            now,
+            gateway,
+            entropy,
+            reserved: Vec::new(),
+            effects: Vec::new(),
+            questions: Vec::new(),
+        };
         world.create_namespace("default");
         world
     }
@@ -128,6 +140,29 @@ impl World {
     pub(super) fn create_namespace(&mut self, name: &str) {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         self.act(NAMESPACES, None, Action::Create(Body::Value(namespace)));
+    }
+
+    /// Has a webhook asked whenever a ConfigMap is created.
+    pub(super) fn configure_webhook(&mut self) {
+        let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"],
+            "resources": ["configmaps"], "scope": "*"});
+        let webhook = json!({"name": "guard.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            "rules": [rule], "clientConfig": {"url": "https://guard"}});
+        let configuration = json!({"apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration", "metadata": {"name": "guard"}, "webhooks": [webhook]});
+        self.act(WEBHOOKS, None, Action::Create(Body::Value(configuration)));
+    }
+
+    /// Tells the operators what webhooks reply to all their questions.
+    pub(super) fn reply(&mut self, reply: impl Fn(&serde_json::Value) -> Reply) {
+        for StepQuestions { operator, key, calls } in std::mem::take(&mut self.questions) {
+            let replied = |call: Call| {
+                let review = serde_json::from_slice(&call.body).unwrap();
+                (call, reply(&review))
+            };
+            let replies = calls.into_iter().map(replied).collect();
+            self.operators.replied(operator, &key, replies, self.now);
+        }
     }
 
     /// The process ends and another begins on what the disk kept.
@@ -166,7 +201,7 @@ impl World {
         let definition = registry.definition(resource).unwrap();
         let version = &definition.versions[0];
         let served = registry.served_kind(version.group, version.version, &definition.kind).unwrap();
-        let namespace = (resource != NAMESPACES).then(|| "default".into());
+        let namespace = (definition.scope == Scope::Namespaced).then(|| "default".into());
         let target = Target { served, namespace, name: name.map(Into::into), subresource: Subresource::Whole };
         let identity = Identity::new("somebody", &["system:masters"]);
         let origin = Origin::Request { user: "somebody".into(), client: "test".into(), verb: "write".into() };
@@ -183,8 +218,9 @@ impl World {
     pub(super) fn turn(&mut self) -> (Turn, Vec<Launched>) {
         let mut dock = Dock::new(&mut self.sequencer, self.now, &mut self.reserved);
         let turn = self.operators.turn(&mut dock);
-        let Dock { launched, effects, .. } = dock;
+        let Dock { launched, effects, questions, .. } = dock;
         self.effects.extend(effects);
+        self.questions.extend(questions);
         (turn, launched)
     }
 
@@ -265,11 +301,12 @@ struct Dock<'w> {
     reserved: &'w mut Vec<Vec<ReadKey>>,
     launched: Vec<Launched>,
     effects: Vec<EffectRun>,
+    questions: Vec<StepQuestions>,
 }
 
 impl<'w> Dock<'w> {
     fn new(sequencer: &'w mut Sequencer<MemoryBackend>, now: Timestamp, reserved: &'w mut Vec<Vec<ReadKey>>) -> Self {
-        Self { sequencer, now, reserved, launched: Vec::new(), effects: Vec::new() }
+        Self { sequencer, now, reserved, launched: Vec::new(), effects: Vec::new(), questions: Vec::new() }
     }
 }
 
@@ -298,5 +335,9 @@ impl Host for Dock<'_> {
 
     fn run(&mut self, effect: EffectRun) {
         self.effects.push(effect);
+    }
+
+    fn ask(&mut self, questions: StepQuestions) {
+        self.questions.push(questions);
     }
 }

@@ -5,4 +5,5 @@ mod effects;
 mod faults;
 mod fixture;
 mod plugin;
+mod questions;
 mod shell;

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use super::super::{Driver, Operators};
 use super::fixture::{Scripted, World};
 use crate::entropy::SeededEntropy;
+use crate::gateway::NoWebhooks;
 use crate::store::{Clock, Settings, Store};
 
 /// A clock that a test sets, in seconds.
@@ -33,7 +34,7 @@ fn a_thread_that_hangs_in_a_step_shows_as_stuck_and_is_well_again_afterwards() {
         let _ = entered.send(());
         let _ = gate.lock().unwrap().recv();
     }));
-    let mut operators = Operators::start(driver, store.clone(), clock);
+    let mut operators = Operators::start(driver, store.clone(), clock, Arc::new(NoWebhooks));
     entry.recv().unwrap();
     let shown = operators.shown();
     assert_eq!(shown.problems(), Vec::<String>::new());

@@ -104,6 +104,7 @@ impl<'w> Server<'w> {
         match attempt.prepare(gateway, &snapshot, now, entropy) {
             Err(status) => Some(Err(status)),
             Ok(Next::Settled(outcome)) => Some(Ok(*outcome)),
+            Ok(Next::Ask(_)) => unreachable!("no world has webhooks"),
             Ok(Next::Commit(write)) => {
                 let ticket = self.wait(Waiting::Call(id, attempt));
                 self.cluster.sequencer.submit(*write, ticket);

@@ -16,5 +16,6 @@ mod quiet;
 mod services;
 mod simulated;
 mod tour;
+mod webhooks;
 mod why;
 mod workloads;

@@ -1,0 +1,141 @@
+//! Whom a webhook's certificate is believed.
+
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
+use rustls::crypto::ring;
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
+
+/// What a client that asks a webhook believes: what the authorities vouch for. Without any, those of the host do.
+///
+/// # Errors
+/// What is wrong with the authorities.
+pub(super) fn client_config(pem: &[u8]) -> Result<ClientConfig, String> {
+    let named: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let named = named.map_err(|error| error.to_string())?;
+    if named.is_empty() && !pem.is_empty() {
+        return Err("unable to parse bytes as PEM block".to_owned());
+    }
+    let mut roots = RootCertStore::empty();
+    match named.is_empty() {
+        true => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+        false => named.iter().try_for_each(|it| roots.add(it.clone())).map_err(|error| error.to_string())?,
+    }
+    let provider = Arc::new(ring::default_provider());
+    let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+    let verifier = Verifier { named, chains: chains.map_err(|error| error.to_string())? };
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| error.to_string())?.dangerous();
+    Ok(config.with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+}
+
+/// Believes chains to an authority, and a certificate that is itself named as one: people sign their webhooks' certificates with
+/// themselves, and `openssl req -x509` says of such a one that it is an authority, which no chain may end with.
+#[derive(Debug)]
+struct Verifier {
+    named: Vec<CertificateDer<'static>>,
+    chains: Arc<WebPkiServerVerifier>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        stapled: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if !self.named.iter().any(|named| named == own) {
+            return self.chains.verify_server_cert(own, between, name, stapled, now);
+        }
+        verify_server_name(&ParsedCertificate::try_from(own)?, name)?;
+        let (_, parsed) = X509Certificate::from_der(own).map_err(|_| CertificateError::BadEncoding)?;
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let now = ASN1Time::from_timestamp(now).map_err(|_| CertificateError::Expired)?;
+        match parsed.validity().is_valid_at(now) {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(CertificateError::Expired.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chains.verify_tls12_signature(message, own, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chains.verify_tls13_signature(message, own, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chains.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    /// A certificate that signs itself and says it is an authority, good from 2020 to 2030.
+    fn self_signed() -> (String, CertificateDer<'static>) {
+        let mut params = CertificateParams::new(vec!["hook.example.com".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2030, 1, 1));
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        (certificate.pem(), certificate.der().clone())
+    }
+
+    fn verifier(pem: &str) -> Verifier {
+        let named = vec![CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()];
+        let mut roots = RootCertStore::empty();
+        roots.add(named[0].clone()).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        Verifier { named, chains }
+    }
+
+    #[test]
+    fn a_certificate_named_as_an_authority_is_believed_for_its_name_and_time() {
+        let ((pem, own), (_, stranger)) = (self_signed(), self_signed());
+        let verifier = verifier(&pem);
+        let year = |year: u64| UnixTime::since_unix_epoch(Duration::from_secs((year - 1970) * 31_557_600));
+        let cases = [
+            (&own, "hook.example.com", 2026, true),
+            (&own, "other.example.com", 2026, false),
+            (&own, "hook.example.com", 2031, false),
+            (&stranger, "hook.example.com", 2026, false),
+        ];
+        for (certificate, name, at, is_believed) in cases {
+            let name = ServerName::try_from(name).unwrap();
+            let verified = verifier.verify_server_cert(certificate, &[], &name, &[], year(at));
+            assert_eq!(verified.is_ok(), is_believed, "{name:?} in {at}: {verified:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_bundle_of_certificates_is_refused() {
+        assert!(client_config(b"nothing").is_err());
+        assert!(client_config(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").is_err());
+        assert!(client_config(self_signed().0.as_bytes()).is_ok());
+    }
+}

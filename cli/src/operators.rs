@@ -57,6 +57,7 @@ pub(crate) fn install(driver: &mut Driver, root_certificate: &str) {
     driver.add(sampan_customresourcedefinition::CustomResourceDefinitionOperator);
     driver.add(sampan_daemonset::DaemonSetOperator);
     driver.add(sampan_job::JobOperator);
+    driver.add(sampan_cronjob::CronJobOperator);
     driver.add(sampan_deployment::DeploymentOperator);
     driver.add(sampan_garbagecollector::GarbageCollector);
     driver.add(sampan_namespace::NamespaceOperator::new(root_certificate));

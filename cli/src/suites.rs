@@ -9,6 +9,7 @@ pub(crate) fn all() -> Vec<Suite> {
         sampan_customresourcedefinition::conformance::suite(),
         sampan_daemonset::conformance::suite(),
         sampan_job::conformance::suite(),
+        sampan_cronjob::conformance::suite(),
         sampan_deployment::conformance::suite(),
         sampan_garbagecollector::conformance::suite(),
         sampan_namespace::conformance::suite(),

@@ -69,7 +69,7 @@ pub use admission_registration::{
 pub(crate) use admission_registration::{PARAMETERS, REQUEST_NAMES, RequestNaming, compile_on_request};
 pub use apps::{CONTROLLER_REVISIONS, DAEMON_SETS, STATEFUL_SETS};
 pub use autoscaling::HORIZONTAL_POD_AUTOSCALERS;
-pub use batch::{CRON_JOBS, JOBS};
+pub use batch::{CRON_JOBS, JOBS, schedule};
 pub use config_map::CONFIG_MAPS;
 pub use definition::{
     Cell, Column, CustomSchema, FieldGetter, ResourceDefinition, ScalePaths, SchemaSource, Scope, ServedVersion,

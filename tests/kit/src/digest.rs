@@ -23,11 +23,15 @@ pub(crate) type Digest = u128;
 /// Leaves out what tells of an object's history and not of what it is. `false`: the object as a whole.
 pub type Incidental = fn(&mut Value) -> bool;
 
+/// Takes out of an object what tells states apart that go on alike: names made of the time.
+pub type Alike = fn(&mut Value);
+
 /// Takes digests, and remembers those of objects: from one state to the next most of them stay, and forks share them.
 pub(crate) struct Digester {
     /// Times are told apart up to so many seconds of age.
     ages_seconds: i64,
     incidental: Incidental,
+    alike: Alike,
     states: Known,
     looks: Known,
 }
@@ -36,8 +40,8 @@ pub(crate) struct Digester {
 type Known = HashMap<(usize, i64), (Arc<Object>, Digest)>;
 
 impl Digester {
-    pub(crate) fn new(ages_seconds: i64, incidental: Incidental) -> Self {
-        Self { ages_seconds, incidental, states: Known::new(), looks: Known::new() }
+    pub(crate) fn new(ages_seconds: i64, incidental: Incidental, alike: Alike) -> Self {
+        Self { ages_seconds, incidental, alike, states: Known::new(), looks: Known::new() }
     }
 
     /// Everything that can make a cluster go on differently.
@@ -60,9 +64,14 @@ impl Digester {
     fn object(&mut self, object: &Arc<Object>, now: Timestamp) -> Digest {
         // Where ages are not told apart, an object looks the same at any time.
         let at = if self.ages_seconds == 0 { 0 } else { now.as_second() };
-        let ages_seconds = self.ages_seconds;
+        let (ages_seconds, alike) = (self.ages_seconds, self.alike);
+        let text = || {
+            let mut value = canonical(object, now, ages_seconds);
+            alike(&mut value);
+            value.to_string()
+        };
         let known = self.states.entry((Arc::as_ptr(object) as usize, at));
-        known.or_insert_with(|| (object.clone(), digest(&canonical(object, now, ages_seconds).to_string()))).1
+        known.or_insert_with(|| (object.clone(), digest(&text()))).1
     }
 
     /// What a user sees of a cluster that has come to its end: its objects, without times and what is incidental.

@@ -61,7 +61,7 @@ pub(crate) struct Ends {
 impl Ends {
     pub(crate) fn new(world: &World) -> Self {
         Self {
-            digester: Digester::new(world.ages_seconds, world.incidental),
+            digester: Digester::new(world.ages_seconds, world.incidental, world.alike),
             known: HashMap::new(),
             pictures: HashMap::new(),
             tally: Tally::default(),

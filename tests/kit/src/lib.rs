@@ -31,7 +31,7 @@ mod suite;
 mod world;
 
 pub use cluster::{Cluster, EPOCH, Moment, Moved};
-pub use digest::Incidental;
+pub use digest::{Alike, Incidental};
 pub use explore::{Report, Thoroughness, explore};
 pub use history::Fault;
 pub use mutant::Mutant;

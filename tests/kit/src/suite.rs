@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::actors;
 use crate::cluster::{Cluster, Crossed};
-use crate::digest::Incidental;
+use crate::digest::{Alike, Incidental};
 use crate::explore::{Report, Thoroughness, explore_with};
 use crate::history::{Fault, Histories, draw};
 use crate::probe::respecified;
@@ -188,6 +188,13 @@ impl Suite {
     /// taken out of the value; `false` takes the object out as a whole.
     pub fn incidental(mut self, incidental: Incidental) -> Self {
         self.base.incidental = incidental;
+        self
+    }
+
+    /// What of an object tells states apart that go on alike, such as names made of the time: it is taken out of the value.
+    /// Without it a world that goes by the calendar has no end of states.
+    pub fn alike(mut self, alike: Alike) -> Self {
+        self.base.alike = alike;
         self
     }
 

@@ -10,7 +10,7 @@ use sampan_core::resource::ResourceDefinition;
 use sampan_core::store::{Snapshot, TimesToLive};
 use serde_json::Value;
 
-use crate::digest::Incidental;
+use crate::digest::{Alike, Incidental};
 
 /// Something that must hold of the cluster.
 pub type Law = Arc<dyn Fn(&Snapshot, Timestamp) -> Result<(), String> + Send + Sync>;
@@ -53,6 +53,8 @@ pub struct World {
     pub specs: Vec<(&'static str, Value)>,
     /// What of an object tells its history, or is drawn by lot, and does not count when two ends are compared.
     pub incidental: Incidental,
+    /// What of an object tells states apart that go on alike.
+    pub alike: Alike,
     /// Resource types the operator's commits do not rest on, although it read them: what it writes is derived of them as a
     /// status is, may lag behind a change of them, and is corrected by the wake-up that follows.
     pub lags_behind: &'static [ResourceType],
@@ -125,6 +127,7 @@ impl World {
             subject: None,
             specs: Vec::new(),
             incidental: |_| true,
+            alike: |_| (),
             lags_behind: &[],
             remembered: &[],
             may_touch: |_, _| false,

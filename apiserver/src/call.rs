@@ -18,6 +18,8 @@ use crate::response::View;
 use crate::state::State;
 
 /// What a node's user name begins with.
+/// How much of what a client calls itself is kept with each change.
+const CLIENT_BYTES_MAX: usize = 128;
 const NODE_PREFIX: &str = "system:node:";
 
 /// One request for a resource.
@@ -129,6 +131,7 @@ impl Call {
             return Origin::Node { name: node.to_owned() };
         }
         let client = self.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-        Origin::Request { user: self.identity.user.clone(), client: client.to_owned(), verb: verb.as_str().to_owned() }
+        let client = client.get(..CLIENT_BYTES_MAX).unwrap_or(client).to_owned();
+        Origin::Request { user: self.identity.user.clone(), client, verb: verb.as_str().to_owned() }
     }
 }

@@ -314,20 +314,21 @@ fn effects_are_asked_for_and_told_of_by_operators_alone() {
     };
     let mut new = effect.clone();
     new["metadata"]["name"] = "b.2".into();
+    let (nobodys, operators, anybodys) = (0, 1, 2);
     let cases = [
-        (None, Action::Create(Body::Value(new)), false),
-        (Some("a.1"), with("/status", json!({"phase": "Done", "result": "forged"})), false),
-        (Some("a.1"), with("/spec/operator", "other".into()), false),
-        (Some("a.1"), with("/metadata/finalizers", json!([])), true),
+        (None, Action::Create(Body::Value(new)), operators),
+        (Some("a.1"), with("/status", json!({"phase": "Done", "result": "forged"})), operators),
+        (Some("a.1"), with("/spec/operator", "other".into()), nobodys),
+        (Some("a.1"), with("/metadata/finalizers", json!([])), anybodys),
     ];
     let request = Origin::Request { user: "admin".into(), client: "kubectl".into(), verb: "update".into() };
     let manifest = Origin::Manifest { file: "a.yaml".into(), line: 1 };
     let node = Origin::Node { name: "n".into() };
-    let decision = Origin::Decision { operator: "o".into(), object: "x".into(), snapshot: 1 };
+    let decision = |operator: &str| Origin::Decision { operator: operator.into(), object: "x".into(), snapshot: 1 };
     let system = Origin::System { purpose: "what came of an effect".into() };
-    for (origin, is_operators) in [(request, false), (manifest, false), (node, false), (decision, true), (system, true)]
-    {
-        for (name, action, is_anybodys) in cases.clone() {
+    let strangers = [request, manifest, node, decision("other")].map(|origin| (origin, anybodys));
+    for (origin, may) in strangers.into_iter().chain([(decision("o"), operators), (system, nobodys)]) {
+        for (name, action, whose) in cases.clone() {
             let served = world.gateway.registry().served("sampan.dev", "v1", "effects").unwrap();
             let mutation = Mutation {
                 identity: Identity::new("admin", &["system:masters"]),
@@ -344,7 +345,7 @@ fn effects_are_asked_for_and_told_of_by_operators_alone() {
             let now = "2026-01-01T00:00:00Z".parse().unwrap();
             let prepared = world.gateway.prepare(&world.snapshot, now, &mut SeededEntropy::new(1), &mutation);
             let refused = prepared.err().map(|status| status.code);
-            let expect = (!is_operators && !is_anybodys).then_some(403);
+            let expect = (whose < may).then_some(403);
             assert_eq!(refused, expect, "{origin:?}: {:?}", mutation.action);
         }
     }
@@ -411,4 +412,25 @@ fn a_variable_that_is_no_expression_lets_nothing_pass() {
         "validations": [{"expression": "variables.broken == null"}],
     });
     assert!(World::with(policy(rules, &["Deny"])).create(pod("web", json!({}))).is_err());
+}
+
+#[test]
+fn a_container_that_is_added_to_a_running_pod_keeps_to_the_policy_of_its_namespace() {
+    let labels = json!({"pod-security.kubernetes.io/enforce": "baseline"});
+    let running = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "strict"},
+        "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let world = World::with(vec![
+        ("", "namespaces", "", json!({"metadata": {"name": "strict", "labels": labels}})),
+        ("", "pods", "strict", running.clone()),
+    ]);
+    let add = |privileged: bool| {
+        let mut pod = running.clone();
+        let security = json!({"privileged": privileged});
+        pod["spec"]["ephemeralContainers"] = json!([{"name": "d", "image": "i", "securityContext": security}]);
+        let action = Action::Update(Body::Value(pod));
+        world.ask_at("pods", "strict", Some("web"), Subresource::Named("ephemeralcontainers"), action)
+    };
+    assert!(add(false).is_ok(), "{:?}", add(false));
+    let refused = add(true).unwrap_err();
+    assert!(refused.message.contains("violates PodSecurity \"baseline:latest\": privileged"), "{}", refused.message);
 }

@@ -160,6 +160,35 @@ async fn jobs_end_succeeded_or_failed_and_init_containers_come_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_a_volume_is_seen_and_never_what_a_link_in_it_leads_to() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let mount = |part: &str| json!([{"name": "shared", "mountPath": "/part", "subPath": part}]);
+    let links =
+        "mkdir /shared/there && echo kept > /shared/there/file && ln -s there /shared/near && ln -s / /shared/out";
+    let look = "cat /part/file > /dev/termination-log";
+    let pod = |part: &str| {
+        json!({"restartPolicy": "Never", "volumes": [{"name": "shared", "emptyDir": {}}],
+            "initContainers": [{"name": "links", "command": ["sh", "-c", links],
+                "volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}],
+            "containers": [{"name": "app", "command": ["sh", "-c", look], "volumeMounts": mount(part)}]})
+    };
+    cluster.run("near", pod("near"));
+    cluster.run("out", pod("out/etc"));
+    let near = cluster.api.wait("near", "success", |pod| pod["status"]["phase"] == "Succeeded").await;
+    assert_eq!(state(&near, 0)["terminated"]["message"], "kept\n");
+    let refused = |pod: &Value| state(pod, 0)["waiting"]["reason"] == "CreateContainerError";
+    let out = cluster.api.wait("out", "refusal", refused).await;
+    let why = state(&out, 0)["waiting"]["message"].as_str().unwrap();
+    assert!(why.starts_with("failed to prepare subPath for volumeMount \"shared\""), "{why}");
+    cluster.api.delete_pod("near", 0);
+    cluster.api.wait_gone("near").await;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let uid = near["metadata"]["uid"].as_str().unwrap();
+    assert!(!mounts.contains(uid), "nothing stays mounted: {mounts}");
+    cluster.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn environment_and_config_map_volumes_reach_the_container_and_follow_changes() {
     let Some(cluster) = Cluster::start().await else { return };
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "default"},

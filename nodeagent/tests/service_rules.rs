@@ -232,7 +232,7 @@ fn led(door: Door, to: &[&str]) -> Frontend {
         .map(|name| Backend { address: [10, 1, 0, last(name)].into(), port: 8080, is_remote: false })
         .collect();
     let fate = if backends.is_empty() { Fate::Refused } else { Fate::Led(backends) };
-    Frontend { door, fate, sticky_seconds: None }
+    Frontend { door, is_own: true, fate, sticky_seconds: None }
 }
 
 fn both(to: &[&str]) -> Vec<Frontend> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use sampan_core::object::ObjectKey;
 use sampan_core::resource::MANIFEST_FILES;
@@ -40,6 +40,9 @@ pub enum SourceError {
 /// The folder of the manifest a plugin came from.
 pub(crate) fn folder_of(plugin: &ObjectKey, snapshot: &Snapshot, root: &Path) -> Result<PathBuf, SourceError> {
     let file = listed(plugin, snapshot).or_else(|| applied(plugin, snapshot)).ok_or(SourceError::NoManifest)?;
+    // It is stored in an object: what it says is held to be below the directory all the same.
+    let is_plain = |part: Component<'_>| matches!(part, Component::Normal(_));
+    let file = Some(Path::new(&file)).filter(|file| file.components().all(is_plain)).ok_or(SourceError::NoManifest)?;
     Ok(root.join(file).parent().unwrap_or(root).to_owned())
 }
 

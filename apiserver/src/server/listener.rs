@@ -62,13 +62,11 @@ pub(super) async fn listen(
     }
 }
 
-/// Whether accepting may work again later.
+/// Whether accepting may work again later: `accept` tells of what befell a connection, and of what the machine lacks just now.
+/// Only a socket that is none stays so.
 fn is_passing(error: &io::Error) -> bool {
-    const OUT_OF_DESCRIPTORS: [i32; 2] = [23, 24];
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-    ) || error.raw_os_error().is_some_and(|code| OUT_OF_DESCRIPTORS.contains(&code))
+    const NO_SOCKET: [i32; 4] = [9, 22, 88, 95];
+    error.raw_os_error().is_none_or(|code| !NO_SOCKET.contains(&code))
 }
 
 async fn handshake(acceptor: &TlsAcceptor, stream: TcpStream) -> Option<(TlsStream<TcpStream>, Caller)> {

@@ -69,10 +69,9 @@ impl Watcher {
             false => Vec::new(),
         };
         let from = match asked {
-            Some(revision) if !wants_initial => revision,
             Some(revision) => {
                 require_reached(revision, snapshot.revision())?;
-                snapshot.revision()
+                if wants_initial { snapshot.revision() } else { revision }
             }
             None => snapshot.revision(),
         };

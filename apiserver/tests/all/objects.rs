@@ -135,6 +135,8 @@ async fn a_page_whose_snapshot_is_gone_is_410_and_a_revision_to_come_is_too_larg
     assert_eq!((gone.code, &gone.value()["reason"]), (410, &json!("Expired")));
     let future = client.get(&format!("{CONFIG_MAPS}?resourceVersion=99999")).await;
     assert_eq!((future.code, future.header("retry-after")), (504, "1"));
+    let watched = client.get(&format!("{CONFIG_MAPS}?watch=true&resourceVersion=99999")).await;
+    assert_eq!(watched.code, 504, "{}", watched.text);
 }
 
 #[tokio::test]

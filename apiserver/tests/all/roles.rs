@@ -149,6 +149,58 @@ async fn bodies_that_do_not_come_hold_up_nobody() {
 }
 
 #[tokio::test]
+async fn a_plugin_may_do_no_more_than_who_installs_it() {
+    const PLUGINS: &str = "/apis/sampan.dev/v1/operatorplugins";
+    let plugin = |name: &str, field: &str, kind: Value| {
+        let mut spec = json!({"command": ["run"], "files": ["run"], "states": [{"name": "Seen", "meaning": "It was."}],
+            "primary": {"apiVersion": "v1", "kind": "ConfigMap"}});
+        spec[field] = json!([kind]);
+        json!({"metadata": {"name": name}, "spec": spec})
+    };
+    let of = |kind: &str| json!({"apiVersion": "v1", "kind": kind});
+    let binding_of =
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "verbs": ["create"]});
+    let world = World::new().await;
+    let mut admin = world.admin().await;
+    let rules = json!([
+        {"verbs": ["*"], "apiGroups": ["sampan.dev"], "resources": ["operatorplugins"]},
+        {"verbs": ["*"], "apiGroups": [""], "resources": ["configmaps"]},
+        {"verbs": ["get", "list", "watch"], "apiGroups": [""], "resources": ["pods"]},
+    ]);
+    admin.create(CLUSTER_ROLES, json!({"metadata": {"name": "ann"}, "rules": rules})).await;
+    admin.create(CLUSTER_ROLE_BINDINGS, binding("ann", "ClusterRole", "ann", "ann")).await;
+    let mut ann = world.known("ann", "people").await;
+    let looking = |kind: &str| json!({"apiVersion": "v1", "kind": kind, "by": "Everywhere"});
+    let cases = [
+        (plugin("looks", "watches", looking("Pod")), 201),
+        (plugin("spies", "watches", looking("Secret")), 403),
+        (plugin("keeps", "owns", of("ConfigMap")), 201),
+        (plugin("makes", "owns", of("Pod")), 403),
+        (plugin("rises", "writes", binding_of), 403),
+        (plugin("guesses", "owns", json!({"apiVersion": "none.dev/v1", "kind": "None"})), 403),
+    ];
+    for (plugin, code) in cases {
+        let answer = ann.post(PLUGINS, plugin.clone()).await;
+        assert_eq!(answer.code, code, "{}", answer.text);
+        let name = format!("admins-{}", plugin["metadata"]["name"].as_str().unwrap());
+        let mut own = plugin;
+        own["metadata"]["name"] = json!(name);
+        admin.create(PLUGINS, own).await;
+    }
+}
+
+#[tokio::test]
+async fn what_became_of_manifest_files_is_sampans_to_say() {
+    const FILES: &str = "/apis/sampan.dev/v1/manifestfiles";
+    let world = World::new().await;
+    let mut admin = world.admin().await;
+    let file = json!({"metadata": {"name": "web.yaml"}, "spec": {"path": "/etc/shadow"}});
+    let refused = admin.post(FILES, file).await;
+    let why = "manifestfiles.sampan.dev \"web.yaml\" is forbidden: manifest files are told of by Sampan";
+    assert!(refused.code == 403 && refused.text.contains(&why.replace('"', "\\\"")), "{}", refused.text);
+}
+
+#[tokio::test]
 async fn an_apply_that_creates_needs_the_right_to_create() {
     let world = World::new().await;
     let mut client = user_with(&world, &["patch"], &["configmaps"]).await;

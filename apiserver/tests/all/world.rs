@@ -16,8 +16,8 @@ use sampan_core::Timestamp;
 use sampan_core::access::token::Tokens;
 use sampan_core::access::{Identity, RoleAuthorizer, bootstrap};
 use sampan_core::gateway::{
-    Admission, Cluster, EffectRecords, EscalationCheck, Gateway, NamespaceLifecycle, NodeRestriction, Priority,
-    ServiceAccountAdmission,
+    Admission, Cluster, EffectRecords, EscalationCheck, Gateway, ManifestFileRecords, NamespaceLifecycle,
+    NodeRestriction, Priority, ServiceAccountAdmission,
 };
 use sampan_core::resource::{Registry, builtin};
 use sampan_core::store::{MemoryDisk, Settings, Store, TimesToLive};
@@ -82,6 +82,7 @@ impl World {
             Box::new(NodeRestriction),
             Box::new(EscalationCheck::new(authorizer.clone())),
             Box::new(EffectRecords),
+            Box::new(ManifestFileRecords),
             Box::new(ServiceAccountAdmission),
             Box::new(Priority),
         ];

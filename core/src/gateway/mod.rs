@@ -32,8 +32,8 @@ use jiff::Timestamp;
 pub use crate::resource::Verb;
 pub use admission::{
     Admission, AdmissionRequest, Answers, Call, DefaultStorageClass, DefaultTolerationSeconds, EffectRecords,
-    EscalationCheck, Inquiry, LimitRanger, NamespaceLifecycle, NoWebhooks, NodeRestriction, Operation, PodSecurity,
-    Priority, Quota, Reply, ResourceQuota, ServiceAccountAdmission, ServiceAccountTokenVolume,
+    EscalationCheck, Inquiry, LimitRanger, ManifestFileRecords, NamespaceLifecycle, NoWebhooks, NodeRestriction,
+    Operation, PodSecurity, Priority, Quota, Reply, ResourceQuota, ServiceAccountAdmission, ServiceAccountTokenVolume,
     StorageObjectInUseProtection, Told, ValidatingAdmissionPolicy, Verdict, WebhookClient,
     standard as standard_admissions,
 };

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::object::{Name, ObjectKey, ResourceType, Uid};
+use crate::object::{Name, ObjectKey, Uid};
+pub use crate::resource::MANIFEST_FILES;
 use crate::resource::{Registry, Scope, Served};
 
-/// Where `ManifestFile` objects are stored.
-pub const MANIFEST_FILES: ResourceType = ResourceType::new("sampan.dev", "manifestfiles");
 /// Their `apiVersion`.
 pub const API_VERSION: &str = "sampan.dev/v1";
 /// Their kind.

@@ -21,6 +21,7 @@ use crate::object::{Name, ObjectKey, Revision};
 use crate::resource::custom::CUSTOM_RESOURCE_DEFINITIONS;
 use crate::resource::{NAMESPACES, Registry};
 use crate::store::{Event, WatchChange};
+use crate::vital::vital;
 
 /// How long a file that is written and not closed must be quiet before it is read.
 const QUIET: SignedDuration = SignedDuration::from_secs(1);
@@ -73,7 +74,7 @@ impl Keeper {
         let loop_state = state.clone();
         let (tell, thread_cluster) = (signals.clone(), cluster);
         let thread = std::thread::Builder::new().name("manifests".to_owned()).spawn(move || {
-            Shell::new(thread_cluster, root, inbox, tell, loop_state).run();
+            vital("manifests", || Shell::new(thread_cluster, root, inbox, tell, loop_state).run());
         });
         Self { signals, state, thread: Some(thread.expect("a process that starts can start a thread")) }
     }

@@ -11,8 +11,11 @@ use super::spec::{KindName, PluginSpec, VerbSpec, WatchSpec, Way};
 use crate::object::selector::Selector;
 use crate::object::{Object, ObjectKey, ResourceType};
 use crate::operator::{Declaration, Mapping, Watch, WriteVerb, Writes};
-use crate::resource::{Registry, Scope};
+use crate::resource::{EFFECTS, MANIFEST_FILES, Registry, Scope};
 use crate::store::Snapshot;
+
+/// What tells of what Sampan has done: whoever could write it could have anything done.
+const BOOKS: [ResourceType; 2] = [EFFECTS, MANIFEST_FILES];
 
 /// The guard of every transition, where a plugin declares none.
 pub(super) const OBSERVED: &str = "observed";
@@ -60,6 +63,12 @@ pub enum CharterError {
         /// The way.
         way: &'static str,
     },
+    /// What is to be written is told by Sampan alone.
+    #[error("{kind} is told of by Sampan alone: a plugin does not write it")]
+    Bookkeeping {
+        /// The kind.
+        kind: String,
+    },
     /// Its states and edges do not fit together.
     #[error("its states and edges do not fit: {0}")]
     Chart(String),
@@ -73,13 +82,13 @@ impl Charter {
     pub fn new(name: &str, spec: &PluginSpec, registry: &Registry) -> Result<Self, CharterError> {
         let name = lasting(name);
         let (primary, scope) = served(&spec.primary, registry)?;
-        let owns = spec.owns.iter().map(|kind| Ok(served(kind, registry)?.0)).collect::<Result<Vec<_>, _>>()?;
+        let owns = spec.owns.iter().map(|kind| written(kind, registry)).collect::<Result<Vec<_>, _>>()?;
         let looks = spec.watches.iter().map(|watch| look(watch, scope, registry)).collect::<Result<Vec<_>, _>>()?;
         let mut declaration = Declaration { primary: Some(primary), ..Declaration::of_everything(name) };
         declaration.watches = watches(primary, &owns, &looks);
         declaration.writes = writes(primary, &owns);
         for permission in &spec.writes {
-            let (resource, _) = served(&permission.kind, registry)?;
+            let resource = written(&permission.kind, registry)?;
             declaration.writes.extend(permission.verbs.iter().map(|verb| write(resource, *verb)));
             // What it may change it may read: an apply looks first whether the object is there.
             let because = "it is read to be written, on behalf of what else is watched";
@@ -104,6 +113,15 @@ fn served(name: &KindName, registry: &Registry) -> Result<(ResourceType, Scope),
     match registry.served_kind(group, version, &name.kind) {
         Some(served) => Ok((served.definition.resource, served.definition.scope)),
         None => Err(CharterError::Unserved { api_version: name.api_version.clone(), kind: name.kind.clone() }),
+    }
+}
+
+/// A kind that is to be written.
+fn written(name: &KindName, registry: &Registry) -> Result<ResourceType, CharterError> {
+    let (resource, _) = served(name, registry)?;
+    match BOOKS.contains(&resource) {
+        true => Err(CharterError::Bookkeeping { kind: name.kind.clone() }),
+        false => Ok(resource),
     }
 }
 

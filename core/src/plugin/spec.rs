@@ -47,6 +47,33 @@ pub struct PluginSpec {
     pub removal: Removal,
 }
 
+impl PluginSpec {
+    /// What it needs to be allowed, kind by kind, in the verbs of the API.
+    pub fn needs(&self) -> Vec<(&KindName, &'static [&'static str])> {
+        const READ: &[&str] = &["get", "list", "watch"];
+        const OWN: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete"];
+        const PRIMARY: &[&str] = &["get", "list", "watch", "update", "patch"];
+        let owned = self.owns.iter().map(|kind| (kind, OWN));
+        let read = self.watches.iter().map(|watch| (&watch.kind, READ));
+        let written = self.writes.iter().flat_map(|write| {
+            let verbs = write.verbs.iter().map(|verb| (&write.kind, verb.needs()));
+            verbs.chain([(&write.kind, READ)])
+        });
+        [(&self.primary, PRIMARY)].into_iter().chain(owned).chain(read).chain(written).collect()
+    }
+}
+
+impl VerbSpec {
+    fn needs(self) -> &'static [&'static str] {
+        match self {
+            Self::Create => &["create"],
+            // An update is carried out as an apply, which may create.
+            Self::Update => &["create", "update", "patch"],
+            Self::Delete => &["delete"],
+        }
+    }
+}
+
 /// A kind, as manifests name it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]

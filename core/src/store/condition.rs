@@ -83,12 +83,14 @@ pub struct Counter {
     pub resource: ResourceType,
     /// In which namespace; `None` counts all.
     pub namespace: Option<Name>,
+    /// Which of them are counted, as the measure sees it: another choice is another count.
+    pub scope: Name,
     /// What each counts for.
     pub measure: Measure,
 }
 
 /// What tells a counter from others.
-pub(super) type CounterId = (Uid, Name, ResourceType);
+pub(crate) type CounterId = (Uid, Name, ResourceType, Name);
 
 impl Counter {
     /// Whether the object is one of those counted.
@@ -96,8 +98,8 @@ impl Counter {
         key.resource == self.resource && (self.namespace.is_none() || key.namespace == self.namespace)
     }
 
-    pub(super) fn id(&self) -> CounterId {
-        (self.owner.1.clone(), self.of.clone(), self.resource)
+    pub(crate) fn id(&self) -> CounterId {
+        (self.owner.1.clone(), self.of.clone(), self.resource, self.scope.clone())
     }
 
     fn sum(&self, head: &Head) -> i64 {

@@ -47,6 +47,8 @@ pub enum Fate {
 pub struct Frontend {
     /// Where.
     pub door: Door,
+    /// Whether the address is the Service's own, that no other is given. Anybody may ask to be led to at others.
+    pub is_own: bool,
     /// What.
     pub fate: Fate,
     /// For how many seconds a client stays with its endpoint, where the Service wants that.
@@ -70,16 +72,16 @@ pub fn frontends(service: &Service, slices: &[&EndpointSlice], node: &str) -> Ve
         let answering = answering(slices, port, node);
         let inside = fate(&answering, spec.internal_traffic_policy.as_deref());
         let outside = fate(&answering, spec.external_traffic_policy.as_deref());
-        let mut open = |address: Option<Ipv4Addr>, port: u16, fate: &Fate| {
+        let mut open = |address: Option<Ipv4Addr>, port: u16, is_own: bool, fate: &Fate| {
             let door = Door { address, protocol, port };
-            frontends.push(Frontend { door, fate: fate.clone(), sticky_seconds });
+            frontends.push(Frontend { door, is_own, fate: fate.clone(), sticky_seconds });
         };
-        open(Some(address), number, &inside);
+        open(Some(address), number, true, &inside);
         for address in outer_addresses(service, spec) {
-            open(Some(address), number, &outside);
+            open(Some(address), number, false, &outside);
         }
         if let Some(node_port) = port.node_port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0) {
-            open(None, node_port, &outside);
+            open(None, node_port, true, &outside);
         }
     }
     frontends

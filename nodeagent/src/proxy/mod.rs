@@ -10,6 +10,7 @@
 
 pub mod frontend;
 mod kernel;
+mod marks;
 mod script;
 pub mod table;
 

@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-
-use xxhash_rust::xxh3::xxh3_64;
+use std::sync::Arc;
 
 use super::frontend::{Backend, Door, Fate, Frontend};
+use super::marks::{Led, Marks};
 use crate::services::ServiceKey;
 
 /// A map or set of the table.
@@ -119,20 +119,33 @@ impl Batch {
 }
 
 type Elements = BTreeMap<Element, String>;
+type Doors = BTreeMap<Door, Arc<Opened>>;
+
+/// Who wants a door. Those whose own it is come first, then the first by name: Services may want the same one by mistake (an
+/// external address given twice) or on purpose (another Service's address), and one alone has all of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Claim {
+    is_foreign: bool,
+    key: ServiceKey,
+}
 
 /// The table as it should be.
 #[derive(Debug, Default)]
 pub struct Table {
-    services: BTreeMap<ServiceKey, Served>,
-    /// Who wants an element, and with which value. Services may want the same one, some rightly (hairpins of a pod both lead
-    /// to), some by mistake (an external address given twice): the first by name has it.
-    wanted: BTreeMap<Element, BTreeMap<ServiceKey, String>>,
+    services: BTreeMap<ServiceKey, Doors>,
+    claims: BTreeMap<Door, BTreeSet<Claim>>,
+    /// What each door's first claimant has put there.
+    shown: Doors,
+    /// Which doors want an element, and with which value: hairpins of a pod that several lead to are wanted by each.
+    wanted: BTreeMap<Element, BTreeMap<Door, String>>,
     draws: BTreeSet<Draw>,
+    marks: Marks,
 }
 
-#[derive(Debug, Default)]
-struct Served {
-    slots: BTreeMap<Door, Vec<Backend>>,
+/// What a Service has behind a door.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Opened {
+    slots: Vec<Backend>,
     elements: Elements,
 }
 
@@ -140,25 +153,26 @@ impl Table {
     /// Takes in what a Service is now; no frontends where it is gone. What must change in the kernel.
     pub fn set(&mut self, key: &ServiceKey, frontends: &[Frontend]) -> Batch {
         let before = self.services.remove(key).unwrap_or_default();
-        let led = before.leads_datagrams();
-        let after = Served::follow(before.slots, frontends);
-        let mut batch = Batch { left: led.difference(&after.leads_datagrams()).copied().collect(), ..Batch::default() };
+        let mut after = Doors::new();
         for frontend in frontends {
-            batch.draws.extend(draw(frontend));
+            let slots = before.get(&frontend.door).map(|opened| opened.slots.clone()).unwrap_or_default();
+            after.entry(frontend.door).or_insert_with(|| Arc::new(Opened::new(key, frontend, slots, &mut self.marks)));
         }
-        batch.draws = batch.draws.difference(&self.draws).copied().collect();
+        self.release_marks(key, &before, &after);
+        let mut batch = Batch::default();
+        batch.draws.extend(frontends.iter().filter_map(draw).filter(|draw| !self.draws.contains(draw)));
         self.draws.extend(&batch.draws);
-        for element in before.elements.keys().filter(|element| !after.elements.contains_key(*element)) {
-            self.want(key, element, None, &mut batch);
+        let doors: BTreeSet<Door> = before.keys().chain(after.keys()).copied().collect();
+        for is_foreign in [false, true] {
+            let claim = Claim { is_foreign, key: key.clone() };
+            let claimed = frontends.iter().filter(|frontend| frontend.is_own != is_foreign);
+            let claimed: BTreeSet<Door> = claimed.map(|frontend| frontend.door).collect();
+            doors.iter().for_each(|door| self.claim(*door, &claim, claimed.contains(door)));
         }
-        for (element, value) in &after.elements {
-            if before.elements.get(element) != Some(value) {
-                self.want(key, element, Some(value), &mut batch);
-            }
-        }
-        if !after.elements.is_empty() {
+        if !after.is_empty() {
             self.services.insert(key.clone(), after);
         }
+        doors.into_iter().for_each(|door| self.show(door, &mut batch));
         batch
     }
 
@@ -169,56 +183,88 @@ impl Table {
         Batch { draws: self.draws.clone(), added, ..Batch::default() }
     }
 
-    fn want(&mut self, key: &ServiceKey, element: &Element, value: Option<&String>, batch: &mut Batch) {
+    fn release_marks(&mut self, key: &ServiceKey, before: &Doors, after: &Doors) {
+        for (door, opened) in before {
+            let kept = after.get(door).map(|opened| opened.slots.as_slice()).unwrap_or_default();
+            let gone = opened.slots.iter().filter(|backend| !kept.contains(backend));
+            gone.for_each(|backend| self.marks.release(&led(key, door, backend)));
+        }
+    }
+
+    fn claim(&mut self, door: Door, claim: &Claim, holds: bool) {
+        let claims = self.claims.entry(door).or_default();
+        match holds {
+            true => drop(claims.insert(claim.clone())),
+            false => drop(claims.remove(claim)),
+        }
+        if claims.is_empty() {
+            self.claims.remove(&door);
+        }
+    }
+
+    /// Has the door show what its first claimant has behind it.
+    fn show(&mut self, door: Door, batch: &mut Batch) {
+        let first = self.claims.get(&door).and_then(BTreeSet::first);
+        let after = first.and_then(|claim| self.services.get(&claim.key)?.get(&door)).cloned().unwrap_or_default();
+        let before = self.shown.remove(&door).unwrap_or_default();
+        if door.protocol == "udp" {
+            let left = before.slots.iter().filter(|backend| !after.slots.contains(backend));
+            batch.left.extend(left.map(|backend| Left { door, backend: *backend }));
+        }
+        for element in before.elements.keys().filter(|element| !after.elements.contains_key(*element)) {
+            self.want(door, element, None, batch);
+        }
+        for (element, value) in &after.elements {
+            if before.elements.get(element) != Some(value) {
+                self.want(door, element, Some(value), batch);
+            }
+        }
+        if !after.elements.is_empty() {
+            self.shown.insert(door, after);
+        }
+    }
+
+    fn want(&mut self, door: Door, element: &Element, value: Option<&String>, batch: &mut Batch) {
         let by = self.wanted.entry(element.clone()).or_default();
         let before = by.values().next().cloned();
         match value {
-            Some(value) => by.insert(key.clone(), value.clone()),
-            None => by.remove(key),
+            Some(value) => by.insert(door, value.clone()),
+            None => by.remove(&door),
         };
         let after = by.values().next().cloned();
         if by.is_empty() {
             self.wanted.remove(element);
         }
+        batch.replace(element, before, after);
+    }
+}
+
+impl Batch {
+    /// Another value in the place of an element's, which this batch may have put there or taken away before.
+    fn replace(&mut self, element: &Element, before: Option<String>, after: Option<String>) {
         if before == after {
             return;
         }
-        if before.is_some() {
-            batch.removed.insert(element.clone());
+        // What this batch added was not in the kernel.
+        if before.is_some() && self.added.remove(element).is_none() {
+            self.removed.insert(element.clone());
         }
         if let Some(value) = after {
-            batch.added.insert(element.clone(), value);
+            self.added.insert(element.clone(), value);
         }
     }
 }
 
-impl Served {
-    fn follow(mut slots: BTreeMap<Door, Vec<Backend>>, frontends: &[Frontend]) -> Self {
-        let mut served = Self::default();
-        for frontend in frontends {
-            let slots = slots.remove(&frontend.door).unwrap_or_default();
-            served.open(frontend, slots);
-        }
-        served
-    }
-
-    /// Where datagrams are led.
-    fn leads_datagrams(&self) -> BTreeSet<Left> {
-        let doors = self.slots.iter().filter(|(door, _)| door.protocol == "udp");
-        doors.flat_map(|(door, slots)| slots.iter().map(|backend| Left { door: *door, backend: *backend })).collect()
-    }
-
-    fn open(&mut self, frontend: &Frontend, mut slots: Vec<Backend>) {
+impl Opened {
+    fn new(key: &ServiceKey, frontend: &Frontend, mut slots: Vec<Backend>, marks: &mut Marks) -> Self {
         let (door, by_node_port) = (frontend.door, frontend.door.address.is_none());
-        let at = match door.address {
-            Some(address) => format!("{address} . {} . {}", door.protocol, door.port),
-            None => format!("{} . {}", door.protocol, door.port),
-        };
+        let at = written(&door);
+        let mut opened = Self::default();
         let refused = if by_node_port { Map::RefusedNodePorts } else { Map::Refused };
         let backends = match &frontend.fate {
             Fate::Led(backends) => backends,
-            Fate::Refused => return self.put(refused, at, "goto refuse"),
-            Fate::Dropped => return self.put(refused, at, "drop"),
+            Fate::Refused => return opened.with(refused, at, "goto refuse"),
+            Fate::Dropped => return opened.with(refused, at, "drop"),
         };
         settle(&mut slots, backends);
         let (services, slot_map) =
@@ -226,23 +272,40 @@ impl Served {
         for (slot, backend) in slots.iter().enumerate() {
             let endpoint = format!("{} . {}", backend.address, backend.port);
             let address = backend.address.to_string();
-            self.put(Map::Hairpins, format!("{address} . {address}"), "");
+            opened.put(Map::Hairpins, format!("{address} . {address}"), "");
             if backend.is_remote {
-                self.put(Map::Remote, address, "");
+                opened.put(Map::Remote, address, "");
             }
-            let mark = mark(&at, backend);
-            self.put(slot_map, format!("{at} . {slot}"), &mark);
-            self.put(Map::Marks, mark, &endpoint);
+            let mark = marks.of(&led(key, &door, backend));
+            opened.put(slot_map, format!("{at} . {slot}"), &mark);
+            opened.put(Map::Marks, mark, &endpoint);
         }
         if let Some(draw) = draw(frontend) {
-            self.put(services, at, &format!("goto {draw}"));
+            opened.put(services, at, &format!("goto {draw}"));
         }
-        self.slots.insert(door, slots);
+        Self { slots, ..opened }
     }
 
     fn put(&mut self, map: Map, key: String, value: &str) {
         self.elements.insert((map, key), value.to_owned());
     }
+
+    fn with(mut self, map: Map, key: String, value: &str) -> Self {
+        self.put(map, key, value);
+        self
+    }
+}
+
+/// A door as an element's key.
+fn written(door: &Door) -> String {
+    match door.address {
+        Some(address) => format!("{address} . {} . {}", door.protocol, door.port),
+        None => format!("{} . {}", door.protocol, door.port),
+    }
+}
+
+fn led((namespace, name): &ServiceKey, door: &Door, backend: &Backend) -> Led {
+    format!("{namespace}/{name} {} {} {}", written(door), backend.address, backend.port)
 }
 
 /// The chain a door leads to.
@@ -266,13 +329,6 @@ fn settle(slots: &mut Vec<Backend>, backends: &BTreeSet<Backend>) {
     slots.extend(backends.difference(&held));
 }
 
-/// The mark that stands for an endpoint behind a door. A function of both, so that clients stay where they are when the agent
-/// starts again; 0 is no mark.
-fn mark(at: &str, backend: &Backend) -> String {
-    let name = format!("{at} {} {}", backend.address, backend.port);
-    format!("0x{:08x}", (xxh3_64(name.as_bytes()) as u32).max(1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,7 +344,7 @@ mod tests {
     fn led(to: &[u8], sticky_seconds: Option<u32>) -> Frontend {
         let door = Door { address: Some([10, 96, 0, 7].into()), protocol: "tcp", port: 80 };
         let fate = if to.is_empty() { Fate::Refused } else { Fate::Led(to.iter().copied().map(backend).collect()) };
-        Frontend { door, fate, sticky_seconds }
+        Frontend { door, is_own: true, fate, sticky_seconds }
     }
 
     /// Applies a batch to what the kernel holds, as strictly as the kernel does.
@@ -354,6 +410,25 @@ mod tests {
         assert_eq!(slots(&kernel), ["10.1.0.1 . 8080"]);
         apply(&mut kernel, &table.set(&key("a"), &[]));
         assert_eq!(slots(&kernel), ["10.1.0.2 . 8080"]);
+    }
+
+    #[test]
+    fn whose_own_a_door_is_keeps_all_of_it() {
+        let foreign = |to: &[u8]| Frontend { is_own: false, ..led(to, None) };
+        for own in [led(&[2], None), led(&[], None)] {
+            let mut expected = Table::default();
+            expected.set(&key("owner"), std::slice::from_ref(&own));
+            let mut table = Table::default();
+            let mut kernel = Elements::new();
+            apply(&mut kernel, &table.set(&key("a"), &[foreign(&[7, 8, 9])]));
+            assert_eq!(slots(&kernel).len(), 3, "nobody else is there");
+            apply(&mut kernel, &table.set(&key("owner"), std::slice::from_ref(&own)));
+            assert_eq!(kernel, expected.whole().added);
+            apply(&mut kernel, &table.set(&key("a"), &[foreign(&[7])]));
+            assert_eq!(kernel, expected.whole().added);
+            apply(&mut kernel, &table.set(&key("owner"), &[]));
+            assert_eq!(slots(&kernel), ["10.1.0.7 . 8080"]);
+        }
     }
 
     #[test]

@@ -150,7 +150,8 @@ fn carry_out(intent: Intent, view: &View, cx: &mut Context<'_>) {
         Intent::SettleClaims => settle_claims(view, cx),
         Intent::Bind(node) => {
             cx.rests_on(ReadKey::Object(ObjectKey::cluster(NODES, &node)));
-            cx.rests_on(ReadKey::Index(on_node(&node)));
+            // What changes a pod that is there already only makes room: a pod more is all that matters.
+            cx.rests_on(ReadKey::Index(on_node(&node)).by_membership());
             let namespace = key.namespace.as_deref().unwrap_or_default();
             cx.event(
                 EventKind::Normal,

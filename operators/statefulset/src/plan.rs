@@ -117,10 +117,9 @@ impl View {
 
     /// The names of all claims that may matter.
     pub(crate) fn claim_names(&self) -> Vec<String> {
-        let ordinals: BTreeSet<i32> = self.range().chain(self.pods.keys().copied()).collect();
         let templates = pod::claim_templates(&self.set);
+        let ordinals = self.pods.keys().copied().chain(self.vacant());
         ordinals
-            .into_iter()
             .flat_map(|ordinal| templates.iter().map(move |template| pod::claim_name(&self.set, template, ordinal)))
             .collect()
     }
@@ -144,6 +143,16 @@ impl View {
         let ordinals = self.set.spec.as_ref().and_then(|spec| spec.ordinals.as_ref());
         let start = ordinals.and_then(|ordinals| ordinals.start).unwrap_or(0);
         start..start.saturating_add(self.desired())
+    }
+
+    /// The first of the ordinals wanted that have no pod: as many as a step may fill, however many there are.
+    fn vacant(&self) -> impl Iterator<Item = i32> {
+        self.range().filter(|ordinal| !self.pods.contains_key(ordinal)).take(PODS_PER_STEP_MAX)
+    }
+
+    /// The pods of the ordinals wanted.
+    fn members(&self) -> impl DoubleEndedIterator<Item = (i32, &Arc<Pod>)> {
+        self.pods.range(self.range()).map(|(ordinal, pod)| (*ordinal, pod))
     }
 
     /// Pods beyond the replicas, the last first.
@@ -208,11 +217,11 @@ impl View {
 
     /// Whether the present template is on its way to the pods.
     pub(crate) fn is_rolling(&self) -> bool {
-        let is_updated =
-            |ordinal: i32| self.pods.get(&ordinal).is_some_and(|pod| is_active(pod) && !self.is_outdated(ordinal, pod));
-        self.rolls()
-            && self.current.name != self.update.name
-            && self.range().any(|ordinal| ordinal >= self.first_updated() && !is_updated(ordinal))
+        let first = self.first_updated();
+        let is_updated = |(ordinal, pod): &(i32, &Arc<Pod>)| is_active(pod) && !self.is_outdated(*ordinal, pod);
+        let updated = self.members().filter(|(ordinal, _)| *ordinal >= first).filter(is_updated).count();
+        let wanted = usize::try_from(self.range().end.saturating_sub(first)).unwrap_or(0);
+        self.rolls() && self.current.name != self.update.name && updated < wanted
     }
 
     /// Whether something is lacking that may not be created.
@@ -222,12 +231,13 @@ impl View {
 
     /// How many ordinals have no pod that lives.
     pub(crate) fn missing(&self) -> usize {
-        self.range().filter(|ordinal| self.pods.get(ordinal).is_none_or(|pod| !is_active(pod))).count()
+        let living = self.members().filter(|(_, pod)| is_active(pod)).count();
+        self.range().len().saturating_sub(living)
     }
 
     /// How many of the pods wanted are available.
     pub(crate) fn available(&self) -> usize {
-        self.range().filter_map(|ordinal| self.pods.get(&ordinal)).filter(|pod| self.is_available(pod)).count()
+        self.members().filter(|(_, pod)| self.is_available(pod)).count()
     }
 
     /// When the next ready pod will have been ready for long enough.
@@ -281,9 +291,10 @@ impl View {
         work
     }
 
-    /// Every ordinal wanted gets its pod. Says whether to go on.
+    /// Every ordinal wanted gets its pod, in as many steps as it takes. Says whether to go on.
     fn fill(&self, work: &mut Work) -> bool {
-        for ordinal in self.range() {
+        let ordinals: BTreeSet<i32> = self.members().map(|(ordinal, _)| ordinal).chain(self.vacant()).collect();
+        for ordinal in ordinals {
             match self.pods.get(&ordinal) {
                 None => match self.doomed_claim(ordinal) {
                     Some(claim) => work.wait("a claim that goes with an earlier pod is gone", claim.to_owned(), None),
@@ -326,8 +337,7 @@ impl View {
     fn roll(&self, work: &mut Work) {
         let unavailable = usize::try_from(self.desired()).unwrap_or(0).saturating_sub(self.available());
         let mut budget = self.max_unavailable().saturating_sub(unavailable);
-        for ordinal in self.range().rev() {
-            let Some(pod) = self.pods.get(&ordinal).filter(|pod| is_active(pod)) else { continue };
+        for (ordinal, pod) in self.members().rev().filter(|(_, pod)| is_active(pod)) {
             if !self.is_outdated(ordinal, pod) || !self.is_available(pod) {
                 // One that does not serve was dealt with when ordinals were filled.
                 continue;

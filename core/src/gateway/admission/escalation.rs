@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::{Admission, AdmissionRequest, Operation, Verdict};
@@ -10,8 +11,9 @@ use crate::access::{
 };
 use crate::gateway::Mutation;
 use crate::object::{ObjectKey, ResourceType};
+use crate::plugin::PluginSpec;
 use crate::resource::read::text;
-use crate::resource::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES};
+use crate::resource::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, OPERATOR_PLUGINS, ROLE_BINDINGS, ROLES, Registry};
 use crate::status::Status;
 use crate::store::Snapshot;
 
@@ -19,7 +21,7 @@ use crate::store::Snapshot;
 const KEEPING: [&str; 4] = ["ownerReferences", "finalizers", "managedFields", "resourceVersion"];
 
 /// A role is written by those who may do all it says, or may `escalate` it; a binding by those who may do all its role says,
-/// or may `bind` the role.
+/// or may `bind` the role; and a plugin by those who may do all that it declares to do, for it does so as the cluster itself.
 pub struct EscalationCheck {
     authorizer: Arc<dyn Authorizer>,
 }
@@ -34,7 +36,7 @@ impl EscalationCheck {
 impl Admission for EscalationCheck {
     fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
         matches!(request.operation, Operation::Create | Operation::Update)
-            && [ROLES, CLUSTER_ROLES, ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS]
+            && [ROLES, CLUSTER_ROLES, ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS, OPERATOR_PLUGINS]
                 .contains(&request.mutation.target.resource())
             && !request.mutation.identity.is_in(MASTERS)
     }
@@ -45,6 +47,9 @@ impl Admission for EscalationCheck {
         match mutation.target.resource() {
             ROLES | CLUSTER_ROLES if check.may_grant(old) => check.role(old)?,
             ROLE_BINDINGS | CLUSTER_ROLE_BINDINGS if check.may_grant(old) => check.binding()?,
+            OPERATOR_PLUGINS if check.may_grant(old) => {
+                check.require(&rules_of_plugin(object, &request.gateway.registry()))?
+            }
             _ => {}
         }
         Ok(Verdict::default())
@@ -127,4 +132,22 @@ fn rules_of(role: &Value) -> Vec<PolicyRule> {
     // Rules that do not read are refused by validation; until then they stand for everything.
     serde_json::from_value(rules.unwrap_or_else(|| json!([])))
         .unwrap_or_else(|_| vec![PolicyRule::of_resources(&["*"], &["*"], &["*"])])
+}
+
+/// What a plugin declares to read and write. What cannot be told stands for everything.
+fn rules_of_plugin(plugin: &Value, registry: &Registry) -> Vec<PolicyRule> {
+    let spec = PluginSpec::deserialize(plugin.get("spec").unwrap_or(&Value::Null));
+    let Ok(spec) = spec else { return vec![PolicyRule::of_resources(&["*"], &["*"], &["*"])] };
+    let needs = spec.needs();
+    let rules = needs.iter().map(|(kind, verbs)| {
+        let (group, version) = kind.api_version.split_once('/').unwrap_or(("", &kind.api_version));
+        match registry.served_kind(group, version, &kind.kind) {
+            Some(served) => {
+                let resource = served.definition.resource;
+                PolicyRule::of_resources(verbs, &[resource.group], &[resource.plural])
+            }
+            None => PolicyRule::of_resources(verbs, &[group], &["*"]),
+        }
+    });
+    rules.collect()
 }

@@ -16,6 +16,7 @@ mod effect_records;
 mod escalation;
 mod expressions;
 mod limit_ranger;
+mod manifest_file_records;
 mod matching;
 mod namespace_lifecycle;
 mod node_restriction;
@@ -41,6 +42,7 @@ pub use default_toleration_seconds::DefaultTolerationSeconds;
 pub use effect_records::EffectRecords;
 pub use escalation::EscalationCheck;
 pub use limit_ranger::LimitRanger;
+pub use manifest_file_records::ManifestFileRecords;
 pub use namespace_lifecycle::NamespaceLifecycle;
 pub use node_restriction::NodeRestriction;
 pub use pod_security::PodSecurity;
@@ -172,6 +174,7 @@ pub fn standard(authorizer: Arc<dyn Authorizer>) -> Vec<Box<dyn Admission>> {
         Box::new(NodeRestriction),
         Box::new(EscalationCheck::new(authorizer)),
         Box::new(EffectRecords),
+        Box::new(ManifestFileRecords),
         Box::new(Priority),
         Box::new(DefaultTolerationSeconds),
         Box::new(DefaultStorageClass),

@@ -70,6 +70,7 @@ pub struct Quota {
 }
 
 /// Which pods a quota is about.
+#[derive(Debug)]
 struct Scope {
     name: String,
     operator: String,
@@ -157,6 +158,7 @@ impl Quota {
             of: Name::from(of),
             resource,
             namespace: self.key.namespace.clone(),
+            scope: format!("{:?}", self.scopes).as_str().into(),
             measure: Arc::new(move |object| quota.weigh(&name, resource, &object.value())),
         }
     }
@@ -325,6 +327,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::object::Draft;
+    use crate::store::Snapshot;
 
     fn weight(of: &str, object: &Value) -> i64 {
         weigher(of).unwrap().1(of, object)
@@ -385,6 +389,21 @@ mod tests {
         ] {
             assert_eq!((scope.matches(&bare), scope.matches(&classed)), (of_bare, of_classed), "{}", scope.name);
         }
+    }
+
+    #[test]
+    fn another_choice_of_pods_is_another_count() {
+        let counter = |class: &str| {
+            let chosen = json!({"scopeName": "PriorityClass", "operator": "In", "values": [class]});
+            let spec = json!({"hard": {"pods": "1"}, "scopeSelector": {"matchExpressions": [chosen]}});
+            let quota = json!({"metadata": {"name": "q", "namespace": "team", "uid": "u",
+                "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": spec});
+            let key = ObjectKey::namespaced(RESOURCE_QUOTAS, "team", "q");
+            let stored = Snapshot::of([Draft::new(key.clone(), quota, Vec::new()).unwrap()]);
+            Quota::of(stored.get(&key).unwrap()).counter("pods", PODS)
+        };
+        assert_eq!(counter("low").id(), counter("low").id());
+        assert_ne!(counter("low").id(), counter("high").id());
     }
 
     #[test]

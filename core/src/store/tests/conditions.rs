@@ -26,6 +26,7 @@ fn counter() -> Counter {
         of: "weight".into(),
         resource: CONFIG_MAPS,
         namespace: Some("default".into()),
+        scope: "".into(),
         measure: Arc::new(|object| object.value().pointer("/data/k").unwrap().as_str().unwrap().parse().unwrap()),
     }
 }

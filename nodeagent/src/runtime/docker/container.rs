@@ -1,7 +1,6 @@
 //! One run of a container: created, started, stopped, removed.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
@@ -11,9 +10,8 @@ use bollard::query_parameters::{
 
 use super::observe::{self, Seen};
 use super::sandbox::{Progress, blocking};
-use super::{Docker, names};
+use super::{Docker, binds, names};
 use crate::host::PodRef;
-use crate::pod::command::Mount;
 use crate::pod::{ContainerRecord, ContainerSpec, Hook, Outcome, Refusal, Sandbox};
 
 /// Bytes of log kept in one file, and how many files: the kubelet's defaults.
@@ -84,15 +82,12 @@ impl Docker {
     }
 
     async fn create_container(&self, pod: &PodRef, spec: &ContainerSpec) -> Result<String, String> {
-        let (files, uid, name, attempt) = (self.files.clone(), pod.uid.clone(), spec.name.clone(), spec.attempt);
-        let last_words = blocking(move || {
-            files.prepare_last_words(&uid, &name, attempt).map_err(|error| format!("failed to prepare files: {error}"))
-        })
-        .await?;
+        let (files, uid, prepared) = (self.files.clone(), pod.uid.clone(), spec.clone());
+        let binds = blocking(move || binds::prepare(&files, &uid, &prepared)).await?;
         if let Some(message) = self.root_refusal(spec).await {
             return Err(message);
         }
-        let body = self.container_body(pod, spec, last_words)?;
+        let body = self.container_body(pod, spec, binds);
         self.created_sandbox(pod, spec.sandbox_attempt).await?;
         let name = names::container(pod, &spec.name, spec.attempt);
         self.create(&name, body).await.map_err(|error| match error {
@@ -112,18 +107,13 @@ impl Docker {
         is_root.then(|| "container has runAsNonRoot and image will run as root".to_owned())
     }
 
-    fn container_body(
-        &self,
-        pod: &PodRef,
-        spec: &ContainerSpec,
-        last_words: PathBuf,
-    ) -> Result<ContainerCreateBody, String> {
+    fn container_body(&self, pod: &PodRef, spec: &ContainerSpec, binds: Vec<String>) -> ContainerCreateBody {
         let user = spec.security.run_as_user.map(|user| match spec.security.run_as_group {
             Some(group) => format!("{user}:{group}"),
             None => user.to_string(),
         });
         let words = |words: &[String]| (!words.is_empty()).then(|| words.to_vec());
-        Ok(ContainerCreateBody {
+        ContainerCreateBody {
             image: Some(spec.image.clone()),
             entrypoint: words(&spec.command),
             cmd: words(&spec.arguments),
@@ -134,9 +124,9 @@ impl Docker {
             open_stdin: Some(spec.stdin),
             stdin_once: Some(spec.stdin_once),
             tty: Some(spec.tty),
-            host_config: Some(self.host_config(pod, spec, last_words)?),
+            host_config: Some(self.host_config(pod, spec, binds)),
             ..ContainerCreateBody::default()
-        })
+        }
     }
 
     fn container_labels(&self, pod: &PodRef, spec: &ContainerSpec) -> HashMap<String, String> {
@@ -150,16 +140,8 @@ impl Docker {
         labels
     }
 
-    fn host_config(&self, pod: &PodRef, spec: &ContainerSpec, last_words: PathBuf) -> Result<HostConfig, String> {
+    fn host_config(&self, pod: &PodRef, spec: &ContainerSpec, binds: Vec<String>) -> HostConfig {
         let sandbox = format!("container:{}", names::sandbox(pod, spec.sandbox_attempt));
-        let mut binds = vec![bind(&last_words.to_string_lossy(), &spec.termination_message_path, "")];
-        if !spec.host_network {
-            let shared = self.files.shared(&pod.uid);
-            binds.extend(shared.iter().map(|(path, target)| bind(&path.to_string_lossy(), target, "")));
-        }
-        for mount in &spec.mounts {
-            binds.push(self.mount(pod, mount)?);
-        }
         let capabilities = spec.security.capabilities.clone().unwrap_or_default();
         let pid_mode = match &spec.processes_of {
             _ if spec.host_pid => Some("host".to_owned()),
@@ -168,7 +150,7 @@ impl Docker {
         };
         let quota = (spec.cpu_quota > 0).then_some(spec.cpu_quota);
         let memory = (spec.memory_limit > 0).then_some(spec.memory_limit);
-        Ok(HostConfig {
+        HostConfig {
             binds: Some(binds),
             network_mode: Some(sandbox.clone()),
             ipc_mode: Some(sandbox),
@@ -187,26 +169,7 @@ impl Docker {
             security_opt: Some(security_options(spec)),
             log_config: Some(log_config()),
             ..HostConfig::default()
-        })
-    }
-
-    fn mount(&self, pod: &PodRef, mount: &Mount) -> Result<String, String> {
-        let own = || self.files.volume(&pod.uid, &mount.volume, mount.in_memory);
-        let mut source = mount.host_path.clone().unwrap_or_else(own);
-        if let Some(inner) = &mount.sub_path {
-            source = source.join(inner);
-            if !source.exists() {
-                std::fs::create_dir_all(&source).map_err(|error| {
-                    format!("failed to create subPath directory for volumeMount \"{}\": {error}", mount.volume)
-                })?;
-            }
-            // A file of a swapped volume is bound as it is now, as in Kubernetes: subPath mounts are not updated.
-            source = source.canonicalize().unwrap_or(source);
         }
-        let mut options: Vec<&str> = Vec::new();
-        options.extend(mount.read_only.then_some("ro"));
-        options.extend(mount.propagation);
-        Ok(bind(&source.to_string_lossy(), &mount.container_path, &options.join(",")))
     }
 
     /// Runs the hook, sends SIGTERM, and lets Docker send SIGKILL when the grace has passed.
@@ -280,10 +243,6 @@ impl Docker {
             _ => Err("the pod's sandbox is not running".to_owned()),
         }
     }
-}
-
-fn bind(source: &str, target: &str, options: &str) -> String {
-    if options.is_empty() { format!("{source}:{target}") } else { format!("{source}:{target}:{options}") }
 }
 
 fn security_options(spec: &ContainerSpec) -> Vec<String> {

@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, chownat, fstat, open, openat};
+
+use super::subpath::Subpaths;
 use crate::dns::CLUSTER_DOMAIN;
 use crate::pod::volume::{Content, File, VolumePlan};
 use crate::pod::{SandboxSpec, Uid};
@@ -102,6 +106,7 @@ impl PodFiles {
 
     /// Removes everything of a pod.
     pub(super) fn remove(&self, uid: &Uid) -> io::Result<()> {
+        Subpaths::of(uid).remove()?;
         for directory in [self.pod(uid), memory_root(uid)] {
             match fs::remove_dir_all(directory) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -142,24 +147,43 @@ fn disk(path: &Path, is_own: bool, group: Option<u32>) -> io::Result<()> {
     }
 }
 
-/// Gives everything in a directory to a group, itself last: where that was broken off, it begins anew.
+/// Gives everything in a directory to a group, itself last: where that was broken off, it begins anew. A running pod may put links
+/// in the place of what is there: nothing is followed.
 fn own(path: &Path, group: u32) -> io::Result<()> {
-    for entry in fs::read_dir(path)? {
+    let directory = open(path, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    own_opened(&directory, Gid::from_raw(group))
+}
+
+fn own_opened(directory: &OwnedFd, group: Gid) -> io::Result<()> {
+    for entry in Dir::read_from(directory)? {
         let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            own(&entry.path(), group)?;
-        } else {
-            lchown(entry.path(), None, Some(group))?;
-            if kind.is_file() {
-                let mode = entry.metadata()?.permissions().mode();
-                fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode | 0o660))?;
+        let name = entry.file_name();
+        if [c".", c".."].contains(&name) {
+            continue;
+        }
+        let found = openat(directory, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        match FileType::from_raw_mode(fstat(&found)?.st_mode) {
+            FileType::Directory => {
+                let inner = openat(&found, c".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+                own_opened(&inner, group)?;
+            }
+            kind => {
+                chownat(&found, c"", None, Some(group), AtFlags::EMPTY_PATH)?;
+                if kind == FileType::RegularFile {
+                    allow(&found, 0o660)?;
+                }
             }
         }
     }
-    chown(path, None, Some(group))?;
-    let mode = fs::metadata(path)?.permissions().mode();
-    fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o2770))
+    chownat(directory, c"", None, Some(group), AtFlags::EMPTY_PATH)?;
+    allow(directory, 0o2770)
+}
+
+/// Adds to the mode of what is open, be it only as a path.
+fn allow(found: &OwnedFd, mode: u32) -> io::Result<()> {
+    let itself = format!("/proc/self/fd/{}", found.as_raw_fd());
+    let before = fstat(found)?.st_mode & 0o7777;
+    fs::set_permissions(itself, fs::Permissions::from_mode(before | mode))
 }
 
 fn chown_group(path: &Path, group: Option<u32>) -> io::Result<()> {

@@ -4,6 +4,7 @@
 //! it. Everything a restarted node must know of a container is in its name and labels.
 
 mod ask;
+mod binds;
 mod container;
 mod files;
 mod image;
@@ -12,6 +13,7 @@ mod network;
 mod observe;
 mod sandbox;
 mod setup;
+mod subpath;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -176,7 +178,9 @@ impl Docker {
             }
         }
         let (files, uid) = (self.files.clone(), pod.uid.clone());
-        if let Err(message) = blocking(move || files.remove(&uid).map_err(|error| error.to_string())).await {
+        if let Err(message) =
+            blocking(move || files.remove(&uid).map_err(|error| format!("failed to remove files: {error}"))).await
+        {
             return refused(message);
         }
         self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner).remove(&pod.uid);

@@ -1,6 +1,9 @@
 //! Docker's containers as the pod machine sees them.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 
 use bollard::Docker;
 use bollard::errors::Error;
@@ -11,13 +14,14 @@ use jiff::Timestamp;
 
 use super::files::PodFiles;
 use super::names;
+use super::sandbox::blocking;
 use crate::host::PodRef;
 use crate::pod::{ContainerRecord, Exit, RunState, Sandbox};
 
 /// Lines taken from a failed container's log in place of last words.
 const LAST_LINES: &str = "80";
 /// Bytes of last words kept.
-const LAST_BYTES: usize = 4096;
+const LAST_BYTES: u64 = 4096;
 /// Bytes kept of last words taken from the log.
 const LAST_LOG_BYTES: usize = 2048;
 /// The exit code shown of a container that could not be run at all.
@@ -118,10 +122,10 @@ async fn last_words(
 ) -> String {
     let name = labels.get(names::CONTAINER).map(String::as_str).unwrap_or_default();
     let path = files.last_words(&pod.uid, name, attempt);
-    let words = tokio::fs::read(path).await.unwrap_or_default();
-    let kept = words.get(..words.len().min(LAST_BYTES)).unwrap_or_default();
-    if !kept.is_empty() || code == 0 || !labels.contains_key(names::LAST_WORDS) {
-        return String::from_utf8_lossy(kept).into_owned();
+    let read = blocking(move || read_end(&path, LAST_BYTES).map_err(|error| error.to_string()));
+    let words = read.await.unwrap_or_default();
+    if !words.is_empty() || code == 0 || !labels.contains_key(names::LAST_WORDS) {
+        return String::from_utf8_lossy(&words).into_owned();
     }
     let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(LAST_LINES).build();
     let lines: Vec<u8> = docker
@@ -130,9 +134,34 @@ async fn last_words(
         .map(bollard::container::LogOutput::into_bytes)
         .fold(Vec::new(), |mut all, chunk| async move {
             all.extend_from_slice(&chunk);
+            all.drain(..all.len().saturating_sub(LAST_LOG_BYTES));
             all
         })
         .await;
-    let from = lines.len().saturating_sub(LAST_LOG_BYTES);
-    String::from_utf8_lossy(lines.get(from..).unwrap_or_default()).into_owned()
+    String::from_utf8_lossy(&lines).into_owned()
+}
+
+/// The end of a file. A container may have written as much as the disk takes.
+fn read_end(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(file.metadata()?.len().saturating_sub(most)))?;
+    let mut end = Vec::new();
+    file.take(most).read_to_end(&mut end)?;
+    Ok(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_file_is_all_that_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("words");
+        for (written, end) in [("", ""), ("abc", "abc"), ("abcdef", "cdef")] {
+            std::fs::write(&path, written).unwrap();
+            assert_eq!(read_end(&path, 4).unwrap(), end.as_bytes());
+        }
+        assert!(read_end(&directory.path().join("none"), 4).is_err());
+    }
 }

@@ -1,12 +1,12 @@
 //! Connecting to Docker, making what pods need there, and removing it all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
+use bollard::models::{ContainerSummary, Ipam, IpamConfig, NetworkCreateRequest};
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
     StopContainerOptionsBuilder,
@@ -16,7 +16,9 @@ use tokio::sync::Semaphore;
 
 use super::files::{PodFiles, host_address};
 use super::network::{PodNetwork, Shown, Subnet};
+use super::subpath::Subpaths;
 use super::{CALLS_AT_ONCE, Docker, image, names};
+use crate::pod::Uid;
 use crate::proxy::{self, Ground};
 use crate::{DockerEndpoint, NodeConfig, NodeError};
 
@@ -183,11 +185,16 @@ pub async fn remove_everything(docker: &DockerEndpoint, cluster_id: &str) -> Res
     let (sandboxes, own): (Vec<_>, Vec<_>) = containers.into_iter().partition(|container| {
         container.labels.as_ref().and_then(|labels| labels.get(names::KIND)).map(String::as_str) == Some("sandbox")
     });
+    let pods: BTreeSet<Uid> = sandboxes.iter().filter_map(pod_of).collect();
     for (group, grace) in [(own, DOWN_GRACE_SECONDS), (sandboxes, 0)] {
         let ids: Vec<String> = group.into_iter().filter_map(|container| container.id).collect();
         let removals = futures::stream::iter(ids).map(|id| remove_one(&api, id, grace));
         let results: Vec<Result<(), NodeError>> = removals.buffer_unordered(CALLS_AT_ONCE * 4).collect().await;
         results.into_iter().collect::<Result<Vec<()>, _>>()?;
+    }
+    for pod in pods {
+        let parts = Subpaths::of(&pod);
+        parts.remove().map_err(NodeError::file("unmount", parts.path()))?;
     }
     let options = ListNetworksOptionsBuilder::new().filters(&filter).build();
     let networks = api.list_networks(Some(options)).await.map_err(NodeError::docker("list networks"))?;
@@ -197,6 +204,11 @@ pub async fn remove_everything(docker: &DockerEndpoint, cluster_id: &str) -> Res
         api.remove_network(&name).await.map_err(NodeError::docker(format!("remove the pod network {name}")))?;
     }
     Ok(())
+}
+
+/// The pod a container is of.
+fn pod_of(container: &ContainerSummary) -> Option<Uid> {
+    container.labels.as_ref()?.get(names::POD_UID).map(|uid| Uid(uid.as_str().into()))
 }
 
 async fn remove_one(api: &bollard::Docker, id: String, grace: i32) -> Result<(), NodeError> {

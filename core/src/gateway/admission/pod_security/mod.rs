@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use self::finding::Finding;
 use super::{Admission, AdmissionRequest, Operation, Verdict};
+use crate::gateway::Subresource;
 use crate::object::{Metadata, ObjectKey};
 use crate::resource::{NAMESPACES, PODS};
 use crate::status::Status;
@@ -92,7 +93,7 @@ impl Admission for PodSecurity {
         matches!(request.operation, Operation::Create | Operation::Update)
             && WORKLOAD_GROUPS.contains(&resource.group)
             && request.namespace().is_some()
-            && request.is_whole(resource)
+            && (request.is_whole(resource) || adds_containers(request))
     }
 
     fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
@@ -115,6 +116,12 @@ impl Admission for PodSecurity {
         }
         Ok(verdict)
     }
+}
+
+/// Whether containers are added to a pod that runs. Other subresources leave its spec as it is.
+fn adds_containers(request: &AdmissionRequest<'_>) -> bool {
+    let target = &request.mutation.target;
+    target.resource() == PODS && target.subresource == Subresource::Named("ephemeralcontainers")
 }
 
 fn violation(namespace: &Metadata, mode: &str, pod: &Value) -> Option<String> {

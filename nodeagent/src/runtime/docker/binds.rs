@@ -1,0 +1,40 @@
+//! What of the node's files a run of a container sees, as Docker is told.
+
+use super::files::PodFiles;
+use super::subpath::Subpaths;
+use crate::pod::command::Mount;
+use crate::pod::{ContainerSpec, Uid};
+
+/// Makes the files of a run that are its own, and tells what is bound where.
+pub(super) fn prepare(files: &PodFiles, uid: &Uid, spec: &ContainerSpec) -> Result<Vec<String>, String> {
+    let last_words = files.prepare_last_words(uid, &spec.name, spec.attempt);
+    let last_words = last_words.map_err(|error| format!("failed to prepare files: {error}"))?;
+    let mut binds = vec![bind(&last_words.to_string_lossy(), &spec.termination_message_path, "")];
+    if !spec.host_network {
+        let shared = files.shared(uid);
+        binds.extend(shared.iter().map(|(path, target)| bind(&path.to_string_lossy(), target, "")));
+    }
+    for (index, mount) in spec.mounts.iter().enumerate() {
+        binds.push(volume(files, uid, mount, &format!("{}-{index}", spec.name))?);
+    }
+    Ok(binds)
+}
+
+fn volume(files: &PodFiles, uid: &Uid, mount: &Mount, place: &str) -> Result<String, String> {
+    let own = || files.volume(uid, &mount.volume, mount.in_memory);
+    let whole = mount.host_path.clone().unwrap_or_else(own);
+    let source = match &mount.sub_path {
+        None => whole,
+        Some(inner) => Subpaths::of(uid)
+            .prepare(&whole, inner, place)
+            .map_err(|error| format!("failed to prepare subPath for volumeMount \"{}\": {error}", mount.volume))?,
+    };
+    let mut options: Vec<&str> = Vec::new();
+    options.extend(mount.read_only.then_some("ro"));
+    options.extend(mount.propagation);
+    Ok(bind(&source.to_string_lossy(), &mount.container_path, &options.join(",")))
+}
+
+fn bind(source: &str, target: &str, options: &str) -> String {
+    if options.is_empty() { format!("{source}:{target}") } else { format!("{source}:{target}:{options}") }
+}

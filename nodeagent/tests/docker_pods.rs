@@ -6,7 +6,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::condition;
-use support::docker::{Cluster, docker};
+use support::docker::{Cluster, IMAGE, docker};
 
 /// A container that runs a shell script and stops at once on SIGTERM.
 fn script(name: &str, text: &str) -> Value {
@@ -185,6 +185,25 @@ async fn a_part_of_a_volume_is_seen_and_never_what_a_link_in_it_leads_to() {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let uid = near["metadata"]["uid"].as_str().unwrap();
     assert!(!mounts.contains(uid), "nothing stays mounted: {mounts}");
+    cluster.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_added_to_a_running_pod_finds_what_it_refers_to() {
+    let Some(cluster) = Cluster::start().await else { return };
+    cluster.api.add(
+        "configmaps",
+        json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "settings", "namespace": "default"}, "data": {"COLOUR": "red"}}),
+    );
+    cluster.run("app", json!({"containers": [forever("app")]}));
+    cluster.api.wait_ready("app").await;
+    let debugger = json!({"name": "debug", "image": IMAGE, "envFrom": [{"configMapRef": {"name": "settings"}}],
+        "command": ["sh", "-c", "echo $COLOUR > /dev/termination-log"]});
+    cluster.api.change("pods", "default", "app", &json!({"spec": {"ephemeralContainers": [debugger]}}));
+    let ended = |pod: &Value| pod["status"]["ephemeralContainerStatuses"][0]["state"]["terminated"].is_object();
+    let pod = cluster.api.wait("app", "the debugger's end", ended).await;
+    assert_eq!(pod["status"]["ephemeralContainerStatuses"][0]["state"]["terminated"]["message"], "red\n");
     cluster.finish().await;
 }
 

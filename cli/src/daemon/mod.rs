@@ -25,7 +25,7 @@ use sampan_core::gateway::{Cluster, Gateway, RoleAuthorizer, standard_admissions
 use sampan_core::manifest::{self, Keeper};
 use sampan_core::operator::{Driver, Operators, Shown};
 use sampan_core::resource::Registry;
-use sampan_core::store::{FjallBackend, Settings, Store, TimesToLive};
+use sampan_core::store::{FjallBackend, OpenError, Settings, Store, TimesToLive};
 use sampan_pluginhost::{Host, Surroundings};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -50,6 +50,11 @@ const TOKEN_ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// Threads for connections and the node; the store and the operators have their own.
 const WORKERS: usize = 2;
 
+/// How long the store of a process that was killed may stay taken.
+const RELEASED_WITHIN: Duration = Duration::from_secs(5);
+/// How often to look whether it is free.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// Runs the cluster until it is told to end.
 pub(crate) fn run(arguments: &Up, carried: &Carried) -> Result<()> {
     let started = Instant::now();
@@ -71,11 +76,30 @@ fn show_log(console: Console) {
 }
 
 fn open_store(folder: &DataFolder, registry: &Registry) -> Result<Store> {
-    let backend = FjallBackend::open(&folder.store())?;
+    let backend = open_backend(folder)?;
     let settings = Settings { cluster_uid: SystemEntropy.uuid(), times_to_live: times_to_live(registry) };
     let store = Store::open(backend, settings, Arc::new(Timestamp::now))?;
     folder.note_cluster_id(store.cluster_uid())?;
     Ok(store)
+}
+
+/// Opens what the store lies on. Of a process that was just killed it stays taken until the kernel has put all of it away; one
+/// that lives answers.
+fn open_backend(folder: &DataFolder) -> Result<FjallBackend> {
+    let asked = Instant::now();
+    loop {
+        match FjallBackend::open(&folder.store()) {
+            Err(OpenError::AlreadyRunning { .. }) if asked.elapsed() < RELEASED_WITHIN && !answers(folder) => {
+                std::thread::sleep(LOOK_EVERY);
+            }
+            opened => return Ok(opened?),
+        }
+    }
+}
+
+/// Whether a process that lives has the store. One that dies may still be connected to, and says nothing.
+fn answers(folder: &DataFolder) -> bool {
+    control::ask(folder, &Question::Status).is_ok()
 }
 
 /// Which objects go by themselves.

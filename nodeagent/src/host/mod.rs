@@ -89,15 +89,18 @@ impl Host {
         let cause = format!("pods/{}/{}", entry.situation.identity().0, entry.situation.identity().1);
         let revision = pod.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
         entry.because(&cause, revision.unwrap_or(0));
+        let containers = entry.situation.ephemeral.len();
         entry.see(pod);
-        if is_first {
-            entry.sources = source::referenced(entry.situation.pod());
-            for key in &entry.sources {
+        // Nothing else that is referred to may change while a pod runs.
+        let adds_containers = entry.situation.ephemeral.len() != containers;
+        if is_first || adds_containers {
+            for key in source::referenced(entry.situation.pod()) {
                 let users = self.watchers.entry(key.clone()).or_default();
                 if users.is_empty() {
                     effects.push(Effect::Watch(key.clone()));
                 }
                 users.insert(uid.clone());
+                entry.sources.insert(key);
             }
         }
         self.dirty.insert(uid);

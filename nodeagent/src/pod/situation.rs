@@ -305,7 +305,7 @@ impl Situation {
 }
 
 /// What `kubectl debug` added to the pod, in the words of other containers.
-fn ephemeral_containers(pod: &Pod) -> Vec<Container> {
+pub(super) fn ephemeral_containers(pod: &Pod) -> Vec<Container> {
     let list = pod.spec.as_ref().and_then(|spec| spec.ephemeral_containers.as_ref()).into_iter().flatten();
     let plain = |container: &EphemeralContainer| {
         let container = container.clone();

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret, ServiceAccountTokenProjection, Volume};
 
+use super::situation::ephemeral_containers;
+
 /// The kind of object a pod takes data from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SourceKind {
@@ -188,7 +190,8 @@ pub fn referenced(pod: &Pod) -> BTreeSet<SourceKey> {
             keys.insert(SourceKey::object(kind, namespace, name));
         }
     };
-    for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
+    let added = ephemeral_containers(pod);
+    for container in spec.init_containers.iter().flatten().chain(&spec.containers).chain(&added) {
         of_container(container, &mut add);
     }
     for volume in spec.volumes.iter().flatten() {

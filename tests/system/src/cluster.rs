@@ -131,6 +131,17 @@ impl Cluster {
         Ok(())
     }
 
+    /// As [`kill`](Self::kill), without waiting until the kernel has put the process away.
+    ///
+    /// # Errors
+    /// When it cannot be sent a signal.
+    pub fn kill_without_waiting(&mut self) -> Result<()> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        process.kill()?;
+        std::thread::spawn(move || process.wait());
+        Ok(())
+    }
+
     /// Ends the process as Ctrl-C would, and gives its exit code.
     ///
     /// # Errors

@@ -108,6 +108,16 @@ fn down_stops_the_pods_and_keeps_the_data_and_purge_removes_all() -> Result<()> 
 }
 
 #[test]
+fn a_start_right_after_a_kill_comes_up() -> Result<()> {
+    let mut cluster = Setup::simulated(1).start()?;
+    for _ in 0..5 {
+        cluster.kill_without_waiting()?;
+        cluster.up()?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_second_start_on_the_same_data_is_refused_by_name() -> Result<()> {
     let cluster = Setup::simulated(1).start()?;
     let manifests = cluster.manifests().to_string_lossy().into_owned();

@@ -5,21 +5,9 @@ use serde_json::Value;
 use super::preparation::Preparation;
 use super::scale::{SCALE_KIND, SCALE_VERSION, scale_schema};
 use super::{Body, FieldValidation, Subresource};
-use crate::resource::{Served, ServedVersion};
+use crate::resource::{Served, ServedVersion, group_version};
 use crate::schema::{self, DecodeError, Decoded, Schema, Unexpected, strict_decoding_error};
 use crate::status::{Status, StatusCause, StatusDetails};
-
-/// `apps/v1`, or `v1` for the core group.
-pub(super) fn api_version(version: &ServedVersion) -> String {
-    group_version(version.group, version.version)
-}
-
-fn group_version(group: &str, version: &str) -> String {
-    match group {
-        "" => version.to_owned(),
-        group => format!("{group}/{version}"),
-    }
-}
 
 impl Preparation<'_> {
     /// The object of a request, checked against its schema, in the stored version.
@@ -123,12 +111,12 @@ impl Preparation<'_> {
 
     /// Checks that the object is of that version of the kind of the path, and turns it into the stored version.
     pub(super) fn stored_from(&self, version: &ServedVersion, mut object: Value) -> Result<Value, Status> {
-        let (definition, spoken) = (self.definition, api_version(version));
+        let (definition, spoken) = (self.definition, version.api_version());
         check_type(&object, &spoken, definition.kind)?;
         if let Some(to_stored) = version.to_stored {
             to_stored(&mut object);
         }
-        let stored = definition.versions.first().map_or(spoken, api_version);
+        let stored = definition.versions.first().map_or(spoken, ServedVersion::api_version);
         if let Some(fields) = object.as_object_mut() {
             fields.insert("apiVersion".to_owned(), Value::String(stored));
             fields.insert("kind".to_owned(), Value::String(definition.kind.to_owned()));
@@ -146,7 +134,7 @@ impl Preparation<'_> {
             from_stored(&mut object);
         }
         if let Some(fields) = object.as_object_mut() {
-            fields.insert("apiVersion".to_owned(), Value::String(api_version(version)));
+            fields.insert("apiVersion".to_owned(), Value::String(version.api_version()));
         }
         object
     }

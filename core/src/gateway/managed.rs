@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::decode::api_version;
 use super::preparation::Preparation;
 use super::{Action, PatchKind, Subresource};
 use crate::object::patch::{self, Manager};
+use crate::resource::ServedVersion;
 use crate::schema::Schema;
 use crate::status::Status;
 
@@ -34,7 +34,7 @@ impl Preparation<'_> {
     /// Runs `write` as the manager the request is made by.
     pub(super) fn with_manager<T>(&self, write: impl FnOnce(&Manager<'_>) -> T) -> T {
         let (options, subresource) = (&self.mutation.options, &self.mutation.target.subresource);
-        let stored = self.definition.versions.first().map(api_version).unwrap_or_default();
+        let stored = self.definition.versions.first().map(ServedVersion::api_version).unwrap_or_default();
         let named = [options.field_manager.as_str(), self.mutation.identity.user.as_str()];
         let writes_status = *subresource == Subresource::Status || !self.definition.has_status;
         write(&Manager {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::effect;
 use super::flight::refused;
-use super::recorder::{EVENTS, Recorder, Recording, Said, api_version};
+use super::recorder::{EVENTS, Recorder, Recording, Said};
 use super::{Command, Declaration, Guarding, Refused, WriteVerb, Yield};
 use crate::access::MASTERS;
 use crate::entropy::Entropy;
@@ -232,7 +232,7 @@ impl<'a> Sheet<'a> {
         let primary = self.bench.snapshot.get(self.bench.primary).ok_or(SheetError::Unserved(EFFECTS))?;
         let Served { definition, version } = self.served(primary.key().resource)?;
         let metadata = primary.metadata();
-        let owner = json!({"apiVersion": api_version(&version), "kind": definition.kind, "name": &*primary.key().name,
+        let owner = json!({"apiVersion": version.api_version(), "kind": definition.kind, "name": &*primary.key().name,
             "uid": metadata.uid.as_str()});
         let operator = self.bench.declaration.name;
         let at = effect::record_key(operator, primary.key(), &metadata.uid, name, key);

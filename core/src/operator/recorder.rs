@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Command, EventKind};
 use crate::entropy::Entropy;
 use crate::object::{Object, ObjectKey, ResourceType};
-use crate::resource::{Registry, ServedVersion};
+use crate::resource::Registry;
 use crate::store::Snapshot;
 
 /// Where Events are stored.
@@ -172,7 +172,7 @@ fn counted(commands: &[Command], snapshot: &Snapshot) -> Vec<(Series, i64)> {
 fn reference(object: &Object, registry: &Registry) -> Option<Value> {
     let definition = registry.definition(object.key().resource)?;
     let version = definition.versions.first()?;
-    let api_version = api_version(version);
+    let api_version = version.api_version();
     let mut reference = json!({
         "kind": definition.kind, "apiVersion": api_version, "name": &*object.key().name,
         "uid": object.metadata().uid.as_str(), "resourceVersion": object.revision().to_string(),
@@ -181,14 +181,6 @@ fn reference(object: &Object, registry: &Registry) -> Option<Value> {
         fields.insert("namespace".into(), (&**namespace).into());
     }
     Some(reference)
-}
-
-/// A version as objects name it.
-pub(super) fn api_version(version: &ServedVersion) -> String {
-    match version.group {
-        "" => version.version.to_owned(),
-        group => format!("{group}/{}", version.version),
-    }
 }
 
 /// Kubernetes' `metav1.Time`: whole seconds.

@@ -10,12 +10,10 @@ use serde::Deserialize;
 use super::queue::OperatorId;
 use super::{Declaration, Mapping};
 use crate::object::selector::Selector;
-use crate::object::{Object, ObjectKey, OwnerReference, ResourceType, Revision};
-use crate::resource::{Registry, Scope};
+use crate::object::{Object, ObjectKey, OwnerReference, Revision};
+use crate::resource::{NAMESPACES, Registry, Scope};
 use crate::store::{Event, IndexKey, Snapshot, WatchChange};
 use crate::vital::panic_text;
-
-const NAMESPACES: ResourceType = ResourceType::new("", "namespaces");
 
 /// Where a change is looked at: the cluster after it, and what is served.
 pub(super) struct Surroundings<'a> {

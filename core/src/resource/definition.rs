@@ -38,7 +38,20 @@ pub struct ServedVersion {
     pub to_stored: Option<fn(&mut Value)>,
 }
 
+/// `apps/v1`, or `v1` for the core group.
+pub(crate) fn group_version(group: &str, version: &str) -> String {
+    match group {
+        "" => version.to_owned(),
+        group => format!("{group}/{version}"),
+    }
+}
+
 impl ServedVersion {
+    /// As objects name it: `apps/v1`, or `v1` for the core group.
+    pub fn api_version(&self) -> String {
+        group_version(self.group, self.version)
+    }
+
     /// The only version of a resource type, or the one it is stored in.
     pub const fn stored(group: &'static str, version: &'static str, schema: &'static str) -> Self {
         Self {

@@ -71,6 +71,7 @@ pub use apps::{CONTROLLER_REVISIONS, DAEMON_SETS, STATEFUL_SETS};
 pub use autoscaling::HORIZONTAL_POD_AUTOSCALERS;
 pub use batch::{CRON_JOBS, JOBS, schedule};
 pub use config_map::CONFIG_MAPS;
+pub(crate) use definition::group_version;
 pub use definition::{
     Cell, Column, CustomSchema, FieldGetter, ResourceDefinition, ScalePaths, SchemaSource, Scope, ServedVersion,
     Strategy, ValuesGetter, WriteContext,

@@ -15,11 +15,10 @@ use super::{Admission, AdmissionRequest, Operation, Verdict};
 use crate::object::{Name, Object, ObjectKey, Quantity, ResourceType, Uid};
 use crate::resource::pod::QosClass;
 use crate::resource::read::{items, size, text};
-use crate::resource::{PERSISTENT_VOLUME_CLAIMS as CLAIMS, PODS, SERVICES};
+use crate::resource::{PERSISTENT_VOLUME_CLAIMS as CLAIMS, PODS, RESOURCE_QUOTAS, SERVICES};
 use crate::status::Status;
 use crate::store::{CommitCondition, Counter, Excess};
 
-const RESOURCE_QUOTAS: ResourceType = ResourceType::new("", "resourcequotas");
 /// The kinds that are counted by their plain plural name.
 const COUNTED: [&str; 7] =
     ["configmaps", "persistentvolumeclaims", "replicationcontrollers", "resourcequotas", "secrets", "services", "pods"];

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use super::{AdmissionRequest, Operation};
-use crate::gateway::decode::{api_version, plain};
+use crate::gateway::decode::plain;
 use crate::gateway::scale::{SCALE_KIND, scale_of};
 use crate::gateway::{Action, Subresource};
 use crate::object::ObjectKey;
@@ -103,7 +103,7 @@ impl<'a> Subject<'a> {
                 from_stored(&mut value);
             }
             if let Some(fields) = value.as_object_mut() {
-                fields.insert("apiVersion".to_owned(), api_version(version).into());
+                fields.insert("apiVersion".to_owned(), version.api_version().into());
                 fields.insert("kind".to_owned(), self.request.mutation.target.served.definition.kind.into());
             }
         }

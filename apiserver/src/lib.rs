@@ -11,6 +11,7 @@
 mod call;
 mod discovery;
 mod health;
+mod logs;
 mod metrics;
 mod node;
 mod openid;

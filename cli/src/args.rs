@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Why(Explained),
     /// Show what was decided about an object, from the oldest decision that is kept
     History(Explained),
+    /// Show what containers wrote, also those of pods that are gone
+    Logs(Logs),
     /// Draw an operator's states and transitions
     Graph(Graph),
     /// Prove an operator: small worlds in every order, drawn histories with every fault
@@ -119,6 +121,81 @@ pub(crate) struct Explained {
     pub(crate) namespace: String,
     #[command(flatten)]
     pub(crate) shown: Shown,
+}
+
+/// Which lines are shown, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Of this pod alone
+    #[arg(value_name = "POD")]
+    pub(crate) pod: Option<String>,
+    /// Of pods in this namespace
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Of pods in every namespace
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub(crate) all_namespaces: bool,
+    /// Of pods with such labels, such as `app=web,tier!=cache`
+    #[arg(short = 'l', long)]
+    pub(crate) selector: Option<String>,
+    /// Of containers of this name
+    #[arg(short, long)]
+    pub(crate) container: Option<String>,
+    /// Written within so long, such as `5m` or `1h30m`
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) since: Option<jiff::SignedDuration>,
+    /// Written at this time (RFC 3339) or later
+    #[arg(long, value_name = "TIME", conflicts_with = "since")]
+    pub(crate) since_time: Option<jiff::Timestamp>,
+    /// Written before this time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<jiff::Timestamp>,
+    /// That hold this text
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) grep: Option<String>,
+    /// That match this regular expression
+    #[arg(short = 'e', long, value_name = "EXPRESSION")]
+    pub(crate) regex: Option<String>,
+    /// Whatever the case
+    #[arg(short, long)]
+    pub(crate) ignore_case: bool,
+    /// So many lines before each match
+    #[arg(short = 'B', long, value_name = "N", default_value_t = 0)]
+    pub(crate) before: u32,
+    /// So many lines after each match
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) after: u32,
+    /// So many lines on both sides of each match
+    #[arg(short = 'C', long, value_name = "N", conflicts_with_all = ["before", "after"])]
+    pub(crate) context: Option<u32>,
+    /// Only so many of the last lines
+    #[arg(long, value_name = "N")]
+    pub(crate) tail: Option<u32>,
+    /// Go on with lines as they come
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Show when each line was written
+    #[arg(long)]
+    pub(crate) timestamps: bool,
+    /// Show how much is kept on each node and what was lost, in place of lines
+    #[arg(long)]
+    pub(crate) counts: bool,
+    /// When pods are told apart by colours
+    #[arg(long, value_enum, default_value_t = Colour::Auto)]
+    pub(crate) color: Colour,
+    #[command(flatten)]
+    pub(crate) shown: Shown,
+}
+
+/// When colours are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
 }
 
 #[derive(Debug, Args)]

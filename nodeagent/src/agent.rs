@@ -84,7 +84,7 @@ impl NodeAgent {
         for holding in self.docker.holdings().await? {
             self.shell.host_mut().adopt(holding.pod, holding.sandbox, holding.containers);
         }
-        let node = self.description.name.clone();
+        let (node, docker) = (self.description.name.clone(), self.docker.clone());
         let stop = shutdown.child_token();
         let events = tokio::spawn({
             let (docker, messages, stop) = (self.docker.clone(), self.messages.clone(), stop.clone());
@@ -93,6 +93,10 @@ impl NodeAgent {
         let disposal = Disposal::of(&node, self.docker.volumes());
         let disposing = tokio::spawn(disposal.run(self.client.clone(), stop.clone()));
         let lease = tokio::spawn(shell::register(self.client.clone(), self.description, stop.clone()));
+        let collecting = tokio::spawn({
+            let docker = self.docker.clone();
+            async move { docker.collect_logs().await }
+        });
         let services = tokio::spawn({
             let (docker, directory, client) = (self.docker.clone(), self.directory, self.client.clone());
             let (node, names, stop) = (node.clone(), self.names, stop.clone());
@@ -106,7 +110,8 @@ impl NodeAgent {
         });
         self.shell.run(Scope::Node(node), shutdown).await;
         stop.cancel();
-        let _ = tokio::join!(events, lease, services, disposing);
+        let _ = tokio::join!(events, lease, services, disposing, collecting);
+        docker.logs().flush().await;
         Ok(())
     }
 }

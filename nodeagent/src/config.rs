@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use sampan_logs::Limits;
+
 /// Where Docker's API answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DockerEndpoint {
@@ -32,6 +34,8 @@ pub struct NodeConfig {
     pub cluster_id: String,
     /// The port the kubelet API listens on, where it does.
     pub kubelet_port: Option<u16>,
+    /// How much of containers' logs is kept, and for how long.
+    pub logs: Limits,
 }
 
 impl NodeConfig {
@@ -46,6 +50,7 @@ impl NodeConfig {
             network_name: format!("sampan-{cluster_id}"),
             cluster_id,
             kubelet_port: None,
+            logs: Limits::default(),
         }
     }
 }

@@ -32,6 +32,13 @@ pub enum NodeError {
         #[source]
         source: std::io::Error,
     },
+    /// The logs kept on the node cannot be opened.
+    #[error("failed to open the logs of the node: {source}")]
+    Logs {
+        /// What is wrong with them.
+        #[source]
+        source: sampan_logs::StoreError,
+    },
 }
 
 impl NodeError {

@@ -11,6 +11,7 @@
 //!
 //! * [`pod`] is one pod: pure functions over what is known of it, and the machine that names its state.
 //! * [`host`] is many pods: messages in, effects out, a clock passed in.
+//! * `logs` collects what containers write, on a thread of its own.
 //! * [`requests`] is what a node asks of the API server, as values, and what follows from the answers.
 //! * [`runtime`] carries commands out.
 //! * [`services`] is what the node knows of Services, once for all who ask.
@@ -24,6 +25,7 @@ pub mod dns;
 mod error;
 pub mod host;
 mod kubelet;
+mod logs;
 pub mod pod;
 pub mod proxy;
 pub mod requests;
@@ -37,4 +39,5 @@ pub use config::{DockerEndpoint, NodeConfig};
 pub use error::NodeError;
 pub use kubelet::{KubeletApi, serve_kubelet};
 pub use runtime::docker::remove_everything;
+pub use sampan_logs::Limits as LogLimits;
 pub use simulated::SimulatedNodes;

@@ -17,7 +17,7 @@ use crate::metrics::Observed;
 use crate::request::{Query, resolve};
 use crate::response::{self, Response};
 use crate::state::State;
-use crate::{discovery, health, openid, verbs, why};
+use crate::{discovery, health, logs, openid, verbs, why};
 
 /// The answer to a request.
 pub(super) async fn answer(state: Arc<State>, caller: Caller, request: Request<Incoming>) -> Response {
@@ -45,6 +45,9 @@ async fn route(
         *observed = call.observed();
         return verbs::serve(call).await;
     }
+    if logs::serves(path) && request.method() == Method::GET {
+        return logs::answer(state, &identity, &query).await;
+    }
     let verb = request.method().as_str().to_ascii_lowercase();
     state.authorize(&Attributes::path(&identity, &verb, path))?;
     if request.method() != Method::GET {
@@ -66,6 +69,9 @@ async fn at_path(
     }
     if path == "/metrics" {
         return Ok(response::bytes(state.metrics_text(), "text/plain; version=0.0.4"));
+    }
+    if logs::serves_counts(path) {
+        return Ok(logs::counts(state).await);
     }
     if why::serves(path) {
         return why::answer(state.clone(), path.to_owned()).await;

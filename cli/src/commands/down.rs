@@ -1,5 +1,6 @@
 //! `sampan down`
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,7 +19,8 @@ pub(crate) fn run(arguments: &Down) -> Result<()> {
     let folder = DataFolder::open(&arguments.folder.data)?;
     stop_running(&folder)?;
     if let Some(cluster) = folder.cluster_id()? {
-        remove_containers(&cluster)?;
+        let kept_in = (!arguments.purge).then(|| folder.node()).filter(|node| node.exists());
+        remove_containers(&cluster, kept_in.as_deref())?;
         sampan_pluginhost::remove_folders(&cluster);
     }
     if arguments.purge {
@@ -45,11 +47,11 @@ fn stop_running(folder: &DataFolder) -> Result<()> {
 }
 
 /// A cluster of simulated nodes has no containers, and may run where there is no Docker.
-fn remove_containers(cluster: &str) -> Result<()> {
+fn remove_containers(cluster: &str, kept_in: Option<&Path>) -> Result<()> {
     let docker = DockerEndpoint::default();
     if !docker.socket.exists() {
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(remove_everything(&docker, cluster)).context("failed to remove the cluster's containers")
+    runtime.block_on(remove_everything(&docker, cluster, kept_in)).context("failed to remove the cluster's containers")
 }

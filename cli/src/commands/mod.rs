@@ -6,6 +6,7 @@ pub(crate) mod down;
 pub(crate) mod graph;
 pub(crate) mod history;
 pub(crate) mod kubeconfig;
+pub(crate) mod logs;
 pub(crate) mod operator;
 pub(crate) mod plan;
 pub(crate) mod prune;

@@ -9,6 +9,7 @@ mod logs;
 mod pipe;
 mod query;
 mod remote;
+mod search;
 mod spdy;
 mod stats;
 mod tunnel;
@@ -108,6 +109,8 @@ impl KubeletApi {
             ["healthz"] => Ok(text(StatusCode::OK, "ok")),
             ["pods"] if is_get => self.list_pods().await,
             ["stats", "summary"] if is_get => self.stats().await,
+            ["logs"] if is_get => self.search_logs(&query),
+            ["stats", "logs"] if is_get => self.log_counts(),
             ["containerLogs", namespace, pod, container] if is_get => {
                 self.logs(namespace, pod, container, &query).await
             }

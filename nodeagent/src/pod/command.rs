@@ -259,6 +259,8 @@ pub struct ContainerSpec {
     pub termination_message_path: String,
     /// Without last words, a failed container's last log lines are taken.
     pub last_words_from_logs: bool,
+    /// The pod's labels, by which its logs are found.
+    pub pod_labels: std::collections::BTreeMap<String, String>,
 }
 
 /// Why the runtime did not do what was asked.

@@ -143,6 +143,7 @@ pub fn container(scene: &Scene<'_>, container: &Container, is_init: bool, run: R
             .clone()
             .unwrap_or_else(|| "/dev/termination-log".to_owned()),
         last_words_from_logs: container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError"),
+        pod_labels: scene.situation.pod.metadata.labels.clone().unwrap_or_default(),
     })
 }
 

@@ -117,7 +117,7 @@ impl Cluster {
     /// Removes everything of this cluster. Runs on failure too, from `Drop`.
     pub async fn finish(mut self) {
         self.stop().await;
-        remove_everything(&DockerEndpoint::default(), &self.id).await.unwrap();
+        remove_everything(&DockerEndpoint::default(), &self.id, None).await.unwrap();
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A file is a story in a namespace of its own, its cases in order. A case begins with `#` and a sentence; then come
 //!
-//! * `$ <line>`: run by `sh`, with `kubectl` and the programs beside the table on the path, and the table's folder as `$BESIDE`; further lines
-//!   indented by two spaces belong to it,
+//! * `$ <line>`: run by `sh`, with `kubectl`, `sampan` and the programs beside the table on the path, the table's folder as `$BESIDE` and
+//!   the cluster's data as `$DATA`; further lines indented by two spaces belong to it,
 //! * `= <code>`: the exit code it must end with, 0 where nothing is said,
 //! * `> <regex>`: what standard output must hold, `! <regex>`: what standard error must hold,
 //! * `- <regex>`: what standard output must not hold,
@@ -16,7 +16,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail, ensure};
 use regex::{Regex, RegexBuilder};
 
-use crate::cluster::SOON;
+use crate::cluster::{SOON, sampan_binary};
 use crate::{Cluster, Run, eventually, run};
 
 /// No command of a table may take longer, in seconds: one that hangs is a fault to be told, not waited for.
@@ -74,6 +74,7 @@ pub struct Stage {
     folder: PathBuf,
     beside: PathBuf,
     path: String,
+    data: PathBuf,
 }
 
 impl Stage {
@@ -91,8 +92,10 @@ impl Stage {
         let tools = kubectl.parent().map(|parent| parent.display().to_string()).unwrap_or_default();
         let beside = file.parent().context("a file lies in a folder")?.to_owned();
         let path = std::env::var("PATH").unwrap_or_default();
-        let path = format!("{tools}:{}:{path}", beside.display());
-        let stage = Self { folder, beside, path };
+        let sampan = sampan_binary();
+        let sampan = sampan.parent().context("a binary lies in a folder")?;
+        let path = format!("{tools}:{}:{}:{path}", beside.display(), sampan.display());
+        let stage = Self { folder, beside, path, data: cluster.data() };
         cluster.kubectl(&["create", "namespace", &name])?;
         let context = format!("kubectl config set-context --current --namespace={name}");
         stage.sh(&context)?.succeeded()?;
@@ -106,7 +109,7 @@ impl Stage {
     pub fn sh(&self, line: &str) -> Result<Run> {
         let mut command = Command::new("timeout");
         command.args([COMMAND_SECONDS_MAX, "sh", "-c", line]).current_dir(&self.folder).env("PATH", &self.path);
-        command.env("BESIDE", &self.beside);
+        command.env("BESIDE", &self.beside).env("DATA", &self.data);
         // Discovery is cached per host and port, and tests use ports again.
         command.env("KUBECONFIG", self.folder.join("kubeconfig")).env("KUBECACHEDIR", self.folder.join("cache"));
         run(&mut command, "")

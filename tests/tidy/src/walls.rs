@@ -84,8 +84,9 @@ fn is_operator(package: &Package) -> bool {
 
 fn reach(package: &Package) -> Reach {
     match package.name.as_str() {
-        "sampan-machine" | "sampan-tidy" | "sampan-demo" => Reach::Only(&[]),
-        "sampan-core" | "sampan-nodeagent" => Reach::Only(&["sampan-machine"]),
+        "sampan-machine" | "sampan-logs" | "sampan-tidy" | "sampan-demo" => Reach::Only(&[]),
+        "sampan-core" => Reach::Only(&["sampan-machine"]),
+        "sampan-nodeagent" => Reach::Only(&["sampan-machine", "sampan-logs"]),
         "sampan-apiserver" | "sampan-conformance" | "sampan-pluginhost" => {
             Reach::Only(&["sampan-core", "sampan-machine"])
         }

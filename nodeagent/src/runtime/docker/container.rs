@@ -63,7 +63,8 @@ impl Docker {
             let message = format!("PostStartHookError: {message}");
             return self.start_failed(&id, "PostStartHookError", message).await;
         }
-        match self.record_of(&id).await {
+        let ((), record) = futures::join!(self.collect_log(&id), self.record_of(&id));
+        match record {
             Some(record) => Outcome::Started(record),
             None => self.start_failed(&id, "RunContainerError", "the container vanished".to_owned()).await,
         }
@@ -134,6 +135,10 @@ impl Docker {
         labels.insert(names::CONTAINER.to_owned(), spec.name.clone());
         labels.insert(names::SANDBOX_ATTEMPT.to_owned(), spec.sandbox_attempt.to_string());
         labels.insert(names::BACKOFF.to_owned(), spec.backoff_seconds.to_string());
+        if !spec.pod_labels.is_empty() {
+            let text = serde_json::to_string(&spec.pod_labels).expect("a map of texts is JSON");
+            labels.insert(names::POD_LABELS.to_owned(), text);
+        }
         if spec.last_words_from_logs {
             labels.insert(names::LAST_WORDS.to_owned(), String::new());
         }
@@ -221,6 +226,7 @@ impl Docker {
 
     /// Removes a dead run.
     pub(super) async fn remove_container(&self, id: &str) -> Outcome {
+        self.finish_log(id).await;
         let options = RemoveContainerOptionsBuilder::new().v(true).build();
         match self.api.remove_container(id, Some(options)).await {
             Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => Outcome::Done(None),

@@ -8,6 +8,7 @@ mod binds;
 mod container;
 mod files;
 mod image;
+mod logs;
 mod names;
 mod network;
 mod observe;
@@ -38,6 +39,7 @@ pub use self::setup::remove_everything;
 pub use self::watch::Holding;
 use super::Runtime;
 use crate::host::PodRef;
+use crate::logs::Logs;
 use crate::pod::probe::ProbeOrder;
 use crate::pod::{Command, Exit, Outcome, Refusal, Sandbox, Uid};
 
@@ -65,6 +67,7 @@ pub struct Docker {
     /// The cluster's name server, once it is open.
     resolver: OnceLock<IpAddr>,
     volumes: PathBuf,
+    logs: Logs,
     least_oom_score: i64,
     calls: Arc<Semaphore>,
     /// Containers this node is starting: Docker tells of it, and there is nothing to learn.
@@ -166,6 +169,7 @@ impl Docker {
         let removals = futures::stream::iter(ids).map(|id| {
             let options = options.clone();
             async move {
+                self.finish_log(&id).await;
                 let _permit = self.permit().await;
                 self.api.remove_container(&id, Some(options)).await
             }

@@ -21,6 +21,8 @@ pub(super) const BACKOFF: &str = "dev.sampan.backoff-seconds";
 pub(super) const LAST_WORDS: &str = "dev.sampan.last-words-from-logs";
 /// The address of a pod the node itself gave its network.
 pub(super) const ADDRESS: &str = "dev.sampan.address";
+/// The labels the pod had when the container was made, as JSON.
+pub(super) const POD_LABELS: &str = "dev.sampan.pod-labels";
 /// The pod's name.
 pub(super) const POD_NAME: &str = "io.kubernetes.pod.name";
 /// The pod's namespace.

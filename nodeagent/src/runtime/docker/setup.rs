@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -17,11 +18,14 @@ use tokio::sync::Semaphore;
 use super::files::{PodFiles, host_address};
 use super::network::{PodNetwork, Shown, Subnet};
 use super::subpath::Subpaths;
-use super::{CALLS_AT_ONCE, Docker, image, names};
+use super::{CALLS_AT_ONCE, Docker, image, logs, names};
+use crate::logs::Logs;
 use crate::pod::Uid;
 use crate::proxy::{self, Ground};
-use crate::{DockerEndpoint, NodeConfig, NodeError};
+use crate::{DockerEndpoint, LogLimits, NodeConfig, NodeError};
 
+/// Where in its folder a node keeps logs.
+const LOGS: &str = "logs";
 /// How long a call to Docker may take, in seconds.
 const CALL_SECONDS: u64 = 120;
 /// How long a container may take to stop.
@@ -54,6 +58,7 @@ impl Docker {
         let data_dir = config.data_dir.canonicalize().map_err(NodeError::file("resolve", &config.data_dir))?;
         let volumes = data_dir.join("volumes");
         std::fs::create_dir_all(&volumes).map_err(NodeError::file("create", &volumes))?;
+        let logs = Logs::open(&data_dir.join(LOGS), config.logs)?;
         let host_ip =
             host_address().or(pod_gateway.map(|gateway| gateway.to_string())).unwrap_or_else(|| "127.0.0.1".to_owned());
         Ok(Arc::new_cyclic(|this| Self {
@@ -69,6 +74,7 @@ impl Docker {
             files: PodFiles::new(&data_dir),
             resolver: OnceLock::new(),
             volumes,
+            logs,
             least_oom_score: least_oom_score(),
             calls: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
             own_starts: Mutex::default(),
@@ -173,12 +179,18 @@ fn bridge_name(network_id: &str) -> String {
 
 /// Stops and removes every container and network of the cluster `cluster_id`.
 ///
-/// The rules of Services go with them. Containers are given ten seconds to stop by themselves.
+/// The rules of Services go with them. Containers are given ten seconds to stop by themselves. What they wrote last is collected in the
+/// node's folder `kept_in`, where one is given; no node may run in it.
 ///
 /// # Errors
 /// When Docker does not answer or refuses.
-pub async fn remove_everything(docker: &DockerEndpoint, cluster_id: &str) -> Result<(), NodeError> {
+pub async fn remove_everything(
+    docker: &DockerEndpoint,
+    cluster_id: &str,
+    kept_in: Option<&Path>,
+) -> Result<(), NodeError> {
     let api = connect(docker).await?;
+    let logs = kept_in.map(|folder| Logs::open(&folder.join(LOGS), LogLimits::default())).transpose()?;
     let filter = names::filter(&[(names::CLUSTER, cluster_id)]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
     let containers = api.list_containers(Some(options)).await.map_err(NodeError::docker("list containers"))?;
@@ -188,7 +200,7 @@ pub async fn remove_everything(docker: &DockerEndpoint, cluster_id: &str) -> Res
     let pods: BTreeSet<Uid> = sandboxes.iter().filter_map(pod_of).collect();
     for (group, grace) in [(own, DOWN_GRACE_SECONDS), (sandboxes, 0)] {
         let ids: Vec<String> = group.into_iter().filter_map(|container| container.id).collect();
-        let removals = futures::stream::iter(ids).map(|id| remove_one(&api, id, grace));
+        let removals = futures::stream::iter(ids).map(|id| remove_one(&api, id, grace, logs.as_ref()));
         let results: Vec<Result<(), NodeError>> = removals.buffer_unordered(CALLS_AT_ONCE * 4).collect().await;
         results.into_iter().collect::<Result<Vec<()>, _>>()?;
     }
@@ -211,8 +223,11 @@ fn pod_of(container: &ContainerSummary) -> Option<Uid> {
     container.labels.as_ref()?.get(names::POD_UID).map(|uid| Uid(uid.as_str().into()))
 }
 
-async fn remove_one(api: &bollard::Docker, id: String, grace: i32) -> Result<(), NodeError> {
+async fn remove_one(api: &bollard::Docker, id: String, grace: i32, logs: Option<&Logs>) -> Result<(), NodeError> {
     let _ = api.stop_container(&id, Some(StopContainerOptionsBuilder::new().t(grace).build())).await;
+    if let (Some(logs), Some((source, _))) = (logs, logs::log_of(api, &id).await) {
+        logs.finish(source).await;
+    }
     let force = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
     match api.remove_container(&id, Some(force)).await {
         Ok(()) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),

@@ -119,10 +119,14 @@ impl Docker {
             if let Some(time) = event.time {
                 *since = time;
             }
+            let ended = ended(&event);
             if let Some(message) = self.message(event).await
                 && messages.send(message).await.is_err()
             {
                 return;
+            }
+            if let Some(id) = ended {
+                self.finish_log(&id).await;
             }
         }
     }
@@ -146,6 +150,12 @@ impl Docker {
             Seen::Sandbox(..) => None,
         }
     }
+}
+
+/// The container whose end is told: Docker has written its log to the end by then.
+fn ended(event: &EventMessage) -> Option<String> {
+    let is_end = event.action.as_deref() == Some("die");
+    event.actor.as_ref().filter(|_| is_end)?.id.clone()
 }
 
 fn is_sandbox(labels: &std::collections::HashMap<String, String>) -> bool {

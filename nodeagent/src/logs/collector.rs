@@ -1,0 +1,208 @@
+//! The thread that collects: it looks at each container's files, more often where more is written.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sampan_logs::{Batch, Store, StoreError, Tail};
+use tokio::sync::{oneshot, watch};
+
+use super::Source;
+
+/// How soon files are looked at again that had something new.
+const BUSY_WAIT: Duration = Duration::from_millis(50);
+/// How soon at the latest. In between, each look without news doubles the wait.
+const QUIET_WAIT: Duration = Duration::from_secs(1);
+/// Bytes read of one container before the next has its turn.
+const TURN_BYTES: usize = 1 << 20;
+/// Bytes that wait for a whole block, all containers together, before all are written.
+const WAITING_BYTES_MAX: usize = 16 << 20;
+/// How long lines wait for a whole block. Docker's files hold them meanwhile.
+const FLUSH_EVERY: Duration = Duration::from_secs(300);
+/// How often what is too old is removed.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+
+/// What the thread is told.
+pub(super) enum Order {
+    /// Collect a log from now on.
+    Follow(Source),
+    /// Collect the rest of a log, then answer.
+    Finish(Source, oneshot::Sender<()>),
+    /// Write what waits, then answer.
+    Flush(oneshot::Sender<()>),
+}
+
+/// A log that is collected.
+struct Followed {
+    tail: Tail,
+    due: Instant,
+    wait: Duration,
+    /// What went wrong was told.
+    is_warned: bool,
+}
+
+/// Collects, on a thread of its own.
+pub(super) struct Collector {
+    store: Arc<Mutex<Store>>,
+    news: watch::Sender<u64>,
+    followed: BTreeMap<String, Followed>,
+    flush_at: Instant,
+    expire_at: Instant,
+}
+
+impl Collector {
+    pub(super) fn new(store: Arc<Mutex<Store>>, news: watch::Sender<u64>) -> Self {
+        let now = Instant::now();
+        // Not at once: which runs go on is not known yet, and of those the last segment stays.
+        let expire_at = now + EXPIRE_EVERY;
+        Self { store, news, followed: BTreeMap::new(), flush_at: now + FLUSH_EVERY, expire_at }
+    }
+
+    /// Collects until nobody is left to give orders.
+    pub(super) fn run(mut self, orders: &Receiver<Order>) {
+        loop {
+            let wait = self.next_due().saturating_duration_since(Instant::now());
+            match orders.recv_timeout(wait) {
+                Ok(order) => self.obey(order),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.round(Instant::now());
+        }
+        self.flush();
+    }
+
+    fn next_due(&self) -> Instant {
+        let dues = self.followed.values().map(|followed| followed.due);
+        dues.fold(self.flush_at.min(self.expire_at), Instant::min)
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Follow(source) => {
+                self.take_up(source);
+            }
+            Order::Finish(source, reply) => {
+                let id = self.take_up(source);
+                self.finish(&id);
+                // Whoever waited may have gone.
+                let _ = reply.send(());
+            }
+            Order::Flush(reply) => {
+                let ids: Vec<String> = self.followed.keys().cloned().collect();
+                ids.iter().for_each(|id| self.look(id, Instant::now()));
+                self.flush();
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    fn take_up(&mut self, source: Source) -> String {
+        let id = source.run.id.clone();
+        if !self.followed.contains_key(&id) {
+            let position = self.store().begin(source.run);
+            let tail = Tail::new(source.path, position);
+            let followed = Followed { tail, due: Instant::now(), wait: BUSY_WAIT, is_warned: false };
+            self.followed.insert(id.clone(), followed);
+        }
+        id
+    }
+
+    /// Everything that is due.
+    fn round(&mut self, now: Instant) {
+        let due = self.followed.iter().filter(|(_, followed)| followed.due <= now);
+        let due: Vec<String> = due.map(|(id, _)| id.clone()).collect();
+        due.iter().for_each(|id| self.look(id, now));
+        if self.flush_at <= now || self.store().waiting_bytes() > WAITING_BYTES_MAX {
+            self.flush();
+            self.flush_at = now + FLUSH_EVERY;
+        }
+        if self.expire_at <= now {
+            let now_ns = i64::try_from(crate::shell::now().as_nanosecond()).unwrap_or(i64::MAX);
+            self.store().expire(now_ns);
+            self.expire_at = now + EXPIRE_EVERY;
+        }
+    }
+
+    /// One look at a container's files.
+    fn look(&mut self, id: &str, now: Instant) {
+        let batch = self.read(id);
+        let Some(followed) = self.followed.get_mut(id) else { return };
+        let is_behind = batch.as_ref().is_some_and(|batch| !batch.at_end);
+        let is_news = batch.is_some_and(|batch| !batch.lines.is_empty());
+        followed.wait = if is_news { BUSY_WAIT } else { (followed.wait * 2).min(QUIET_WAIT) };
+        followed.due = if is_behind { now } else { now + followed.wait };
+    }
+
+    /// Reads on and takes in what is there. Nothing where reading failed or has to wait for the disk.
+    fn read(&mut self, id: &str) -> Option<Batch> {
+        if self.store().is_full(id) {
+            let flushed = self.store().flush(id);
+            self.warn(id, flushed);
+            if self.store().is_full(id) {
+                return None;
+            }
+        }
+        let followed = self.followed.get_mut(id)?;
+        let batch = match followed.tail.read(TURN_BYTES) {
+            Ok(batch) => batch,
+            Err(error) => {
+                if !std::mem::replace(&mut followed.is_warned, true) {
+                    tracing::warn!(container = id, %error, "failed to read a container's log; trying on");
+                }
+                return None;
+            }
+        };
+        self.take(id, &batch);
+        Some(batch)
+    }
+
+    fn take(&mut self, id: &str, batch: &Batch) {
+        let Some(followed) = self.followed.get(id) else { return };
+        let position = followed.tail.position();
+        if batch.lines.is_empty() && batch.gaps == 0 {
+            return;
+        }
+        let taken = self.store().take(id, batch, position);
+        self.warn(id, taken);
+        self.news.send_modify(|news| *news += 1);
+    }
+
+    /// Collects everything that is left.
+    fn finish(&mut self, id: &str) {
+        while self.read(id).is_some_and(|batch| !batch.at_end) {}
+        let time_ns = i64::try_from(crate::shell::now().as_nanosecond()).unwrap_or(i64::MAX);
+        let rest = self.followed.get_mut(id).map(|followed| followed.tail.rest(time_ns)).unwrap_or_default();
+        let unread = u64::from(self.store().is_full(id));
+        self.take(id, &Batch { lines: rest, gaps: unread, at_end: true, damaged: 0 });
+        let ended = self.store().end(id);
+        self.warn(id, ended);
+        self.followed.remove(id);
+    }
+
+    fn flush(&mut self) {
+        if let Err(error) = self.store().flush_all() {
+            tell(&error);
+        }
+    }
+
+    /// Tells of a failure, once for each container until it succeeds again.
+    fn warn(&mut self, id: &str, result: Result<(), StoreError>) {
+        let Some(followed) = self.followed.get_mut(id) else { return };
+        match result {
+            Ok(()) => followed.is_warned = false,
+            Err(error) if !std::mem::replace(&mut followed.is_warned, true) => tell(&error),
+            Err(_) => {}
+        }
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn tell(error: &StoreError) {
+    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    tracing::warn!(%error, cause, "lines of logs wait for the disk");
+}

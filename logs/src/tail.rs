@@ -191,6 +191,10 @@ impl Tail {
                 }
             }
         }
+        if position.file != 0 && Opened::at(&self.path)?.is_none() {
+            // Gone with its container, or between two names: what is left was before it, and is behind us.
+            return Ok(false);
+        }
         let Some(oldest) = self.oldest()? else { return Ok(false) };
         batch.gaps += u64::from(position.file != 0);
         self.anchor = Position::default();

@@ -67,6 +67,20 @@ fn a_log_that_is_not_there_yet_is_read_once_it_is() {
 }
 
 #[test]
+fn a_log_whose_newest_file_is_gone_is_not_read_once_more() {
+    let mut log = Log::new();
+    log.lines(&["a"]);
+    log.rotate(3);
+    log.lines(&["b"]);
+    let mut tail = log.tail(Position::default());
+    assert_eq!(read(&mut tail), ["a", "b"]);
+    fs::remove_file(log.path("")).unwrap();
+    let mut again = log.tail(tail.position());
+    assert!(read(&mut again).is_empty(), "what is left was read before");
+    assert_eq!(again.position(), tail.position(), "and nothing is forgotten");
+}
+
+#[test]
 fn every_line_comes_once_across_rotations_and_restarts_at_every_line() {
     let mut log = Log::new();
     let mut tail = log.tail(Position::default());

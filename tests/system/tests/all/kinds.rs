@@ -96,7 +96,7 @@ const KINDS: &[Kind] = &[
     kind(
         "jobs",
         "NAME STATUS COMPLETIONS DURATION AGE CONTAINERS IMAGES SELECTOR",
-        "sample Running 0/1 one one:1 batch.kubernetes.io/controller-uid=",
+        "sample Suspended 0/1 one one:1 batch.kubernetes.io/controller-uid=",
         &["Parallelism:", "Completion Mode:", "NonIndexed", "Suspend:"],
         ("job.spec.backoffLimit", "Specifies the number of retries"),
     ),

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use sampan_core::entropy::SeededEntropy;
 use sampan_core::gateway::{
     Action, Answer, Body, Cluster, FieldValidation, Gateway, Identity, Mutation, Options, Subresource,
     SystemAuthorizer, Target,
@@ -66,7 +67,10 @@ impl World {
 
     /// What would be stored.
     fn dry(&self, action: Action, subresource: Subresource) -> Result<Value, Status> {
-        Ok(match self.cluster.prepare(&self.mutation(action, subresource, true))?.answer {
+        let (cluster, mutation) = (&self.cluster, self.mutation(action, subresource, true));
+        let mut entropy = SeededEntropy::new(7);
+        let prepared = cluster.gateway().prepare(&cluster.snapshot(), cluster.now(), &mut entropy, &mutation)?;
+        Ok(match prepared.answer {
             Answer::Preview(object) => *object,
             Answer::Unchanged(object) => object.value(),
             Answer::Committed => panic!("a dry run commits nothing"),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sampan_machine::Decision;
 
 use super::attempt::{Attempt, Next, Outcome};
-use super::{Call, Gateway, Mutation, NoWebhooks, Prepared, Reply, WebhookClient};
+use super::{Call, Gateway, Mutation, NoWebhooks, Reply, WebhookClient};
 use crate::entropy::{Entropy, SeededEntropy};
 use crate::resource::Registry;
 use crate::status::Status;
@@ -96,14 +96,6 @@ impl Cluster {
         let (tell, told) = oneshot::channel();
         self.webhooks.ask(calls, Box::new(|replies| drop(tell.send(replies))));
         told.await.map_err(|_| Status::unavailable("webhooks are not asked any more"))
-    }
-
-    /// What would be committed for a mutation now, where no webhook is to be asked.
-    ///
-    /// # Errors
-    /// Why nothing would.
-    pub fn prepare(&self, mutation: &Mutation) -> Result<Prepared, Status> {
-        self.gateway.prepare(&self.snapshot(), self.now(), &mut self.chance(), mutation)
     }
 
     /// A generator of its own for each mutation keeps the lock to one draw.

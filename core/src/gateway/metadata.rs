@@ -128,13 +128,18 @@ impl Preparation<'_> {
         metadata.remove("selfLink");
         metadata.remove("resourceVersion");
         drop_empty(metadata);
-        for field in KEPT {
-            match old.and_then(|old| old.get(field)) {
-                Some(value) => metadata.insert(field.to_owned(), value.clone()),
-                None => metadata.remove(field),
-            };
-        }
+        keep_fields(metadata, old, &KEPT);
         Ok(())
+    }
+}
+
+/// Makes some fields what they are in `old`, or takes them away where they are not there.
+pub(super) fn keep_fields(metadata: &mut Map<String, Value>, old: Option<&Map<String, Value>>, fields: &[&str]) {
+    for field in fields {
+        match old.and_then(|old| old.get(*field)) {
+            Some(value) => metadata.insert((*field).to_owned(), value.clone()),
+            None => metadata.remove(*field),
+        };
     }
 }
 

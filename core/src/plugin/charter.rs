@@ -109,8 +109,7 @@ impl Charter {
 }
 
 fn served(name: &KindName, registry: &Registry) -> Result<(ResourceType, Scope), CharterError> {
-    let (group, version) = name.api_version.split_once('/').unwrap_or(("", &name.api_version));
-    match registry.served_kind(group, version, &name.kind) {
+    match name.served(registry) {
         Some(served) => Ok((served.definition.resource, served.definition.scope)),
         None => Err(CharterError::Unserved { api_version: name.api_version.clone(), kind: name.kind.clone() }),
     }

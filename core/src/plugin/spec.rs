@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::resource::{Registry, Served};
+
 /// The spec of an OperatorPlugin.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -82,6 +84,19 @@ pub struct KindName {
     pub api_version: String,
     /// Its `kind`.
     pub kind: String,
+}
+
+impl KindName {
+    /// Its group and version.
+    pub fn group_version(&self) -> (&str, &str) {
+        self.api_version.split_once('/').unwrap_or(("", &self.api_version))
+    }
+
+    /// What is served under it.
+    pub fn served(&self, registry: &Registry) -> Option<Served> {
+        let (group, version) = self.group_version();
+        registry.served_kind(group, version, &self.kind)
+    }
 }
 
 /// A kind that is read, and which objects of it.

@@ -325,6 +325,15 @@ impl Suite {
         assert!(failures.is_empty(), "{}", failures.join("\n"));
     }
 
+    /// What is found wrong first with an operator that must not get through, in one world explored to its end.
+    ///
+    /// # Panics
+    /// When nothing is.
+    pub fn failure_in(&self, world: &str) -> Failure {
+        let plan = Plan { explores: Explores::All, ..Plan::small().with_seeds(0..0) }.in_world(world);
+        self.run(&plan, &|_, _| ()).failures.into_iter().next().expect("the mutant gets through")
+    }
+
     fn gather(&self, plan: &Plan, results: Vec<Done>) -> Outcome {
         let mut outcome = Outcome { suite: self.name.to_owned(), ..Outcome::default() };
         let mut crossed: BTreeSet<Crossed> = BTreeSet::new();

@@ -139,15 +139,12 @@ fn rules_of_plugin(plugin: &Value, registry: &Registry) -> Vec<PolicyRule> {
     let spec = PluginSpec::deserialize(plugin.get("spec").unwrap_or(&Value::Null));
     let Ok(spec) = spec else { return vec![PolicyRule::of_resources(&["*"], &["*"], &["*"])] };
     let needs = spec.needs();
-    let rules = needs.iter().map(|(kind, verbs)| {
-        let (group, version) = kind.api_version.split_once('/').unwrap_or(("", &kind.api_version));
-        match registry.served_kind(group, version, &kind.kind) {
-            Some(served) => {
-                let resource = served.definition.resource;
-                PolicyRule::of_resources(verbs, &[resource.group], &[resource.plural])
-            }
-            None => PolicyRule::of_resources(verbs, &[group], &["*"]),
+    let rules = needs.iter().map(|(kind, verbs)| match kind.served(registry) {
+        Some(served) => {
+            let resource = served.definition.resource;
+            PolicyRule::of_resources(verbs, &[resource.group], &[resource.plural])
         }
+        None => PolicyRule::of_resources(verbs, &[kind.group_version().0], &["*"]),
     });
     rules.collect()
 }

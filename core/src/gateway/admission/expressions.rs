@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 
 use super::subject::Subject;
 use crate::cel::{Budget, EvalError, Program, Value, Variables};
+use crate::resource::fill::set;
 use crate::resource::read::{items, text};
 use crate::resource::{REQUEST_NAMES, RequestNaming as Naming, ServedVersion, compile_on_request};
 
@@ -61,6 +62,14 @@ impl Scene {
             request: subject.asked(version),
             namespace: subject.namespace_object(),
         }
+    }
+
+    /// The request, with its objects, as a webhook is asked about it.
+    pub(super) fn into_request(self) -> Json {
+        let Self { object, old, mut request, namespace: _ } = self;
+        set(&mut request, "object", object);
+        set(&mut request, "oldObject", old);
+        request
     }
 
     pub(super) fn variables(&self) -> Variables<'_> {

@@ -27,7 +27,7 @@ impl Answers {
     }
 
     /// Keeps what came of a call.
-    pub fn hear(&mut self, call: &Call, reply: Reply) {
+    pub(super) fn hear(&mut self, call: &Call, reply: Reply) {
         self.heard.insert(call.question.clone(), response::answered(call, reply));
     }
 

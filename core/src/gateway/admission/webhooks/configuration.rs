@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Answers, Call, WithoutRules};
-use crate::gateway::admission::expressions::Conditions;
+use crate::gateway::admission::expressions::{Conditions, Scene};
 use crate::gateway::admission::matching::Constraints;
 use crate::gateway::admission::subject::Subject;
 use crate::object::{Object, ObjectKey};
@@ -102,21 +102,14 @@ impl Webhook {
     }
 
     /// The question it is asked.
-    pub(super) fn call(
-        &self,
-        subject: &Subject<'_>,
-        version: &ServedVersion,
-        answers: &Answers,
-    ) -> Result<Call, String> {
+    pub(super) fn call(&self, scene: Scene, snapshot: &Snapshot, answers: &Answers) -> Result<Call, String> {
         let client = self.client.as_ref().map_err(Clone::clone)?;
-        let Destination { url, connect_to } = client.destination(self.timeout, subject.request.snapshot);
+        let Destination { url, connect_to } = client.destination(self.timeout, snapshot);
         let called = |why: String| format!("failed to call webhook: Post {url:?}: {why}");
         let connect_to = connect_to.transpose().map_err(called)?;
         let authorities = STANDARD.decode(&client.ca_bundle);
         let authorities = authorities.map_err(|error| called(format!("unable to load root certificates: {error}")))?;
-        let mut request = subject.asked(version);
-        set(&mut request, "object", subject.object_in(version));
-        set(&mut request, "oldObject", subject.old_in(version));
+        let mut request = scene.into_request();
         let question = Bytes::from(format!("{}\n{request}", self.id));
         let uid = answers.uid_of(&question);
         set(&mut request, "uid", uid.as_str());

@@ -28,7 +28,7 @@ use super::matching::{WithoutRules, is_exempt};
 use super::revised::Revised;
 use super::subject::Subject;
 use crate::gateway::Unprepared;
-use crate::gateway::metadata::metadata_mut;
+use crate::gateway::metadata::{keep_fields, metadata_mut};
 use crate::gateway::preparation::Preparation;
 use crate::manifest::MANIFEST_FILES;
 use crate::object::ResourceType;
@@ -163,7 +163,8 @@ impl Preparation<'_> {
         let mut changed = schema::conform(&read_by, patched).map_err(|error| failed(error.to_string()))?.value;
         self.definition.strategy.prune(&mut changed);
         let mut changed = self.stored_from(version, changed)?;
-        keep_identity(&mut changed, object)?;
+        let identity = object.get("metadata").and_then(Value::as_object);
+        keep_fields(metadata_mut(&mut changed)?, identity, &IDENTITY);
         self.definition.strategy.default(&mut changed);
         let is_changed = changed != *object;
         *object = changed;
@@ -185,7 +186,7 @@ impl Preparation<'_> {
             Err(why) if webhook.fails_closed => return Err(request.forbidden(object, why).into()),
             Err(_) => return Ok(None),
         }
-        let answered = match webhook.call(&subject, version, self.answers) {
+        let answered = match webhook.call(scene, self.snapshot, self.answers) {
             Ok(call) => match self.answers.to(&call) {
                 None => return Err(Unprepared::Asks(vec![call])),
                 Some(answered) => answered.clone(),
@@ -207,15 +208,4 @@ impl Preparation<'_> {
 /// The house's own books are nobody's to refuse: what they tell has happened.
 fn is_bookkeeping(subject: &Subject<'_>) -> bool {
     [EFFECTS, MANIFEST_FILES].contains(&subject.request.mutation.target.resource())
-}
-
-fn keep_identity(changed: &mut Value, object: &Value) -> Result<(), Status> {
-    let metadata = metadata_mut(changed)?;
-    for field in IDENTITY {
-        match object.get("metadata").and_then(|metadata| metadata.get(field)) {
-            Some(value) => metadata.insert(field.to_owned(), value.clone()),
-            None => metadata.remove(field),
-        };
-    }
-    Ok(())
 }

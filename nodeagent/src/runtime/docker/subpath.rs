@@ -107,30 +107,51 @@ mod tests {
 
     use super::*;
 
-    fn volume() -> (tempfile::TempDir, PathBuf) {
-        let directory = tempfile::tempdir().unwrap();
-        let volume = directory.path().join("volume");
-        fs::create_dir_all(volume.join("there/deep")).unwrap();
-        fs::create_dir(directory.path().join("outside")).unwrap();
-        fs::write(volume.join("file"), "text").unwrap();
-        for (link, to) in [("near", "there"), ("far", "../outside"), ("root", "/"), ("there/up", "../../outside")] {
-            symlink(to, volume.join(link)).unwrap();
+    /// A volume, what is outside of it, and a place for parts. No link leads out of the ground: whoever breaks what is tested here
+    /// breaks nothing else.
+    struct Ground {
+        directory: Option<tempfile::TempDir>,
+        volume: PathBuf,
+        outside: PathBuf,
+        parts: Subpaths,
+    }
+
+    impl Ground {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let [volume, outside, parts] = ["volume", "outside", "parts"].map(|name| directory.path().join(name));
+            fs::create_dir_all(volume.join("there/deep")).unwrap();
+            fs::create_dir_all(outside.join("etc")).unwrap();
+            fs::write(volume.join("file"), "text").unwrap();
+            let absolute = outside.to_str().unwrap();
+            let links = [("near", "there"), ("far", "../outside"), ("root", absolute), ("there/up", "../../outside")];
+            links.iter().for_each(|(link, to)| symlink(to, volume.join(link)).unwrap());
+            Self { directory: Some(directory), volume, outside, parts: Subpaths(parts) }
         }
-        (directory, volume)
+    }
+
+    impl Drop for Ground {
+        /// What is still mounted when a test fails would be gone into when the folder is removed: it stays then.
+        fn drop(&mut self) {
+            if self.parts.remove().is_err() {
+                self.directory.take().map(tempfile::TempDir::keep);
+            }
+        }
     }
 
     #[test]
     fn no_link_leads_out_of_a_volume() {
-        let (directory, volume) = volume();
+        let ground = Ground::new();
+        let volume = &ground.volume;
         let inode = |path: &str| fs::metadata(volume.join(path)).unwrap().ino();
         for inner in ["there", "there/deep", "near/deep", "file", "new/deep", "near/new"] {
-            let opened = open_or_make(&volume, Path::new(inner)).unwrap();
+            let opened = open_or_make(volume, Path::new(inner)).unwrap();
             assert_eq!(fstat(&opened).unwrap().st_ino, inode(inner), "{inner}");
         }
-        for inner in ["far", "far/new", "root", "root/etc", "there/up/new", "near/up", "file/new"] {
-            assert!(open_or_make(&volume, Path::new(inner)).is_err(), "{inner}");
+        for inner in ["far", "far/new", "root", "root/etc", "root/new", "there/up/new", "near/up", "file/new"] {
+            assert!(open_or_make(volume, Path::new(inner)).is_err(), "{inner}");
         }
-        assert_eq!(fs::read_dir(directory.path().join("outside")).unwrap().count(), 0, "nothing is made outside");
+        assert_eq!(fs::read_dir(&ground.outside).unwrap().count(), 1, "nothing is made outside");
     }
 
     #[test]
@@ -138,20 +159,20 @@ mod tests {
         if !geteuid().is_root() {
             return;
         }
-        let (directory, volume) = volume();
-        let parts = Subpaths(directory.path().join("parts"));
-        let first = parts.prepare(&volume, "there", "main-0").unwrap();
+        let ground = Ground::new();
+        let Ground { volume, outside, parts, .. } = &ground;
+        let first = parts.prepare(volume, "there", "main-0").unwrap();
         // A link in its place leads nowhere: what was opened is what is mounted.
         fs::rename(volume.join("there"), volume.join("elsewhere")).unwrap();
-        symlink("/", volume.join("there")).unwrap();
+        symlink(outside, volume.join("there")).unwrap();
         assert!(first.join("deep").is_dir());
-        assert!(parts.prepare(&volume, "there", "main-0").is_err(), "it leads out now");
-        let again = parts.prepare(&volume, "elsewhere", "main-0").unwrap();
+        assert!(parts.prepare(volume, "there", "main-0").is_err(), "it leads out now");
+        let again = parts.prepare(volume, "elsewhere", "main-0").unwrap();
         assert_eq!((&first, again.join("deep").is_dir()), (&again, true));
-        let file = parts.prepare(&volume, "file", "main-1").unwrap();
+        let file = parts.prepare(volume, "file", "main-1").unwrap();
         assert_eq!(fs::read_to_string(file).unwrap(), "text");
         parts.remove().unwrap();
-        assert!(!directory.path().join("parts").exists());
+        assert!(!parts.path().exists());
         assert!(volume.join("elsewhere/deep").is_dir() && volume.join("file").is_file());
         parts.remove().unwrap();
     }

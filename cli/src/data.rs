@@ -76,9 +76,9 @@ impl DataFolder {
         fs::write(&path, format!("{id}\n")).with_context(|| format!("failed to write {}", path.display()))
     }
 
-    /// Removes the folder and everything in it.
+    /// Removes the folder and everything in it, unless something is mounted there: pods' volumes are in it.
     pub(crate) fn remove(self) -> Result<()> {
-        fs::remove_dir_all(&self.0).with_context(|| format!("failed to remove {}", self.0.display()))
+        sampan_nodeagent::remove_folder(&self.0).with_context(|| format!("failed to remove {}", self.0.display()))
     }
 
     fn cluster_id_file(&self) -> PathBuf {

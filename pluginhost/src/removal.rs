@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sampan_core::gateway::{
-    Action, Body, Cluster, DeleteOptions, Identity, Mutation, Options, PatchKind, Subresource, Target,
+    Action, Body, Cluster, DeleteOptions, Identity, Mutation, Options, PatchKind, Propagation, Subresource, Target,
 };
 use sampan_core::object::{Object, ResourceType};
 use sampan_core::plugin::finalizer_of;
@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 pub(crate) async fn delete_created(cluster: &Cluster, plugin: &str) -> Result<(), Status> {
     let snapshot = cluster.snapshot();
     for object in created(&snapshot, plugin) {
-        let options = DeleteOptions { uid: Some(object.metadata().uid.clone()), ..DeleteOptions::default() };
+        let uid = Some(object.metadata().uid.clone());
+        let options = DeleteOptions { uid, propagation: Some(Propagation::Background), ..DeleteOptions::default() };
         let purpose = format!("the plugin {plugin} was removed, and its objects with it");
         pass_missing(write(cluster, &object, Action::Delete(options), Subresource::Whole, purpose).await)?;
     }

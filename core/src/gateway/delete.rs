@@ -25,7 +25,7 @@ impl Preparation<'_> {
         self.consult_mutating_unchangeable(&old, &old)?;
         self.judge(&old, Some(&old))?;
         let mut object = old.clone();
-        set_propagation(&mut object, options.propagation)?;
+        set_propagation(&mut object, options.propagation.or_else(|| self.default_propagation(&old)))?;
         self.set_deletion(existing, &mut object, options)?;
         self.definition.strategy.begin_deletion(&mut object);
         if self.is_let_go(&object) {
@@ -35,6 +35,20 @@ impl Preparation<'_> {
             return Ok(self.unchanged(existing));
         }
         Ok(self.put(existing.key().clone(), object, Precondition::Unchanged(existing.revision()))?)
+    }
+
+    /// What becomes of dependents when nobody says so: what the object's finalizers say, else what its resource type does.
+    fn default_propagation(&mut self, object: &Value) -> Option<Propagation> {
+        let named = finalizers(object).any(|it| matches!(it.as_str(), Some(FOREGROUND | ORPHAN)));
+        if named || !self.definition.strategy.orphans_by_default() {
+            return None;
+        }
+        let names = self.definition.resource.plural;
+        self.warnings.push(format!(
+            "child pods are preserved by default when {names} are deleted; set propagationPolicy=Background to remove them \
+             or set propagationPolicy=Orphan to suppress this warning"
+        ));
+        Some(Propagation::Orphan)
     }
 
     fn check_preconditions(&self, existing: &Arc<Object>, options: &DeleteOptions) -> Result<(), Status> {
@@ -91,19 +105,16 @@ fn set_propagation(object: &mut Value, propagation: Option<Propagation>) -> Resu
         Propagation::Orphan => Some(ORPHAN),
         Propagation::Background => None,
     };
+    let others = finalizers(object).filter(|it| !matches!(it.as_str(), Some(FOREGROUND | ORPHAN))).cloned();
+    let finalizers: Vec<Value> = others.chain(wanted.map(Value::from)).collect();
     let metadata = metadata_mut(object)?;
-    let mut finalizers: Vec<Value> = metadata
-        .get("finalizers")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter(|it| !matches!(it.as_str(), Some(FOREGROUND | ORPHAN)))
-        .cloned()
-        .collect();
-    finalizers.extend(wanted.map(Value::from));
     match finalizers.is_empty() {
         true => metadata.remove("finalizers"),
         false => metadata.insert("finalizers".to_owned(), Value::Array(finalizers)),
     };
     Ok(())
+}
+
+fn finalizers(object: &Value) -> impl Iterator<Item = &Value> {
+    object.pointer("/metadata/finalizers").and_then(Value::as_array).into_iter().flatten()
 }

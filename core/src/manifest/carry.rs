@@ -11,7 +11,7 @@ use super::inventory::MANIFEST_FILES;
 use super::{changes, names, setting};
 use crate::gateway::{
     Action, Body, Cluster, DeleteOptions, FieldValidation, Identity, Mutation, Options, Outcome, PatchKind,
-    Subresource, Target,
+    Propagation, Subresource, Target,
 };
 use crate::object::{Name, Object, ObjectKey, ResourceType, Revision};
 use crate::resource::Served;
@@ -72,8 +72,9 @@ pub(super) fn prune(cluster: &Cluster, prune: &Prune) -> Result<(), Status> {
         return Ok(());
     }
     let Some(served) = stored(cluster, prune.key.resource) else { return Ok(()) };
-    let options =
-        DeleteOptions { uid: Some(prune.uid.clone()), propagation: removal.propagation, ..DeleteOptions::default() };
+    // Whoever takes a document away means what it stands for: no resource type's default leaves pods behind.
+    let propagation = removal.propagation.or(Some(Propagation::Background));
+    let options = DeleteOptions { uid: Some(prune.uid.clone()), propagation, ..DeleteOptions::default() };
     let deletion = Mutation {
         identity: identity(),
         origin: Origin::Manifest { file: prune.file.to_string(), line: prune.line },

@@ -220,6 +220,11 @@ pub trait Strategy: Send + Sync {
         0
     }
 
+    /// Whether dependents stay behind when a deletion does not say what becomes of them, as clients of old expect.
+    fn orphans_by_default(&self) -> bool {
+        false
+    }
+
     /// Marks an object whose deletion begins but cannot end yet, beyond its deletion timestamp: a namespace's phase.
     fn begin_deletion(&self, _object: &mut Value) {}
 

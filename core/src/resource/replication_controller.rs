@@ -100,6 +100,10 @@ impl Strategy for ReplicationControllerStrategy {
         faults.errors.causes()
     }
 
+    fn orphans_by_default(&self) -> bool {
+        true
+    }
+
     fn columns(&self) -> Vec<Column> {
         replica_columns()
     }

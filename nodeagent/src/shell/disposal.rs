@@ -19,6 +19,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::pod::claim::{LOCAL_PATH, is_folder_name};
+use crate::removal::remove_folder;
 
 /// What keeps a volume that is still used.
 const PROTECTION: &str = "kubernetes.io/pv-protection";
@@ -158,14 +159,9 @@ fn remove_data(folder: &Path, name: &str) -> io::Result<()> {
         return Err(io::Error::other(format!("{name:?} names no folder of a volume")));
     }
     let path = folder.join(name);
-    let removed = match std::fs::symlink_metadata(&path) {
-        Ok(found) if found.is_dir() => std::fs::remove_dir_all(&path),
-        Ok(_) => std::fs::remove_file(&path),
-        Err(error) => Err(error),
-    };
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    match std::fs::symlink_metadata(&path) {
+        Ok(found) if !found.is_dir() => std::fs::remove_file(&path),
+        _ => remove_folder(&path),
     }
 }
 

@@ -14,6 +14,7 @@ use super::subpath::Subpaths;
 use crate::dns::CLUSTER_DOMAIN;
 use crate::pod::volume::{Content, File, VolumePlan};
 use crate::pod::{SandboxSpec, Uid};
+use crate::removal::remove_folder;
 
 /// Where volumes in memory live: a file system in memory on every Linux.
 const MEMORY: &str = "/dev/shm";
@@ -107,13 +108,8 @@ impl PodFiles {
     /// Removes everything of a pod.
     pub(super) fn remove(&self, uid: &Uid) -> io::Result<()> {
         Subpaths::of(uid).remove()?;
-        for directory in [self.pod(uid), memory_root(uid)] {
-            match fs::remove_dir_all(directory) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
+        remove_folder(&self.pod(uid))?;
+        remove_folder(&memory_root(uid))
     }
 }
 
@@ -267,7 +263,7 @@ fn remove_stale(volume: &Path, tops: &BTreeSet<&str>, fresh: &str) -> io::Result
             continue;
         }
         if entry.file_type()?.is_dir() {
-            fs::remove_dir_all(entry.path())?;
+            remove_folder(&entry.path())?;
         } else {
             fs::remove_file(entry.path())?;
         }

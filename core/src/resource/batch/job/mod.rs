@@ -93,6 +93,10 @@ impl Strategy for JobStrategy {
         faults.errors.causes()
     }
 
+    fn orphans_by_default(&self) -> bool {
+        true
+    }
+
     fn columns(&self) -> Vec<Column> {
         columns::columns()
     }

@@ -371,13 +371,19 @@ async fn a_killed_container_and_a_killed_sandbox_come_back() {
         .await;
     assert_eq!(pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 137);
     let label = format!("label=dev.sampan.cluster={}", cluster.id);
+    let hardware_address = |pod: &Value| {
+        let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().unwrap().to_owned();
+        docker(&["exec", id.trim_start_matches("docker://"), "cat", "/sys/class/net/eth0/address"])
+    };
+    let before = hardware_address(&pod);
     docker(&["kill", &docker(&["ps", "-q", "--filter", &label, "--filter", "label=dev.sampan.kind=sandbox"])]);
-    cluster
+    let pod = cluster
         .api
         .wait("web", "a new sandbox", |pod| {
             pod["status"]["containerStatuses"][0]["restartCount"].as_i64() >= Some(2)
                 && condition(pod, "Ready") == "True"
         })
         .await;
+    assert_eq!(hardware_address(&pod), before, "neighbours would go on sending to who is gone");
     cluster.finish().await;
 }

@@ -54,10 +54,11 @@ pub(super) async fn forget(left: &Left) {
     }
 }
 
-/// Tells when the table, or a chain of it, is taken away by somebody.
+/// Tells when the table, a chain of it or a rule is taken away by somebody. We take none away, but for writing the table as a
+/// whole, after which a watch begins.
 pub(super) struct Watch {
     lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
-    lost: [String; 2],
+    lost: [String; 3],
     _child: Child,
 }
 
@@ -69,27 +70,32 @@ impl Watch {
         command.arg("monitor").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let mut child = command.spawn().map_err(failed)?;
         let stdout = child.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
-        let lost = [format!("delete table ip {table}"), format!("delete chain ip {table} ")];
+        let lost = ["table", "chain", "rule"].map(|what| format!("delete {what} ip {table} "));
         Ok(Self { lines: BufReader::new(stdout).lines(), lost, _child: child })
     }
 
     /// Waits until the table is lost; an error once the kernel is not listened to any more.
     pub(super) async fn lost(&mut self) -> io::Result<()> {
-        let [table, chain] = &self.lost;
         loop {
-            let line = self.lines.next_line().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-            if line.trim_end() == table || line.starts_with(chain.as_str()) {
+            let mut line = self.lines.next_line().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+            line.push(' ');
+            if self.lost.iter().any(|lost| line.starts_with(lost.as_str())) {
                 return Ok(());
             }
         }
     }
 }
 
-/// Whether the table is there.
+/// What one of the table's chains holds; nothing where there is no table.
+async fn listing(table: &str) -> Option<String> {
+    let listing = Command::new("nft").args(["list", "chain", "ip", table, "refuse"]).stdin(Stdio::null()).output();
+    let output = listing.await.ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Whether the table is there with its rules: they are taken away one and all.
 pub(super) async fn is_there(table: &str) -> bool {
-    let listing =
-        Command::new("nft").args(["list", "chain", "ip", table, "refuse"]).stdin(Stdio::null()).output().await;
-    listing.is_ok_and(|output| output.status.success())
+    listing(table).await.is_some_and(|chain| chain.contains("reject"))
 }
 
 /// Whether frames between pods pass the rules, after asking the kernel to have them do so.
@@ -134,7 +140,7 @@ pub async fn remove(cluster: &str, bridges: &[String]) {
     for bridge in bridges {
         while iptables("-D", &docker_rule(&table, bridge)).await {}
     }
-    if is_there(&table).await
+    if listing(&table).await.is_some()
         && let Err(error) = apply(&removal(&table)).await
     {
         tracing::warn!(%error, table, "the rules of Services stay in the kernel");

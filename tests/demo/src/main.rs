@@ -11,10 +11,15 @@ mod tools;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
+use http::Guests;
 use knobs::Knobs;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+
+/// Clients that are connected and ask nothing more keep the server from stopping for so long.
+const LONGEST_GOODBYE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,11 +37,14 @@ fn serve() -> std::io::Result<ExitCode> {
     let knobs = Arc::new(Knobs::from_environment());
     // The first process of a container ignores signals it has no handler for: without this, a stop takes the whole grace period.
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let stopping = Arc::clone(&knobs);
+    let guests = Arc::new(Guests::default());
+    let (stopping, leaving) = (Arc::clone(&knobs), Arc::clone(&guests));
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
             println!("stopping");
+            leaving.close();
             std::thread::sleep(stopping.stop_delay());
+            leaving.wait_until_gone(LONGEST_GOODBYE);
             std::process::exit(0);
         }
     });
@@ -47,6 +55,6 @@ fn serve() -> std::io::Result<ExitCode> {
             std::process::exit(code);
         });
     }
-    http::serve(knobs.port(), move |request| pages::answer(&knobs, request))?;
+    http::serve(knobs.port(), &guests, move |request| pages::answer(&knobs, request))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,11 +7,13 @@
 //!   whether the test passed or not.
 //! * [`Api`] sends any bytes to the API server and gives back what came.
 //! * [`table`] plays tables of command lines.
+//! * [`Load`] sends requests to a Service while something happens to its pods, and tells which of them failed.
 //! * [`eventually`] waits for a condition, with a deadline and a word for what did not come true.
 
 pub mod api;
 pub mod cluster;
 pub mod docker;
+pub mod load;
 pub mod manifest;
 pub mod run;
 pub mod table;
@@ -20,6 +22,7 @@ pub mod wire;
 
 pub use api::Api;
 pub use cluster::{Cluster, Setup};
+pub use load::Load;
 pub use run::{Run, run};
 pub use wait::{eventually, while_holding};
 pub use wire::Answer;

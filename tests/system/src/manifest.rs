@@ -65,3 +65,32 @@ spec:
         arguments.join(", ")
     )
 }
+
+/// As [`web`], behind a Service of the same name with a port of the node. Its pods end as those of a Service should: for a
+/// second they go on serving, while nobody is led to them any more, and are told to stop only then.
+pub fn served_web(image: &str, replicas: usize) -> String {
+    let web = web(image, replicas).replace("terminationGracePeriodSeconds: 2", "terminationGracePeriodSeconds: 10");
+    let ends = web.replace(
+        "          readinessProbe:",
+        "          lifecycle: {preStop: {sleep: {seconds: 1}}}\n          readinessProbe:",
+    );
+    format!("{ends}---\n{}", service("web", ""))
+}
+
+/// A Service `name` in namespace `default` that leads to the pods of `web`, with a port of the node and with `more` in its spec.
+pub fn service(name: &str, more: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Service
+metadata:
+  name: {name}
+spec:
+  type: NodePort
+  selector:
+    app: web
+  ports:
+    - port: 80
+      targetPort: 8080
+{more}"
+    )
+}

@@ -117,10 +117,11 @@ impl PodNetwork {
         let (cable, own) = (cable(sandbox), std::process::id());
         let Shown { bridge, gateway, subnet } = &self.shown;
         let inside = format!(
-            "link add eth0 type veth peer name {cable} netns {own}\n\
+            "link add eth0 address {} type veth peer name {cable} netns {own}\n\
              address add {address}/{} broadcast + dev eth0\n\
              link set eth0 up\n\
              route add default via {gateway}\n",
+            hardware_address(address),
             subnet.prefix
         );
         let namespace = format!("--net=/proc/{process}/ns/net");
@@ -169,6 +170,13 @@ impl Leases {
             self.taken.remove(&u32::from(address));
         }
     }
+}
+
+/// The hardware address that goes with an address, as Docker and CNI have it: where a pod's next sandbox, or the next pod, has the
+/// same address, whoever spoke to the one before reaches it without asking anew, which he would not do for most of a minute.
+fn hardware_address(address: Ipv4Addr) -> String {
+    let [a, b, c, d] = address.octets();
+    format!("0a:58:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
 }
 
 /// The host's end of a sandbox's cable.

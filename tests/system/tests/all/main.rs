@@ -16,6 +16,7 @@ mod quiet;
 mod services;
 mod simulated;
 mod tour;
+mod traffic;
 mod webhooks;
 mod why;
 mod workloads;

@@ -63,6 +63,7 @@ pub(crate) fn install(driver: &mut Driver, root_certificate: &str) {
     driver.add(sampan_namespace::NamespaceOperator::new(root_certificate));
     driver.add(sampan_persistentvolume::VolumeOperator);
     driver.add(sampan_persistentvolumeclaim::ClaimOperator);
+    driver.add(sampan_poddisruptionbudget::BudgetOperator);
     driver.add(sampan_replicaset::ReplicaSetOperator);
     driver.add(sampan_replicationcontroller::ReplicationControllerOperator);
     driver.add(sampan_scheduler::Scheduler);

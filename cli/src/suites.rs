@@ -15,6 +15,7 @@ pub(crate) fn all() -> Vec<Suite> {
         sampan_namespace::conformance::suite(),
         sampan_persistentvolume::conformance::suite(),
         sampan_persistentvolumeclaim::conformance::suite(),
+        sampan_poddisruptionbudget::conformance::suite(),
         sampan_replicaset::conformance::suite(),
         sampan_replicationcontroller::conformance::suite(),
         sampan_scheduler::conformance::suite(),

@@ -1,4 +1,4 @@
-//! Eviction: a deletion that asks first. There are no disruption budgets yet that could say no.
+//! Eviction: a deletion that asks first.
 
 use sampan_core::gateway::{Action, Mutation, Subresource, Verb};
 use sampan_core::status::Status;

@@ -18,7 +18,16 @@ const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
 
 impl Preparation<'_> {
-    pub(super) fn delete(mut self, options: &DeleteOptions) -> Result<Prepared, Unprepared> {
+    pub(super) fn delete(self, options: &DeleteOptions) -> Result<Prepared, Unprepared> {
+        self.delete_with(options, |_| {})
+    }
+
+    /// Deletes; where the object is kept for a while, with a last change of it.
+    pub(super) fn delete_with(
+        mut self,
+        options: &DeleteOptions,
+        change: impl FnOnce(&mut Value),
+    ) -> Result<Prepared, Unprepared> {
         let existing = self.existing()?;
         self.check_preconditions(existing, options)?;
         let old = existing.value();
@@ -28,6 +37,7 @@ impl Preparation<'_> {
         set_propagation(&mut object, options.propagation.or_else(|| self.default_propagation(&old)))?;
         self.set_deletion(existing, &mut object, options)?;
         self.definition.strategy.begin_deletion(&mut object);
+        change(&mut object);
         if self.is_let_go(&object) {
             return Ok(self.remove(existing));
         }

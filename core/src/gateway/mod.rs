@@ -15,6 +15,7 @@ mod create;
 mod custom;
 mod decode;
 mod delete;
+mod evict;
 mod managed;
 mod metadata;
 mod mutation;
@@ -148,9 +149,8 @@ impl Gateway {
             Action::Create(body) => preparation.create(body),
             Action::Update(body) => preparation.update(body),
             Action::Patch(kind, body) => preparation.patch(*kind, body),
-            Action::Delete(options) | Action::DeleteAsOneOfMany(options) | Action::Evict(options) => {
-                preparation.delete(options)
-            }
+            Action::Delete(options) | Action::DeleteAsOneOfMany(options) => preparation.delete(options),
+            Action::Evict(options) => preparation.evict(options),
             Action::Connect => preparation.connect(),
         }
     }

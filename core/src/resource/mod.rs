@@ -41,7 +41,7 @@ mod networking;
 mod node;
 mod operator_plugin;
 pub mod pod;
-mod pod_disruption_budget;
+pub mod pod_disruption_budget;
 mod pod_template;
 mod priority_class;
 mod question;

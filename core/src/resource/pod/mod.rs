@@ -4,6 +4,7 @@ mod columns;
 pub mod default;
 mod qos;
 mod subresource;
+pub(crate) use subresource::mark_evicted;
 mod validate;
 
 use jiff::Timestamp;

@@ -106,13 +106,25 @@ pub(super) fn debug(wanted: &Value, pod: &mut Value) -> Result<(), Status> {
 }
 
 fn scheduled(pod: &mut Value, now: Timestamp) {
+    set_condition(pod, json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null}), now);
+}
+
+/// Says of a pod that it goes because somebody evicted it.
+pub(crate) fn mark_evicted(pod: &mut Value, now: Timestamp) {
+    let condition = json!({
+        "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting",
+        "lastProbeTime": null});
+    set_condition(pod, condition, now);
+}
+
+/// Sets a condition that holds since now, in the place of the one of its type.
+fn set_condition(pod: &mut Value, mut condition: Value, now: Timestamp) {
     let Some(status) = object_at(pod, "status") else { return };
     fill(status, "conditions", json!([]));
     let Some(conditions) = status.get_mut("conditions").and_then(Value::as_array_mut) else { return };
-    conditions.retain(|condition| text(condition, "/type") != "PodScheduled");
-    let since = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
-    conditions.push(json!({
-        "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": since}));
+    conditions.retain(|known| text(known, "/type") != text(&condition, "/type"));
+    set(&mut condition, "lastTransitionTime", Timestamp::from_second(now.as_second()).unwrap_or(now).to_string());
+    conditions.push(condition);
 }
 
 #[cfg(test)]

@@ -3,13 +3,18 @@
 //! `make bench` runs all of them on a release build; `make bench ONLY=writes` runs one. Each figure stands beside its
 //! budget and says whether it keeps it. A budget that is not kept fails nothing: figures drift with machines.
 
+mod death;
 mod docker;
+mod endpoints;
 mod figures;
 mod idle;
+mod paths;
 mod pods;
 mod rollout;
+mod rules;
 mod size;
 mod startup;
+mod traffic;
 mod writes;
 
 use anyhow::{Result, bail};
@@ -18,13 +23,18 @@ use figures::Report;
 /// A benchmark: what it is called, and what it does.
 type Measure = (&'static str, fn(&mut Report) -> Result<()>);
 
-const MEASURES: [Measure; 6] = [
+const MEASURES: [Measure; 11] = [
     ("startup", startup::measure),
     ("writes", writes::measure),
     ("size", size::measure),
     ("rollout", rollout::measure),
     ("idle", idle::measure),
     ("pods", pods::measure),
+    ("rules", rules::measure),
+    ("paths", paths::measure),
+    ("endpoints", endpoints::measure),
+    ("traffic", traffic::measure),
+    ("death", death::measure),
 ];
 
 fn main() -> Result<()> {

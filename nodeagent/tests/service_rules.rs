@@ -6,13 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use sampan_nodeagent::proxy::element::{Key, Map, Value};
 use sampan_nodeagent::proxy::frontend::{Backend, Door, Fate, Frontend};
+use sampan_nodeagent::proxy::netlink::Line;
 use sampan_nodeagent::proxy::table::{Batch, Table};
-use sampan_nodeagent::proxy::{Ground, changes, forgetting, whole};
+use sampan_nodeagent::proxy::{Ground, changes, draws, forgetting, whole};
 
 const VIP: &str = "10.96.0.7";
 const NODE_OUTSIDE: &str = "192.0.2.1";
@@ -161,12 +165,28 @@ impl World {
 
     fn set(&mut self, service: &str, frontends: &[Frontend]) -> Batch {
         let batch = self.table.set(&("demo".to_owned(), service.to_owned()), frontends);
-        self.nft(&changes(TABLE, &batch));
+        self.nft(&draws(TABLE, &batch));
+        self.tell(TABLE, &batch).unwrap();
         for left in &batch.left {
             // It ends with 1 where nothing went there.
             run("ip", &[&["netns", "exec", &self.names["node"], "conntrack"][..], &words(&forgetting(left))].concat());
         }
         batch
+    }
+
+    /// Tells the node's kernel a change, as the agent does: from a thread that has gone there.
+    fn tell(&self, table: &str, batch: &Batch) -> std::io::Result<()> {
+        if batch.removed.is_empty() && batch.added.is_empty() {
+            return Ok(());
+        }
+        let node = std::fs::File::open(format!("/run/netns/{}", self.names["node"])).unwrap();
+        std::thread::scope(|scope| {
+            let told = scope.spawn(|| {
+                move_into_link_name_space(node.as_fd(), Some(LinkNameSpaceType::Network))?;
+                Line::open()?.change(table, std::slice::from_ref(batch))
+            });
+            told.join().unwrap()
+        })
     }
 
     /// Who answers, or what comes instead.
@@ -382,6 +402,66 @@ fn pods_do_not_reach_what_listens_on_the_nodes_loopback() {
          ip route add 127.0.0.1/32 via 10.1.0.1 src 10.1.0.11; ip route del table local 127.0.0.0/8 dev lo || true",
     );
     assert_ne!(world.ask("a", "127.0.0.1:9090"), "secret");
+}
+
+#[test]
+fn what_the_kernel_is_told_is_what_nft_would_have_written() {
+    let Some(world) = World::new() else { return };
+    let tables = ["told", "written"].map(|name| (name, Ground { table: name.to_owned(), ..ground(true) }));
+    for (_, ground) in &tables {
+        world.nft(&whole(ground, &Batch::default()));
+    }
+    let mut table = Table::default();
+    let key = |name: &str| ("demo".to_owned(), name.to_owned());
+    let mut change = |name: &str, frontends: &[Frontend]| {
+        let batch = table.set(&key(name), frontends);
+        world.nft(&changes("written", &batch));
+        world.nft(&draws("told", &batch));
+        world.tell("told", &batch).unwrap();
+        let [told, written] = ["told", "written"].map(|name| {
+            let listed = world.on("node", &format!("nft -n list table ip {name}"));
+            let mut lines: Vec<String> = listed.lines().skip(1).map(str::to_owned).collect();
+            lines.retain(|line| !line.trim().is_empty());
+            lines
+        });
+        assert_eq!(told, written, "{name}");
+        told.len()
+    };
+    let remote = Backend { address: [10, 2, 0, 9].into(), port: 443, is_remote: true };
+    let far = Fate::Led(BTreeSet::from([remote]));
+    let udp = |address, port| Door { protocol: "udp", ..door(address, port) };
+    let sctp = |address, port| Door { protocol: "sctp", ..door(address, port) };
+    let dropped = |door| Frontend { fate: Fate::Dropped, ..led(door, &[]) };
+    let with = |fate: &Fate, door| Frontend { fate: fate.clone(), ..led(door, &["a"]) };
+    change("web", &both(&["a", "b"]));
+    change("names", &[led(udp(Some(VIP), 53), &["a", "b"]), led(udp(None, 30053), &["b"])]);
+    change("far", &[with(&far, sctp(Some("10.96.0.8"), 99)), with(&far, door(Some("10.96.0.8"), 443))]);
+    change("sticky", &[Frontend { sticky_seconds: Some(5), ..led(door(Some("10.96.0.9"), 80), &["a", "b"]) }]);
+    change("nobody", &[led(door(Some("10.96.0.10"), 80), &[]), led(door(None, 30081), &[])]);
+    change("nobody here", &[dropped(door(Some("10.96.0.11"), 80)), dropped(door(None, 30082))]);
+    let most = change("web", &both(&["b"]));
+    for name in ["web", "names", "far", "sticky", "nobody"] {
+        change(name, &[]);
+    }
+    let least = change("nobody here", &[]);
+    assert!(least < most, "{least} lines of {most}: nothing was taken away");
+}
+
+#[test]
+fn what_the_kernel_refuses_is_refused_as_a_whole() {
+    let Some(mut world) = World::new() else { return };
+    world.begin(true);
+    world.set("web", &both(&["a"]));
+    let listed = || world.on("node", &format!("nft list table ip {TABLE}"));
+    let (before, stranger) = (listed(), (Map::Hairpins, Key::Twice([10, 9, 9, 9].into())));
+    let another = (Map::Hairpins, Key::Twice([10, 8, 8, 8].into()));
+    let batch = Batch {
+        removed: BTreeSet::from([stranger]),
+        added: BTreeMap::from([(another, Value::Nothing)]),
+        ..Batch::default()
+    };
+    let refused = world.tell(TABLE, &batch).unwrap_err();
+    assert_eq!((refused.kind(), listed()), (std::io::ErrorKind::NotFound, before));
 }
 
 #[test]

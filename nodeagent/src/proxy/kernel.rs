@@ -25,6 +25,9 @@ pub enum KernelError {
     /// nft refused what it was told.
     #[error("nft refused the rules of Services: {0}")]
     Refused(String),
+    /// The kernel refused what it was told, or does not listen.
+    #[error("failed to tell the kernel a change of Services: {0}")]
+    Tell(#[source] io::Error),
 }
 
 /// Has nft carry out a script, all of it or nothing.

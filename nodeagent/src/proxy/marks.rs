@@ -16,10 +16,9 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// The mark of an endpoint, as it is written. 0 is none.
-    pub(super) fn of(&mut self, led: &Led) -> String {
-        let mark = self.by_led.get(led).copied().unwrap_or_else(|| self.give(led));
-        format!("0x{mark:08x}")
+    /// The mark of an endpoint. 0 is none.
+    pub(super) fn of(&mut self, led: &Led) -> u32 {
+        self.by_led.get(led).copied().unwrap_or_else(|| self.give(led))
     }
 
     fn give(&mut self, led: &Led) -> u32 {
@@ -62,7 +61,7 @@ mod tests {
         assert_ne!(of_one, marks.of(&other));
         assert_eq!(of_one, marks.of(&one), "it stays");
         marks.release(&one);
-        assert_eq!(marks.of(&other), format!("0x{:08x}", first_choice(&other) + 1), "it stays as well");
+        assert_eq!(marks.of(&other), first_choice(&other) + 1, "it stays as well");
         assert_eq!(marks.of(&one), of_one);
     }
 }

@@ -1,16 +1,19 @@
 //! The Service proxy: what is sent to a Service's address reaches one of its pods.
 //!
 //! ```text
-//! Directory ──► frontends ──► Table ──Batch──► script ──► nft ──► kernel
+//!                                          ┌──► netlink ──────► kernel   elements: nearly every change
+//! Directory ──► frontends ──► Table ──Batch─┴──► script ──► nft ──► kernel   chains, and the table as a whole
 //! ```
 //!
 //! The kernel does the rest: connections need no process of ours, and go on when this one is killed. All is kept in one table
 //! of our own, in flat maps; a change is one transaction of a few elements. Somebody who takes the table away is noticed by
 //! the kernel's own word, and it is put back as a whole.
 
+pub mod element;
 pub mod frontend;
 mod kernel;
 mod marks;
+pub mod netlink;
 mod script;
 pub mod table;
 
@@ -21,7 +24,8 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use tokio_util::sync::CancellationToken;
 
 pub use self::kernel::{KernelError, apply, remove, rules_see_bridge};
-pub use self::script::{Ground, changes, forgetting, removal, table_name, whole};
+use self::netlink::{ELEMENTS_MAX, Line};
+pub use self::script::{Ground, changes, draws, forgetting, removal, table_name, whole};
 use self::table::{Batch, Table};
 use crate::services::{Directory, Known, ServiceKey};
 
@@ -85,11 +89,13 @@ struct Keeper<'a> {
     /// What was said last of why it could not be written.
     complaint: String,
     retry: Duration,
+    line: Option<Line>,
 }
 
 impl<'a> Keeper<'a> {
     fn new(ground: &'a Ground) -> Self {
-        Self { ground, watch: None, is_lost: true, is_checked: false, complaint: String::new(), retry: FIRST_RETRY }
+        let (complaint, retry) = (String::new(), FIRST_RETRY);
+        Self { ground, watch: None, is_lost: true, is_checked: false, complaint, retry, line: None }
     }
 
     /// Waits until there is something to put right: the table is gone, or it is time to try again.
@@ -127,14 +133,27 @@ impl<'a> Keeper<'a> {
             self.write_whole(table).await;
             return;
         }
-        let script: String = batches.iter().map(|batch| changes(&self.ground.table, batch)).collect();
-        if script.is_empty() {
-            return;
-        }
-        if let Err(error) = apply(&script).await {
+        if let Err(error) = self.write_changes(batches).await {
             tracing::debug!(%error, "the table is not what it was; it is written anew");
+            self.line = None;
             self.write_whole(table).await;
         }
+    }
+
+    async fn write_changes(&mut self, batches: &[Batch]) -> Result<(), KernelError> {
+        let table = &self.ground.table;
+        let elements: usize = batches.iter().map(|batch| batch.removed.len() + batch.added.len()).sum();
+        let is_told = elements <= ELEMENTS_MAX;
+        let by_script = if is_told { draws } else { changes };
+        let script: String = batches.iter().map(|batch| by_script(table, batch)).collect();
+        if !script.is_empty() {
+            apply(&script).await?;
+        }
+        if is_told && elements > 0 {
+            let line = self.line.take().map_or_else(Line::open, Ok).map_err(KernelError::Tell)?;
+            self.line.insert(line).change(table, batches).map_err(KernelError::Tell)?;
+        }
+        Ok(())
     }
 
     async fn write_whole(&mut self, table: &Table) {

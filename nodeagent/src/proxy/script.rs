@@ -11,7 +11,8 @@
 
 use std::fmt::Write;
 
-use super::table::{Batch, Draw, Left, Map};
+use super::element::{Draw, Key, Map, REFUSE, Value};
+use super::table::{Batch, Left};
 
 /// Before Docker's own translation, which has -100 and 100: an address of ours is never one of its.
 const BEFORE_DOCKER: i32 = -110;
@@ -72,18 +73,15 @@ pub fn whole(ground: &Ground, batch: &Batch) -> String {
 
 /// A change, as one transaction.
 pub fn changes(table: &str, batch: &Batch) -> String {
-    let mut script = String::new();
-    for draw in &batch.draws {
-        script.push_str(&draw_chain(table, *draw));
-    }
-    let removed = batch.removed.iter().map(|(map, key)| (*map, key.clone()));
-    lines(&mut script, "delete", table, removed);
-    let added = batch
-        .added
-        .iter()
-        .map(|((map, key), value)| (*map, if value.is_empty() { key.clone() } else { format!("{key} : {value}") }));
-    lines(&mut script, "add", table, added);
+    let mut script = draws(table, batch);
+    lines(&mut script, "delete", table, batch.removed.iter().map(|(map, key)| (*map, *key, Value::Nothing)));
+    lines(&mut script, "add", table, batch.added.iter().map(|((map, key), value)| (*map, *key, *value)));
     script
+}
+
+/// The chains of a change; nothing where those that draw as many are there already.
+pub fn draws(table: &str, batch: &Batch) -> String {
+    batch.draws.iter().map(|draw| draw_chain(table, *draw)).collect()
 }
 
 /// What `conntrack` is told, so that datagrams stop going where they are led no more.
@@ -94,14 +92,21 @@ pub fn forgetting(left: &Left) -> Vec<String> {
     ["-D", "-p", door.protocol].map(str::to_owned).into_iter().chain(to_door.into_iter().flatten()).chain(led).collect()
 }
 
-fn lines(script: &mut String, verb: &str, table: &str, elements: impl Iterator<Item = (Map, String)>) {
-    let elements: Vec<(Map, String)> = elements.collect();
+fn lines(script: &mut String, verb: &str, table: &str, elements: impl Iterator<Item = (Map, Key, Value)>) {
+    let elements: Vec<(Map, Key, Value)> = elements.collect();
     for run in elements.chunk_by(|one, next| one.0 == next.0) {
         for part in run.chunks(ELEMENTS_IN_LINE) {
-            let Some((map, _)) = part.first() else { continue };
-            let list: Vec<&str> = part.iter().map(|(_, text)| text.as_str()).collect();
+            let Some((map, ..)) = part.first() else { continue };
+            let list: Vec<String> = part.iter().map(|(_, key, value)| written(key, value)).collect();
             let _ = writeln!(script, "{verb} element ip {table} {} {{ {} }}", map.name(), list.join(", "));
         }
+    }
+}
+
+fn written(key: &Key, value: &Value) -> String {
+    match value {
+        Value::Nothing => key.to_string(),
+        value => format!("{key} : {value}"),
     }
 }
 
@@ -159,7 +164,7 @@ fn chains(ground: &Ground) -> String {
     let to_service = "ip daddr . meta l4proto . th dport vmap";
     let to_node_port = "fib daddr type local meta l4proto . th dport vmap";
     let hook = |kind: &str, hook: &str, priority: i32| format!("{{ type {kind} hook {hook} priority {priority}; }}");
-    chain("refuse", "", &["meta l4proto tcp reject with tcp reset".to_owned(), "reject".to_owned()]);
+    chain(REFUSE, "", &["meta l4proto tcp reject with tcp reset".to_owned(), "reject".to_owned()]);
     chain("node_ports_of_network", "", &[format!("{to_node_port} @node_ports")]);
     chain(
         "from_network",
@@ -217,15 +222,18 @@ fn chains(ground: &Ground) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::frontend::Door;
     use super::*;
 
     #[test]
     fn removals_come_before_additions_and_chains_before_both() {
         let mut batch = Batch::default();
-        batch.draws.insert(Draw { count: 2, by_node_port: false, sticky_seconds: None });
-        batch.removed.insert((Map::Services, "10.96.0.7 . tcp . 80".to_owned()));
-        batch.added.insert((Map::Services, "10.96.0.7 . tcp . 80".to_owned()), "goto draw_address_2".to_owned());
-        batch.added.insert((Map::Hairpins, "10.1.0.1 . 10.1.0.1".to_owned()), String::new());
+        let draw = Draw { count: 2, by_node_port: false, sticky_seconds: None };
+        let door = Key::Door(Door { address: Some([10, 96, 0, 7].into()), protocol: "tcp", port: 80 });
+        batch.draws.insert(draw);
+        batch.removed.insert((Map::Services, door));
+        batch.added.insert((Map::Services, door), Value::Goto(draw));
+        batch.added.insert((Map::Hairpins, Key::Twice([10, 1, 0, 1].into())), Value::Nothing);
         assert_eq!(
             changes("t", &batch),
             "add chain ip t draw_address_2\n\

@@ -5,89 +5,12 @@
 //! goes, the last takes its slot: whatever the size of a Service, one endpoint touches a handful of elements.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 
+use super::element::{Draw, Element, Key, Map, Value};
 use super::frontend::{Backend, Door, Fate, Frontend};
 use super::marks::{Led, Marks};
 use crate::services::ServiceKey;
-
-/// A map or set of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Map {
-    /// Address and port → the chain that draws an endpoint.
-    Services,
-    /// Port of the node → the chain that draws an endpoint.
-    NodePorts,
-    /// Address, port and slot → mark of an endpoint.
-    Slots,
-    /// Port of the node and slot → mark of an endpoint.
-    NodePortSlots,
-    /// Mark → endpoint.
-    Marks,
-    /// Address and port nobody answers at.
-    Refused,
-    /// Port of the node nobody answers at.
-    RefusedNodePorts,
-    /// Endpoint twice: who is led to itself.
-    Hairpins,
-    /// Endpoints on other nodes.
-    Remote,
-}
-
-impl Map {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Services,
-        Self::NodePorts,
-        Self::Slots,
-        Self::NodePortSlots,
-        Self::Marks,
-        Self::Refused,
-        Self::RefusedNodePorts,
-        Self::Hairpins,
-        Self::Remote,
-    ];
-
-    /// Its name in the kernel.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Services => "services",
-            Self::NodePorts => "node_ports",
-            Self::Slots => "slots",
-            Self::NodePortSlots => "node_port_slots",
-            Self::Marks => "marks",
-            Self::Refused => "refused",
-            Self::RefusedNodePorts => "refused_node_ports",
-            Self::Hairpins => "hairpins",
-            Self::Remote => "remote",
-        }
-    }
-}
-
-/// A chain that draws one of `count` endpoints. Services of the same size share it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Draw {
-    /// How many there are.
-    pub count: usize,
-    /// Whether the door is a port of the node.
-    pub by_node_port: bool,
-    /// For how long clients stay with what was drawn for them, in seconds.
-    pub sticky_seconds: Option<u32>,
-}
-
-impl fmt::Display for Draw {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let door = if self.by_node_port { "port" } else { "address" };
-        match self.sticky_seconds {
-            None => write!(out, "draw_{door}_{}", self.count),
-            Some(seconds) => write!(out, "draw_{door}_{}_sticky_{seconds}", self.count),
-        }
-    }
-}
-
-/// An element, without its value.
-pub type Element = (Map, String);
 
 /// An endpoint that a door leads to no more. Connections end with their endpoint; datagrams would go on being sent to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,8 +28,8 @@ pub struct Batch {
     pub draws: BTreeSet<Draw>,
     /// Elements to take away.
     pub removed: BTreeSet<Element>,
-    /// Elements to put in after that, with their values; sets have empty ones.
-    pub added: BTreeMap<Element, String>,
+    /// Elements to put in after that, with their values.
+    pub added: BTreeMap<Element, Value>,
     /// Where datagrams are to be led anew, once that is done.
     pub left: BTreeSet<Left>,
 }
@@ -114,11 +37,11 @@ pub struct Batch {
 impl Batch {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.removed.is_empty() && self.added.is_empty()
+        self.draws.is_empty() && self.removed.is_empty() && self.added.is_empty()
     }
 }
 
-type Elements = BTreeMap<Element, String>;
+type Elements = BTreeMap<Element, Value>;
 type Doors = BTreeMap<Door, Arc<Opened>>;
 
 /// Who wants a door. Those whose own it is come first, then the first by name: Services may want the same one by mistake (an
@@ -137,7 +60,7 @@ pub struct Table {
     /// What each door's first claimant has put there.
     shown: Doors,
     /// Which doors want an element, and with which value: hairpins of a pod that several lead to are wanted by each.
-    wanted: BTreeMap<Element, BTreeMap<Door, String>>,
+    wanted: BTreeMap<Element, BTreeMap<Door, Value>>,
     draws: BTreeSet<Draw>,
     marks: Marks,
 }
@@ -179,7 +102,7 @@ impl Table {
     /// All there is, as it is written into an empty table.
     pub fn whole(&self) -> Batch {
         let all = self.wanted.iter();
-        let added = all.filter_map(|(element, by)| Some((element.clone(), by.values().next()?.clone()))).collect();
+        let added = all.filter_map(|(element, by)| Some((*element, *by.values().next()?))).collect();
         Batch { draws: self.draws.clone(), added, ..Batch::default() }
     }
 
@@ -212,11 +135,11 @@ impl Table {
             batch.left.extend(left.map(|backend| Left { door, backend: *backend }));
         }
         for element in before.elements.keys().filter(|element| !after.elements.contains_key(*element)) {
-            self.want(door, element, None, batch);
+            self.want(door, *element, None, batch);
         }
         for (element, value) in &after.elements {
             if before.elements.get(element) != Some(value) {
-                self.want(door, element, Some(value), batch);
+                self.want(door, *element, Some(*value), batch);
             }
         }
         if !after.elements.is_empty() {
@@ -224,16 +147,16 @@ impl Table {
         }
     }
 
-    fn want(&mut self, door: Door, element: &Element, value: Option<&String>, batch: &mut Batch) {
-        let by = self.wanted.entry(element.clone()).or_default();
-        let before = by.values().next().cloned();
+    fn want(&mut self, door: Door, element: Element, value: Option<Value>, batch: &mut Batch) {
+        let by = self.wanted.entry(element).or_default();
+        let before = by.values().next().copied();
         match value {
-            Some(value) => by.insert(door, value.clone()),
+            Some(value) => by.insert(door, value),
             None => by.remove(&door),
         };
-        let after = by.values().next().cloned();
+        let after = by.values().next().copied();
         if by.is_empty() {
-            self.wanted.remove(element);
+            self.wanted.remove(&element);
         }
         batch.replace(element, before, after);
     }
@@ -241,16 +164,16 @@ impl Table {
 
 impl Batch {
     /// Another value in the place of an element's, which this batch may have put there or taken away before.
-    fn replace(&mut self, element: &Element, before: Option<String>, after: Option<String>) {
+    fn replace(&mut self, element: Element, before: Option<Value>, after: Option<Value>) {
         if before == after {
             return;
         }
         // What this batch added was not in the kernel.
-        if before.is_some() && self.added.remove(element).is_none() {
-            self.removed.insert(element.clone());
+        if before.is_some() && self.added.remove(&element).is_none() {
+            self.removed.insert(element);
         }
         if let Some(value) = after {
-            self.added.insert(element.clone(), value);
+            self.added.insert(element, value);
         }
     }
 }
@@ -258,54 +181,45 @@ impl Batch {
 impl Opened {
     fn new(key: &ServiceKey, frontend: &Frontend, mut slots: Vec<Backend>, marks: &mut Marks) -> Self {
         let (door, by_node_port) = (frontend.door, frontend.door.address.is_none());
-        let at = written(&door);
+        let at = Key::Door(door);
         let mut opened = Self::default();
         let refused = if by_node_port { Map::RefusedNodePorts } else { Map::Refused };
         let backends = match &frontend.fate {
             Fate::Led(backends) => backends,
-            Fate::Refused => return opened.with(refused, at, "goto refuse"),
-            Fate::Dropped => return opened.with(refused, at, "drop"),
+            Fate::Refused => return opened.with(refused, at, Value::Refuse),
+            Fate::Dropped => return opened.with(refused, at, Value::Drop),
         };
         settle(&mut slots, backends);
         let (services, slot_map) =
             if by_node_port { (Map::NodePorts, Map::NodePortSlots) } else { (Map::Services, Map::Slots) };
-        for (slot, backend) in slots.iter().enumerate() {
-            let endpoint = format!("{} . {}", backend.address, backend.port);
-            let address = backend.address.to_string();
-            opened.put(Map::Hairpins, format!("{address} . {address}"), "");
-            if backend.is_remote {
-                opened.put(Map::Remote, address, "");
+        for (slot, backend) in (0..).zip(&slots) {
+            let Backend { address, port, is_remote } = *backend;
+            opened.put(Map::Hairpins, Key::Twice(address), Value::Nothing);
+            if is_remote {
+                opened.put(Map::Remote, Key::Address(address), Value::Nothing);
             }
             let mark = marks.of(&led(key, &door, backend));
-            opened.put(slot_map, format!("{at} . {slot}"), &mark);
-            opened.put(Map::Marks, mark, &endpoint);
+            opened.put(slot_map, Key::Slot(door, slot), Value::Mark(mark));
+            opened.put(Map::Marks, Key::Mark(mark), Value::Endpoint(address, port));
         }
         if let Some(draw) = draw(frontend) {
-            opened.put(services, at, &format!("goto {draw}"));
+            opened.put(services, at, Value::Goto(draw));
         }
         Self { slots, ..opened }
     }
 
-    fn put(&mut self, map: Map, key: String, value: &str) {
-        self.elements.insert((map, key), value.to_owned());
+    fn put(&mut self, map: Map, key: Key, value: Value) {
+        self.elements.insert((map, key), value);
     }
 
-    fn with(mut self, map: Map, key: String, value: &str) -> Self {
+    fn with(mut self, map: Map, key: Key, value: Value) -> Self {
         self.put(map, key, value);
         self
     }
 }
 
-/// A door as an element's key.
-fn written(door: &Door) -> String {
-    match door.address {
-        Some(address) => format!("{address} . {} . {}", door.protocol, door.port),
-        None => format!("{} . {}", door.protocol, door.port),
-    }
-}
-
 fn led((namespace, name): &ServiceKey, door: &Door, backend: &Backend) -> Led {
-    format!("{namespace}/{name} {} {} {}", written(door), backend.address, backend.port)
+    format!("{namespace}/{name} {door} {} {}", backend.address, backend.port)
 }
 
 /// The chain a door leads to.
@@ -353,15 +267,19 @@ mod tests {
             assert!(kernel.remove(element).is_some(), "{element:?} is taken away and was not there");
         }
         for (element, value) in &batch.added {
-            let earlier = kernel.insert(element.clone(), value.clone());
+            let earlier = kernel.insert(*element, *value);
             assert_eq!(earlier, None, "{element:?} is put in and was there");
         }
     }
 
     /// The endpoints slots lead to.
     fn slots(kernel: &Elements) -> Vec<String> {
-        let marks = kernel.iter().filter(|((map, _), _)| *map == Map::Slots).map(|(_, mark)| mark.clone());
-        marks.map(|mark| kernel[&(Map::Marks, mark)].clone()).collect()
+        let marks = kernel.iter().filter(|((map, _), _)| *map == Map::Slots).map(|(_, mark)| *mark);
+        let endpoint = |mark| match mark {
+            Value::Mark(mark) => kernel[&(Map::Marks, Key::Mark(mark))].to_string(),
+            other => panic!("{other} is no mark"),
+        };
+        marks.map(endpoint).collect()
     }
 
     #[test]

@@ -135,8 +135,10 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> Result<Option<Request>> {
             break;
         }
         // A body is not read: what follows it could not be told from it.
-        let has_body = line.starts_with("content-length:") || line.starts_with("transfer-encoding:");
-        keeps_connection &= !has_body && line.replace(' ', "") != "connection:close";
+        let line = line.replace(' ', "");
+        let length = line.strip_prefix("content-length:").unwrap_or("0");
+        let has_body = length != "0" || line.starts_with("transfer-encoding:");
+        keeps_connection &= !has_body && line != "connection:close";
     }
     let mut words = first.split(' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());

@@ -16,7 +16,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
 use crate::run;
-use crate::wire::{Answer, Request, exchange};
+use crate::wire::{Answer, Request, exchange, follow};
 
 /// A server that says nothing for so long has hung.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -131,6 +131,18 @@ impl Api {
             self.connection = Some(connection);
         }
         Ok(answer)
+    }
+
+    /// Watches from now on: every event, as it comes.
+    ///
+    /// # Errors
+    /// When the API does not take the watch.
+    pub fn watch(&self, path: &str) -> Result<impl Iterator<Item = Result<Value>> + use<>> {
+        let path = format!("{path}?watch=true");
+        let request =
+            Request { method: "GET", host: &self.address, path: &path, content_type: "application/json", body: b"" };
+        let lines = follow(self.open()?, &request)?;
+        Ok(lines.map(|line| Ok(serde_json::from_str(&line?)?)))
     }
 
     fn open(&self) -> Result<BufReader<StreamOwned<ClientConnection, TcpStream>>> {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 /// What is asked.
@@ -61,6 +61,50 @@ impl Answer {
 /// # Errors
 /// When the connection breaks, or what comes is no HTTP.
 pub fn exchange<S: Read + Write>(connection: &mut BufReader<S>, request: &Request<'_>) -> Result<Answer> {
+    send(connection, request)?;
+    let mut answer = read_head(connection)?;
+    answer.body = read_body(connection, &answer)?;
+    Ok(answer)
+}
+
+/// Sends a request whose answer comes piece by piece, as that of a watch, and gives the lines as they come.
+///
+/// # Errors
+/// When the connection breaks, or the answer is none of the kind.
+pub fn follow<S: Read + Write>(mut connection: BufReader<S>, request: &Request<'_>) -> Result<Lines<S>> {
+    send(&mut connection, request)?;
+    let answer = read_head(&mut connection)?;
+    let is_stream = answer.status == 200 && answer.header("transfer-encoding") == Some("chunked");
+    ensure!(is_stream, "{} {}: {} is no stream", request.method, request.path, answer.status);
+    Ok(Lines { connection, received: Vec::new() })
+}
+
+/// The lines of an answer that comes piece by piece.
+#[derive(Debug)]
+pub struct Lines<S: Read> {
+    connection: BufReader<S>,
+    received: Vec<u8>,
+}
+
+impl<S: Read> Iterator for Lines<S> {
+    type Item = Result<String>;
+
+    fn next(&mut self) -> Option<Result<String>> {
+        loop {
+            if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.received.drain(..=end).collect();
+                return Some(Ok(String::from_utf8_lossy(&line).trim_end().to_owned()));
+            }
+            match read_chunk(&mut self.connection, &mut self.received) {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+fn send<S: Read + Write>(connection: &mut BufReader<S>, request: &Request<'_>) -> Result<()> {
     let Request { method, host, path, content_type, body } = request;
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\nContent-Type: {content_type}\r\n\
@@ -70,10 +114,10 @@ pub fn exchange<S: Read + Write>(connection: &mut BufReader<S>, request: &Reques
     let stream = connection.get_mut();
     stream.write_all(&[head.as_bytes(), body].concat()).context("failed to send the request")?;
     stream.flush()?;
-    read_answer(connection)
+    Ok(())
 }
 
-fn read_answer(reader: &mut impl BufRead) -> Result<Answer> {
+fn read_head(reader: &mut impl BufRead) -> Result<Answer> {
     let first = read_line(reader)?;
     let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
     let mut answer = Answer {
@@ -86,7 +130,6 @@ fn read_answer(reader: &mut impl BufRead) -> Result<Answer> {
         let Some((name, value)) = line.split_once(':') else { break };
         answer.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    answer.body = read_body(reader, &answer)?;
     Ok(answer)
 }
 
@@ -102,15 +145,17 @@ fn read_body(reader: &mut impl BufRead, answer: &Answer) -> Result<Vec<u8>> {
 
 fn read_chunks(reader: &mut impl BufRead) -> Result<Vec<u8>> {
     let mut body = Vec::new();
-    loop {
-        let size = read_line(reader)?;
-        let size = u64::from_str_radix(size.split(';').next().unwrap_or_default(), 16)?;
-        reader.take(size).read_to_end(&mut body)?;
-        read_line(reader)?;
-        if size == 0 {
-            return Ok(body);
-        }
-    }
+    while read_chunk(reader, &mut body)? > 0 {}
+    Ok(body)
+}
+
+/// Reads one piece; how large it was.
+fn read_chunk(reader: &mut impl BufRead, into: &mut Vec<u8>) -> Result<u64> {
+    let size = read_line(reader)?;
+    let size = u64::from_str_radix(size.split(';').next().unwrap_or_default(), 16)?;
+    reader.take(size).read_to_end(into)?;
+    read_line(reader)?;
+    Ok(size)
 }
 
 fn read_line(reader: &mut impl BufRead) -> Result<String> {
@@ -167,6 +212,15 @@ mod tests {
     fn chunks_are_joined() {
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n";
         assert_eq!(asked_of(chunked, 1)[0].as_ref().unwrap().text(), "abcde");
+    }
+
+    #[test]
+    fn lines_are_given_as_they_come_whatever_the_pieces() {
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n7\r\n\ntwo\nth\r\n4\r\nree\n\r\n0\r\n\r\n";
+        let server = BufReader::new(Canned { answers: Cursor::new(chunked.as_bytes()), asked: Vec::new() });
+        let request = Request { method: "GET", host: "h", path: "/p", content_type: "text/plain", body: b"" };
+        let lines: Vec<String> = follow(server, &request).unwrap().map(Result::unwrap).collect();
+        assert_eq!(lines, ["one", "two", "three"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! it was not answered whole and right within [`ANSWER_WITHIN`], and a connection that was reset was not answered.
 
 mod connection;
+mod doors;
 mod outcome;
 mod pool;
 
@@ -18,6 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+pub use self::doors::{answering, doors};
 pub use self::outcome::{Outcome, Request};
 use self::pool::Pool;
 use crate::run;

@@ -1,13 +1,14 @@
 //! Services under load on real Docker: rolls, kills, lost rules, and who answers.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use sampan_system_tests::cluster::SOON;
 use sampan_system_tests::docker::{containers_of, docker};
+use sampan_system_tests::load::{answering, doors};
 use sampan_system_tests::manifest::{served_web, service};
 use sampan_system_tests::{Cluster, Load, Setup, eventually, run};
 use serde_json::Value;
@@ -18,24 +19,6 @@ use crate::workloads::{PODS, is_ready, wait_for_rollout, web_pods};
 const PER_SECOND: u32 = 200;
 /// After a pod has died without a word, nobody is led to it any longer than this.
 const LED_ON_AT_MOST: Duration = Duration::from_secs(1);
-
-/// The Service's own address and its port of the node, once somebody answers at both.
-fn doors(cluster: &Cluster, service: &str) -> Result<[SocketAddr; 2]> {
-    let path = format!("/api/v1/namespaces/default/services/{service}");
-    let service = eventually("the Service", SOON, || cluster.object(&path))?;
-    let address: Ipv4Addr =
-        service.pointer("/spec/clusterIP").and_then(Value::as_str).context("no address")?.parse()?;
-    let port = service.pointer("/spec/ports/0/nodePort").and_then(Value::as_u64).context("no port of the node")?;
-    let doors = [SocketAddr::from((address, 80)), SocketAddr::from(([127, 0, 0, 1], u16::try_from(port)?))];
-    answering(&doors)?;
-    Ok(doors)
-}
-
-fn answering(doors: &[SocketAddr]) -> Result<()> {
-    let load = Load::on(doors, 20)?;
-    eventually("the Service answers", SOON, || load.lasting(Duration::from_millis(300))?.without_failure().map(Some))?;
-    Ok(())
-}
 
 /// A cluster whose `web` has so many ready pods behind a Service, and its doors.
 fn served(replicas: usize) -> Result<(Cluster, [SocketAddr; 2])> {
@@ -147,14 +130,14 @@ fn is_replaced(cluster: &Cluster, victim: &Value) -> Result<bool> {
 
 #[test]
 fn connections_are_spread_evenly_and_clients_stay_where_a_service_wants_that() -> Result<()> {
-    let (cluster, doors) = served(3)?;
-    let outcome = Load::on(&doors, 500)?.lasting(Duration::from_secs(4))?.without_failure()?;
-    for door in doors {
+    let (cluster, reached) = served(3)?;
+    let outcome = Load::on(&reached, 500)?.lasting(Duration::from_secs(4))?.without_failure()?;
+    for door in reached {
         spread_evenly(&outcome.by_pod(|request| request.is_fresh && request.door == door))?;
     }
     let sticky = service("sticky", "  sessionAffinity: ClientIP\n");
     cluster.write_manifest("sticky.yaml", &sticky)?;
-    for door in self::doors(&cluster, "sticky")? {
+    for door in doors(&cluster, "sticky")? {
         let stayed = Load::on(&[door], 100)?.lasting(Duration::from_secs(1))?.without_failure()?;
         ensure!(stayed.by_pod(|_| true).len() == 1, "{:?}", stayed.by_pod(|_| true));
     }

@@ -1,0 +1,152 @@
+//! What stands in the table: its maps, what an element of them is found by, and what it says.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use super::frontend::Door;
+
+/// A map or set of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Map {
+    /// Address and port → the chain that draws an endpoint.
+    Services,
+    /// Port of the node → the chain that draws an endpoint.
+    NodePorts,
+    /// Address, port and slot → mark of an endpoint.
+    Slots,
+    /// Port of the node and slot → mark of an endpoint.
+    NodePortSlots,
+    /// Mark → endpoint.
+    Marks,
+    /// Address and port nobody answers at.
+    Refused,
+    /// Port of the node nobody answers at.
+    RefusedNodePorts,
+    /// Endpoint twice: who is led to itself.
+    Hairpins,
+    /// Endpoints on other nodes.
+    Remote,
+}
+
+impl Map {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Services,
+        Self::NodePorts,
+        Self::Slots,
+        Self::NodePortSlots,
+        Self::Marks,
+        Self::Refused,
+        Self::RefusedNodePorts,
+        Self::Hairpins,
+        Self::Remote,
+    ];
+
+    /// Its name in the kernel.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Services => "services",
+            Self::NodePorts => "node_ports",
+            Self::Slots => "slots",
+            Self::NodePortSlots => "node_port_slots",
+            Self::Marks => "marks",
+            Self::Refused => "refused",
+            Self::RefusedNodePorts => "refused_node_ports",
+            Self::Hairpins => "hairpins",
+            Self::Remote => "remote",
+        }
+    }
+}
+
+/// A chain that draws one of `count` endpoints. Services of the same size share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Draw {
+    /// How many there are.
+    pub count: usize,
+    /// Whether the door is a port of the node.
+    pub by_node_port: bool,
+    /// For how long clients stay with what was drawn for them, in seconds.
+    pub sticky_seconds: Option<u32>,
+}
+
+impl fmt::Display for Draw {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let door = if self.by_node_port { "port" } else { "address" };
+        match self.sticky_seconds {
+            None => write!(out, "draw_{door}_{}", self.count),
+            Some(seconds) => write!(out, "draw_{door}_{}_sticky_{seconds}", self.count),
+        }
+    }
+}
+
+/// An element, without its value.
+pub type Element = (Map, Key);
+
+/// What an element is found by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// Where something listens.
+    Door(Door),
+    /// A door, and the number of one of those behind it.
+    Slot(Door, u32),
+    /// A mark of an endpoint.
+    Mark(u32),
+    /// An address, and the same again.
+    Twice(Ipv4Addr),
+    /// An address.
+    Address(Ipv4Addr),
+}
+
+/// What an element says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    /// It is there: elements of sets say no more.
+    Nothing,
+    /// Go on in the chain that draws.
+    Goto(Draw),
+    /// Go on in the chain that refuses.
+    Refuse,
+    /// Drop the packet.
+    Drop,
+    /// The mark of an endpoint.
+    Mark(u32),
+    /// Address and port of an endpoint.
+    Endpoint(Ipv4Addr, u16),
+}
+
+/// The chain that refuses.
+pub(super) const REFUSE: &str = "refuse";
+
+impl fmt::Display for Door {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(address) = self.address {
+            write!(out, "{address} . ")?;
+        }
+        write!(out, "{} . {}", self.protocol, self.port)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Door(door) => door.fmt(out),
+            Self::Slot(door, slot) => write!(out, "{door} . {slot}"),
+            Self::Mark(mark) => write!(out, "0x{mark:08x}"),
+            Self::Twice(address) => write!(out, "{address} . {address}"),
+            Self::Address(address) => address.fmt(out),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Goto(draw) => write!(out, "goto {draw}"),
+            Self::Refuse => write!(out, "goto {REFUSE}"),
+            Self::Drop => out.write_str("drop"),
+            Self::Mark(mark) => write!(out, "0x{mark:08x}"),
+            Self::Endpoint(address, port) => write!(out, "{address} . {port}"),
+        }
+    }
+}

@@ -66,6 +66,7 @@ pub(crate) fn install(driver: &mut Driver, root_certificate: &str) {
     driver.add(sampan_poddisruptionbudget::BudgetOperator);
     driver.add(sampan_replicaset::ReplicaSetOperator);
     driver.add(sampan_replicationcontroller::ReplicationControllerOperator);
+    driver.add(sampan_resourcequota::QuotaOperator);
     driver.add(sampan_scheduler::Scheduler);
     driver.add(sampan_service::ServiceOperator);
     driver.add(sampan_statefulset::StatefulSetOperator);

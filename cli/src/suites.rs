@@ -18,6 +18,7 @@ pub(crate) fn all() -> Vec<Suite> {
         sampan_poddisruptionbudget::conformance::suite(),
         sampan_replicaset::conformance::suite(),
         sampan_replicationcontroller::conformance::suite(),
+        sampan_resourcequota::conformance::suite(),
         sampan_scheduler::conformance::suite(),
         sampan_service::conformance::suite(),
         sampan_statefulset::conformance::suite(),

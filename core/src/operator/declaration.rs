@@ -76,6 +76,12 @@ impl Declaration {
         self
     }
 
+    /// Also watching objects of every kind.
+    pub fn watching_everything(mut self, wakes: Mapping) -> Self {
+        self.watches.push(Watch { resource: None, wakes, from_start: false });
+        self
+    }
+
     /// Also doing this to objects of kind `K`.
     pub fn writing<K: Kind>(mut self, verb: WriteVerb) -> Self {
         self.writes.push(Writes { resource: Some(K::RESOURCE), verb });

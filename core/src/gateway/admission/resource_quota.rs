@@ -109,15 +109,20 @@ impl Quota {
 
     /// What each name of `hard` comes to, as it stands in the status. `objects` tells those of a group and plural in the
     /// quota's namespace.
-    pub fn used<'o>(&self, objects: impl Fn(&str, &str) -> Vec<&'o Arc<Object>>) -> BTreeMap<String, Quantity> {
+    pub fn used(&self, mut objects: impl FnMut(&str, &str) -> Vec<Arc<Object>>) -> BTreeMap<String, Quantity> {
         let used = self.hard.keys().map(|of| {
             let sum = weigher(of).map_or(0, |((group, plural), _)| {
                 let weigh = |object: &Arc<Object>| self.weigh(of, object.key().resource, &object.value());
-                objects(group, plural).into_iter().map(weigh).fold(0, i64::saturating_add)
+                objects(group, plural).iter().map(weigh).fold(0, i64::saturating_add)
             });
             (of.clone(), quantity(of, sum))
         });
         used.collect()
+    }
+
+    /// Whether it counts objects of a resource type.
+    pub fn counts(&self, resource: ResourceType) -> bool {
+        self.hard.keys().filter_map(|of| weigher(of)).any(|(counted, _)| is(counted, resource))
     }
 
     /// What limits it sets.

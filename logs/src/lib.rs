@@ -18,6 +18,8 @@ mod docker;
 mod limits;
 mod line;
 mod matcher;
+pub mod output;
+mod passage;
 mod query;
 mod run;
 mod search;
@@ -27,6 +29,7 @@ mod tail;
 
 pub use limits::{Counts, Limits};
 pub use line::{Line, LineRef, Lines, Stream};
+pub use passage::Passage;
 pub use query::{LabelOperator, Query, QueryError, Requirement};
 pub use run::Run;
 pub use search::{Found, Search};

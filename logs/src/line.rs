@@ -82,6 +82,20 @@ impl Lines {
         self.first_sequence + self.marks.len() as u64
     }
 
+    /// The lines from a sequence on.
+    pub(crate) fn from(&self, first: u64) -> Self {
+        if first <= self.first_sequence {
+            return self.clone();
+        }
+        let mut rest = Self::starting_at(first.min(self.end_sequence()));
+        let left = usize::try_from(first - self.first_sequence).unwrap_or(usize::MAX);
+        let start = left.checked_sub(1).and_then(|before| self.marks.get(before)).map_or(u32::MAX, |mark| mark.end);
+        let behind = self.marks.iter().skip(left);
+        rest.marks = behind.map(|mark| Mark { end: mark.end - start, ..*mark }).collect();
+        rest.text = self.text.get(start as usize..).unwrap_or_default().to_vec();
+        rest
+    }
+
     /// The line at an index from 0.
     pub(crate) fn at(&self, index: usize) -> Option<LineRef<'_>> {
         let mark = self.marks.get(index)?;

@@ -99,7 +99,7 @@ impl Query {
 }
 
 impl Requirement {
-    fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub(crate) fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.key);
         let listed = || value.is_some_and(|value| self.values.contains(value));
         let number = |text: &String| text.parse::<i64>().ok();

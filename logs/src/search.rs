@@ -126,6 +126,10 @@ impl RunCursor {
         }
     }
 
+    pub(crate) fn run(&self) -> &Arc<Run> {
+        &self.run
+    }
+
     /// Leaves segments out whose lines are not among the last `count`.
     fn leave_out_all_but(&mut self, count: u64) {
         let waiting = self.waiting.as_ref().map_or(0, |waiting| waiting.len() as u64);
@@ -148,7 +152,7 @@ impl RunCursor {
     }
 
     /// The next lines that may hold something, in whole blocks.
-    fn next_block(&mut self, query: &Query) -> io::Result<Option<Lines>> {
+    pub(crate) fn next_block(&mut self, query: &Query) -> io::Result<Option<Lines>> {
         loop {
             if let Some(blocks) = &mut self.blocks {
                 let Some(header) = blocks.header()? else {

@@ -1,10 +1,13 @@
 //! Everything kept on a node: runs, their segments, and the lines not written yet.
 
+mod outward;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::outward::Forgotten;
 use crate::limits::{Counts, Limits};
 use crate::line::{Line, Lines, Stream};
 use crate::matcher::Matcher;
@@ -73,6 +76,7 @@ pub struct Store {
     limits: Limits,
     runs: BTreeMap<String, RunLog>,
     counts: Counts,
+    forgotten: Forgotten,
 }
 
 impl Store {
@@ -83,7 +87,8 @@ impl Store {
     pub fn open(folder: impl Into<PathBuf>, limits: Limits) -> Result<Self, StoreError> {
         let folder = folder.into();
         std::fs::create_dir_all(&folder).map_err(file("create", &folder))?;
-        let mut store = Self { folder, limits, runs: BTreeMap::new(), counts: Counts::default() };
+        let mut store =
+            Self { folder, limits, runs: BTreeMap::new(), counts: Counts::default(), forgotten: Forgotten::default() };
         let entries = std::fs::read_dir(&store.folder).map_err(file("read", &store.folder))?;
         for entry in entries {
             let path = entry.map_err(file("read", &store.folder))?.path();
@@ -180,6 +185,7 @@ impl Store {
         self.runs.retain(|_, log| {
             let is_kept = log.is_open || !log.segments.is_empty() || !log.waiting.is_empty();
             if !is_kept {
+                self.forgotten.note(log.run.clone(), log.waiting.end_sequence());
                 remove(std::fs::remove_dir_all(&log.folder), &log.folder);
             }
             is_kept
@@ -228,8 +234,7 @@ impl Store {
         let selected = self.runs.values().filter(|log| query.selects(&log.run));
         let cursors = selected.map(|log| {
             let first = from.get(&log.run.id).copied().unwrap_or(0);
-            let segments = log.segments.iter().filter(|segment| segment.end_sequence > first).cloned();
-            RunCursor::new(log.run.clone(), segments.collect(), log.waiting.clone(), first)
+            RunCursor::new(log.run.clone(), log.segments_from(first).cloned().collect(), log.waiting.from(first), first)
         });
         Ok(Search::new(query.clone(), matcher, cursors.collect()))
     }

@@ -1,5 +1,6 @@
 //! A node that runs pods on Docker.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -9,6 +10,7 @@ use jiff::SignedDuration;
 use crate::dns::{self, CLUSTER_DOMAIN, Door, Names};
 use crate::host::Host;
 use crate::kubelet::KubeletApi;
+use crate::logs::Outputs;
 use crate::pod::NodeFacts;
 use crate::proxy;
 use crate::requests::NodeDescription;
@@ -34,6 +36,8 @@ pub struct NodeAgent {
     kubelet: Arc<KubeletApi>,
     directory: Arc<Directory>,
     names: Option<(Door, Names)>,
+    /// Where the node keeps its files.
+    folder: PathBuf,
 }
 
 impl NodeAgent {
@@ -56,7 +60,7 @@ impl NodeAgent {
         let host = Host::new([facts], true);
         let (shell, messages, asker) = Shell::new(host, docker.clone(), client.clone(), Some(directory.clone()));
         let kubelet = Arc::new(KubeletApi::on_docker(config.name.clone(), asker, docker.clone()));
-        Ok(Self { client, docker, description, shell, messages, kubelet, directory, names })
+        Ok(Self { client, docker, description, shell, messages, kubelet, directory, names, folder: config.data_dir })
     }
 
     /// What the API server talks to for logs, exec, attach and port-forward.
@@ -94,8 +98,14 @@ impl NodeAgent {
         let disposing = tokio::spawn(disposal.run(self.client.clone(), stop.clone()));
         let lease = tokio::spawn(shell::register(self.client.clone(), self.description, stop.clone()));
         let collecting = tokio::spawn({
-            let docker = self.docker.clone();
-            async move { docker.collect_logs().await }
+            let (docker, stop) = (self.docker.clone(), stop.clone());
+            let outputs = Outputs::new(self.client.clone(), docker.logs(), self.directory.clone(), &node, &self.folder);
+            async move {
+                docker.collect_logs().await;
+                // Outputs go on once it is known which logs do.
+                docker.logs().flush().await;
+                outputs.run(stop).await;
+            }
         });
         let services = tokio::spawn({
             let (docker, directory, client) = (self.docker.clone(), self.directory, self.client.clone());

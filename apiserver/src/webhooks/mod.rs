@@ -1,7 +1,5 @@
 //! Puts questions to webhooks, over HTTPS.
 
-mod trust;
-
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,13 +11,13 @@ use hyper::{Request, Response, Uri, body::Incoming};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use sampan_core::gateway::{Call, Reply, Told, WebhookClient};
+use sampan_trust::client_config;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use self::trust::client_config;
 use crate::VERSION;
 
 /// The longest answer, in bytes: as large as the largest object, twice.

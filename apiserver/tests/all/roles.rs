@@ -190,6 +190,49 @@ async fn a_plugin_may_do_no_more_than_who_installs_it() {
 }
 
 #[tokio::test]
+async fn an_output_of_logs_sends_no_more_than_who_makes_it_may_read_and_nodes_tell_of_themselves() {
+    const OUTPUTS: &str = "/apis/sampan.dev/v1/logoutputs";
+    let file = |name: &str| json!({"metadata": {"name": name}, "spec": {"file": {"path": "all"}}});
+    let keyed = |name: &str| {
+        let key = json!({"namespace": "default", "name": "fluentd", "key": "shared"});
+        json!({"metadata": {"name": name}, "spec": {"forward": {"host": "fluentd", "sharedKey": key}}})
+    };
+    let world = World::new().await;
+    let mut admin = world.admin().await;
+    let outputs = json!({"verbs": ["*"], "apiGroups": ["sampan.dev"], "resources": ["logoutputs"]});
+    let logs = json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods/log"]});
+    for (name, rules) in [("ann", json!([outputs, logs])), ("bob", json!([outputs]))] {
+        admin.create(CLUSTER_ROLES, json!({"metadata": {"name": name}, "rules": rules})).await;
+        admin.create(CLUSTER_ROLE_BINDINGS, binding(name, "ClusterRole", name, name)).await;
+    }
+    let (mut ann, mut bob) = (world.known("ann", "people").await, world.known("bob", "people").await);
+    assert_eq!(ann.post(OUTPUTS, file("all")).await.code, 201);
+    assert_eq!(ann.post(OUTPUTS, keyed("central")).await.code, 403, "ann may read no secret");
+    assert_eq!(bob.post(OUTPUTS, file("other")).await.code, 403, "bob may read no logs");
+    for secret in ["fluentd", "other"] {
+        admin.create(SECRETS, json!({"metadata": {"name": secret}})).await;
+    }
+    let mut node = world.known("system:node:here", "system:nodes").await;
+    let named = format!("{SECRETS}/fluentd");
+    assert_eq!(node.get(&named).await.code, 403, "no output names it yet");
+    admin.create(OUTPUTS, keyed("central")).await;
+    let status = |node: &str| json!({"status": {"nodes": {node: {"delivered": 1}}}});
+    let patches = [
+        (format!("{OUTPUTS}/central/status"), status("here"), 200),
+        (format!("{OUTPUTS}/central/status"), status("there"), 403),
+        (format!("{OUTPUTS}/central"), json!({"spec": {"forward": {"host": "elsewhere"}}}), 403),
+    ];
+    for (path, patch, code) in patches {
+        let answer = node.patch(&path, "merge-patch+json", patch).await;
+        assert_eq!(answer.code, code, "{path}: {}", answer.text);
+    }
+    let reads = [(named.as_str(), 200), (&format!("{SECRETS}/other"), 403), (SECRETS, 403), (OUTPUTS, 200)];
+    for (path, code) in reads {
+        assert_eq!(node.get(path).await.code, code, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn what_became_of_manifest_files_is_sampans_to_say() {
     const FILES: &str = "/apis/sampan.dev/v1/manifestfiles";
     let world = World::new().await;

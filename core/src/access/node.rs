@@ -1,7 +1,7 @@
 //! What a node may do: run the pods that are on it.
 //!
 //! A node reads its pods and what they refer to, asks for tokens of their service accounts, and writes their statuses, its
-//! own Node and its own Lease. Of other nodes it learns what a service proxy has to know, by a role.
+//! own Node and its own Lease, and what it sent to the outputs of logs. Of other nodes it learns what a service proxy has to know, by a role.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{Container, PersistentVolume, PersistentVolumeCl
 
 use super::{Attributes, Identity, NODES, ResourceAttributes, Verdict, What};
 use crate::object::{Object, ObjectKey};
-use crate::resource::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS};
+use crate::resource::{LOG_OUTPUTS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, secrets_of};
 use crate::store::{IndexKey, Snapshot};
 
 /// Says of a pod that it shows one which a node runs by itself. Nodes create such pods: so they give them no rights.
@@ -38,10 +38,13 @@ pub(super) fn authorize(snapshot: &Snapshot, node: &str, attributes: &Attributes
     match (asked.group, asked.resource, asked.subresource) {
         ("", "pods", part) => view.pod(part),
         ("", "nodes", "" | "status") => view.own_node(),
+        ("", "secrets", "") if view.verb == "get" && view.opens_output() => Verdict::allowed(""),
         ("", "secrets" | "configmaps" | "persistentvolumeclaims" | "serviceaccounts", "") => view.referred(),
         ("", "persistentvolumes", "") => view.volume(),
         ("", "serviceaccounts", "token") if view.verb == "create" => view.relation(view.refers()),
         ("coordination.k8s.io", "leases", "") => view.own_lease(),
+        // What it says there, and of itself alone, is checked by admission.
+        ("sampan.dev", "logoutputs", "status") if view.verb == "patch" => Verdict::allowed(""),
         (group, resource, "") if is_common(view.verb, group, resource) => Verdict::allowed(""),
         _ => Verdict::no_opinion(""),
     }
@@ -54,7 +57,9 @@ fn is_common(verb: &str, group: &str, resource: &str) -> bool {
         ("", "services")
         // The node serves Services itself, where in Kubernetes kube-proxy does, as somebody else.
         | ("discovery.k8s.io", "endpointslices")
-        | ("node.k8s.io", "runtimeclasses") | ("storage.k8s.io", "csidrivers") => reads(verb),
+        | ("node.k8s.io", "runtimeclasses") | ("storage.k8s.io", "csidrivers")
+        // Every node sends what its pods write.
+        | ("sampan.dev", "logoutputs") => reads(verb),
         ("authentication.k8s.io", "tokenreviews")
         | ("authorization.k8s.io", "subjectaccessreviews" | "localsubjectaccessreviews") => verb == "create",
         _ => false,
@@ -127,6 +132,13 @@ impl View<'_> {
     fn refers(&self) -> bool {
         let (Some(namespace), Some(name)) = (self.asked.namespace, self.asked.name) else { return false };
         self.pods_in(Some(namespace)).any(|pod| refers(&pod, self.asked.resource, name))
+    }
+
+    /// Whether an output of logs names the secret: without it nothing can be sent there.
+    fn opens_output(&self) -> bool {
+        let (Some(namespace), Some(name)) = (self.asked.namespace, self.asked.name) else { return false };
+        let mut outputs = self.snapshot.list(LOG_OUTPUTS, None, None);
+        outputs.any(|output| secrets_of(&output.value()).any(|named| named == (namespace, name)))
     }
 
     /// A volume whose data is on the node, to let go of it; and to read, one that is bound to a claim a pod on the node

@@ -34,6 +34,7 @@ mod event;
 pub mod fill;
 pub mod label_selector;
 mod lease;
+mod log_output;
 mod manifest_file;
 mod metadata;
 mod namespace;
@@ -80,6 +81,7 @@ pub use effect::EFFECTS;
 pub use endpoints::{ENDPOINT_SLICES, ENDPOINTS};
 pub use event::EVENTS;
 pub use lease::LEASES;
+pub use log_output::{LOG_OUTPUTS, secrets_of};
 pub use manifest_file::MANIFEST_FILES;
 pub use metadata::validate_metadata;
 pub use namespace::NAMESPACES;
@@ -113,6 +115,7 @@ pub fn builtin() -> Vec<ResourceDefinition> {
         effect::definition(),
         event::definition(),
         lease::definition(),
+        log_output::definition(),
         manifest_file::definition(),
         namespace::definition(),
         node::definition(),

@@ -1,6 +1,7 @@
 //! The logs of this node: who collects them, and who is told of them.
 
 mod collector;
+mod outputs;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,9 +9,11 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sampan_logs::{Counts, Limits, Query, QueryError, Run, Search, Store};
+use sampan_outputs::Kept;
 use tokio::sync::{oneshot, watch};
 
 use self::collector::{Collector, Order};
+pub(crate) use self::outputs::Outputs;
 use crate::NodeError;
 
 /// A log to be collected: whose it is, and where Docker writes it.
@@ -87,6 +90,11 @@ impl Logs {
     /// Changes whenever lines were collected.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.clone()
+    }
+
+    /// What outputs read.
+    fn kept(&self) -> Kept {
+        Kept { store: self.store.clone(), changed: self.changed.clone() }
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {

@@ -1,7 +1,7 @@
 //! The program inside the demo images: a web server that shows where it runs, and fails on request.
 //!
-//! `demo` serves HTTP; `demo env`, `demo cat FILE`, `demo ls DIR`, `demo print LINES`, `demo exit CODE`, `demo sleep
-//! SECONDS`, `demo get URL` and `demo shell` are there because the image holds nothing else: they are what `kubectl
+//! `demo` serves HTTP; `demo env`, `demo cat FILE`, `demo ls DIR`, `demo print LINES [EVERY_MS]`, `demo exit CODE`,
+//! `demo sleep SECONDS`, `demo get URL` and `demo shell` are there because the image holds nothing else: they are what `kubectl
 //! exec`, exec probes and one-shot containers run.
 
 mod http;

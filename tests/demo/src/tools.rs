@@ -18,7 +18,7 @@ pub(crate) fn run(name: &str, arguments: &[String]) -> Result<ExitCode> {
         "echo" => println!("{}", arguments.join(" ")),
         "cat" => cat(first)?,
         "ls" => list(first)?,
-        "print" => print_lines(first)?,
+        "print" => print_lines(first, arguments.get(1).map_or("0", String::as_str))?,
         "get" => return get(first),
         "sleep" => std::thread::sleep(Duration::from_secs(first.parse().map_err(Error::other)?)),
         "exit" => return Ok(ExitCode::from(first.parse::<u8>().map_err(Error::other)?)),
@@ -52,10 +52,15 @@ fn list(path: &str) -> Result<()> {
     Ok(())
 }
 
-fn print_lines(count: &str) -> Result<()> {
+/// Prints lines, one every so many milliseconds.
+fn print_lines(count: &str, every_ms: &str) -> Result<()> {
     let count: u64 = count.parse().map_err(Error::other)?;
+    let every = Duration::from_millis(every_ms.parse().map_err(Error::other)?);
     for line in 1..=count {
         println!("line {line}");
+        if !every.is_zero() {
+            std::thread::sleep(every);
+        }
     }
     Ok(())
 }

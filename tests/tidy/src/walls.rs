@@ -84,12 +84,12 @@ fn is_operator(package: &Package) -> bool {
 
 fn reach(package: &Package) -> Reach {
     match package.name.as_str() {
-        "sampan-machine" | "sampan-logs" | "sampan-tidy" | "sampan-demo" => Reach::Only(&[]),
+        "sampan-machine" | "sampan-logs" | "sampan-trust" | "sampan-tidy" | "sampan-demo" => Reach::Only(&[]),
+        "sampan-outputs" => Reach::Only(&["sampan-logs", "sampan-trust"]),
         "sampan-core" => Reach::Only(&["sampan-machine"]),
-        "sampan-nodeagent" => Reach::Only(&["sampan-machine", "sampan-logs"]),
-        "sampan-apiserver" | "sampan-conformance" | "sampan-pluginhost" => {
-            Reach::Only(&["sampan-core", "sampan-machine"])
-        }
+        "sampan-nodeagent" => Reach::Only(&["sampan-machine", "sampan-logs", "sampan-outputs"]),
+        "sampan-apiserver" => Reach::Only(&["sampan-core", "sampan-machine", "sampan-trust"]),
+        "sampan-conformance" | "sampan-pluginhost" => Reach::Only(&["sampan-core", "sampan-machine"]),
         // The kit comes with the feature `conformance` alone, beside which an operator's suite stands.
         _ if is_operator(package) => {
             Reach::Only(&["sampan-core", "sampan-machine", "sampan-podset", "sampan-storage", "sampan-conformance"])

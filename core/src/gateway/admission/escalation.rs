@@ -13,7 +13,9 @@ use crate::gateway::Mutation;
 use crate::object::{ObjectKey, ResourceType};
 use crate::plugin::PluginSpec;
 use crate::resource::read::text;
-use crate::resource::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, OPERATOR_PLUGINS, ROLE_BINDINGS, ROLES, Registry};
+use crate::resource::{
+    CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, LOG_OUTPUTS, OPERATOR_PLUGINS, ROLE_BINDINGS, ROLES, Registry, secrets_of,
+};
 use crate::status::Status;
 use crate::store::Snapshot;
 
@@ -21,7 +23,8 @@ use crate::store::Snapshot;
 const KEEPING: [&str; 4] = ["ownerReferences", "finalizers", "managedFields", "resourceVersion"];
 
 /// A role is written by those who may do all it says, or may `escalate` it; a binding by those who may do all its role says,
-/// or may `bind` the role; and a plugin by those who may do all that it declares to do, for it does so as the cluster itself.
+/// or may `bind` the role; a plugin by those who may do all that it declares to do, for it does so as the cluster itself; and an
+/// output of logs by those who may read the logs it sends and the secrets it sends with them.
 pub struct EscalationCheck {
     authorizer: Arc<dyn Authorizer>,
 }
@@ -36,7 +39,7 @@ impl EscalationCheck {
 impl Admission for EscalationCheck {
     fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
         matches!(request.operation, Operation::Create | Operation::Update)
-            && [ROLES, CLUSTER_ROLES, ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS, OPERATOR_PLUGINS]
+            && [ROLES, CLUSTER_ROLES, ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS, OPERATOR_PLUGINS, LOG_OUTPUTS]
                 .contains(&request.mutation.target.resource())
             && !request.mutation.identity.is_in(MASTERS)
     }
@@ -49,6 +52,9 @@ impl Admission for EscalationCheck {
             ROLE_BINDINGS | CLUSTER_ROLE_BINDINGS if check.may_grant(old) => check.binding()?,
             OPERATOR_PLUGINS if check.may_grant(old) => {
                 check.require(&rules_of_plugin(object, &request.gateway.registry()))?
+            }
+            LOG_OUTPUTS if old.is_none_or(|old| old.get("spec") != object.get("spec")) => {
+                check.require(&rules_of_output(object))?;
             }
             _ => {}
         }
@@ -132,6 +138,13 @@ fn rules_of(role: &Value) -> Vec<PolicyRule> {
     // Rules that do not read are refused by validation; until then they stand for everything.
     serde_json::from_value(rules.unwrap_or_else(|| json!([])))
         .unwrap_or_else(|_| vec![PolicyRule::of_resources(&["*"], &["*"], &["*"])])
+}
+
+/// What an output of logs reads, in whatever namespace: logs, and the secrets it names.
+fn rules_of_output(output: &Value) -> Vec<PolicyRule> {
+    let secrets =
+        secrets_of(output).map(|(_, name)| PolicyRule::of_resources(&["get"], &[""], &["secrets"]).named(&[name]));
+    std::iter::once(PolicyRule::of_resources(&["get"], &[""], &["pods/log"])).chain(secrets).collect()
 }
 
 /// What a plugin declares to read and write. What cannot be told stands for everything.

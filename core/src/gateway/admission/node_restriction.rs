@@ -12,7 +12,7 @@ use crate::access::{node_of, refers_to_anything};
 use crate::object::{ObjectKey, OwnerReference};
 use crate::resource::read::{items, text, texts};
 use crate::resource::volume::LOCAL_PATH;
-use crate::resource::{LEASES, NODES, PERSISTENT_VOLUMES, PODS};
+use crate::resource::{LEASES, LOG_OUTPUTS, NODES, PERSISTENT_VOLUMES, PODS};
 use crate::status::Status;
 use crate::store::Snapshot;
 
@@ -40,7 +40,7 @@ pub struct NodeRestriction;
 impl Admission for NodeRestriction {
     fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
         matches!(request.operation, Operation::Create | Operation::Update)
-            && [PODS, LEASES, NODES, PERSISTENT_VOLUMES].contains(&request.mutation.target.resource())
+            && [PODS, LEASES, NODES, PERSISTENT_VOLUMES, LOG_OUTPUTS].contains(&request.mutation.target.resource())
             && node_of(&request.mutation.identity).is_some()
     }
 
@@ -53,6 +53,7 @@ impl Admission for NodeRestriction {
                 refused_name("node", node, object).or_else(|| refused_node(node, object, old))
             }
             (PERSISTENT_VOLUMES, old) => refused_volume(node, object, old),
+            (LOG_OUTPUTS, old) => refused_output(node, object, old),
             _ => None,
         };
         match refusal {
@@ -150,6 +151,17 @@ fn refused_volume(node: &str, object: &Value, old: Option<&Value>) -> Option<Str
     (!is_release).then(|| format!("node {node:?} is only allowed to take away the finalizer {LOCAL_PATH:?}"))
 }
 
+/// Of an output of logs, a node says what it sent there itself.
+fn refused_output(node: &str, object: &Value, old: Option<&Value>) -> Option<String> {
+    let others = |object: &Value| {
+        let mut nodes = object.pointer("/status/nodes").and_then(Value::as_object).cloned().unwrap_or_default();
+        nodes.remove(node);
+        nodes
+    };
+    let is_own = old.is_some_and(|old| others(old) == others(object));
+    (!is_own).then(|| format!("node {node:?} is only allowed to tell of itself"))
+}
+
 /// Whether a label may draw pods to a node, or says what a node does not know of itself.
 fn is_restricted(label: &str) -> bool {
     let Some((domain, _)) = label.split_once('/') else { return false };
@@ -186,6 +198,21 @@ mod tests {
         ];
         for (label, expect) in cases {
             assert_eq!(is_restricted(label), expect, "{label}");
+        }
+    }
+
+    #[test]
+    fn a_node_tells_of_an_output_of_logs_what_it_sent_itself() {
+        let status = |nodes: Value| json!({"status": {"nodes": nodes}});
+        let old = status(json!({"other": {"delivered": 1}}));
+        let cases = [
+            (status(json!({"other": {"delivered": 1}, "here": {"delivered": 2}})), false),
+            (status(json!({"other": {"delivered": 2}})), true),
+            (status(json!({"here": {"delivered": 2}})), true),
+            (status(json!({"other": {"delivered": 1}, "third": {}})), true),
+        ];
+        for (new, expect) in cases {
+            assert_eq!(refused_output("here", &new, Some(&old)).is_some(), expect, "{new}");
         }
     }
 

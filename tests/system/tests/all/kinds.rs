@@ -213,6 +213,13 @@ const KINDS: &[Kind] = &[
         &["Removal:", "Keep", "Deadline Seconds:"],
         ("operatorplugin.spec.deadlineSeconds", "How long an answer may take"),
     ),
+    kind(
+        "logoutputs",
+        "NAME TARGET DELIVERED WAITING DROPPED PROBLEM AGE",
+        "sample fluentd.logging.svc:24224 0 0 0 <none>",
+        &["Compression:", "gzip", "Start:", "Creation"],
+        ("logoutput.spec.parser.multiline.firstLine", "first line of a record matches"),
+    ),
 ];
 
 #[test]

@@ -11,6 +11,7 @@ mod kinds;
 mod kube_rs;
 mod kubectl;
 mod kubectl_table;
+mod log_outputs;
 mod plugins;
 mod quiet;
 mod services;

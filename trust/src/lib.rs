@@ -1,4 +1,4 @@
-//! Whom a webhook's certificate is believed.
+//! Whose certificates are believed by who connects to others: webhooks, collectors of logs.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
-/// What a client that asks a webhook believes: what the authorities vouch for. Without any, those of the host do.
+/// What a client believes: what the authorities vouch for, which are PEM. Without any, those of the host do.
 ///
 /// # Errors
 /// What is wrong with the authorities.
-pub(super) fn client_config(pem: &[u8]) -> Result<ClientConfig, String> {
+pub fn client_config(pem: &[u8]) -> Result<ClientConfig, String> {
     let named: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let named = named.map_err(|error| error.to_string())?;
     if named.is_empty() && !pem.is_empty() {
@@ -35,7 +35,7 @@ pub(super) fn client_config(pem: &[u8]) -> Result<ClientConfig, String> {
     Ok(config.with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
 }
 
-/// Believes chains to an authority, and a certificate that is itself named as one: people sign their webhooks' certificates with
+/// Believes chains to an authority, and a certificate that is itself named as one: people sign their servers' certificates with
 /// themselves, and `openssl req -x509` says of such a one that it is an authority, which no chain may end with.
 #[derive(Debug)]
 struct Verifier {

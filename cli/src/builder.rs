@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use sampan_conformance::Suite;
 use sampan_core::operator::Operator;
 use sampan_core::resource::ResourceDefinition;
 
 use crate::args::Arguments;
-use crate::operators::Carried;
+use crate::operators::{Carried, definitions};
 
 /// Sampan as a binary of one's own, with all its commands.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,11 @@ impl Daemon {
     pub fn builder() -> Builder {
         Builder::default()
     }
+}
+
+/// The suite of an operator of one's own, in a cluster that serves what Sampan serves. Its specs, laws and worlds are its author's.
+pub fn suite_of(operator: impl Operator + Clone) -> Suite {
+    definitions().into_iter().fold(Suite::of(operator), Suite::serving)
 }
 
 /// Puts a binary together.
@@ -44,6 +50,12 @@ impl Builder {
     /// Serves a resource type defined in Rust. One that comes as a CustomResourceDefinition needs no word here.
     pub fn resource(mut self, definition: ResourceDefinition) -> Self {
         self.carried.add_definition(definition);
+        self
+    }
+
+    /// Proves an operator by `conformance`, beside those of Sampan.
+    pub fn suite(mut self, suite: Suite) -> Self {
+        self.carried.add_suite(suite);
         self
     }
 

@@ -29,12 +29,14 @@ mod simulate;
 mod suites;
 
 use anyhow::Result;
+/// Suites, worlds, and who acts in them: what operators are proved with.
+pub use sampan_conformance as conformance;
 /// The framework operators are written with.
 pub use sampan_core as core;
 /// Charts, machines and traces.
 pub use sampan_machine as machine;
 
-pub use builder::{Builder, Daemon};
+pub use builder::{Builder, Daemon, suite_of};
 
 use args::Command;
 use operators::Carried;

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use sampan_conformance::Suite;
 use sampan_core::entropy::SeededEntropy;
 use sampan_core::gateway::{Gateway, SystemAuthorizer};
 use sampan_core::operator::{Driver, Operator};
 use sampan_core::resource::{Registry, ResourceDefinition};
 use sampan_machine::Chart;
+
+use crate::suites;
 
 type Adds = Box<dyn Fn(&mut Driver)>;
 
@@ -15,6 +18,7 @@ type Adds = Box<dyn Fn(&mut Driver)>;
 pub(crate) struct Carried {
     operators: Vec<Adds>,
     definitions: Vec<ResourceDefinition>,
+    suites: Vec<Suite>,
 }
 
 impl Carried {
@@ -24,6 +28,15 @@ impl Carried {
 
     pub(crate) fn add_definition(&mut self, definition: ResourceDefinition) {
         self.definitions.push(definition);
+    }
+
+    pub(crate) fn add_suite(&mut self, suite: Suite) {
+        self.suites.push(suite);
+    }
+
+    /// What is proved of what it carries, its author's operators last.
+    pub(crate) fn suites(&self) -> Vec<Suite> {
+        suites::all().into_iter().chain(self.suites.iter().cloned()).collect()
     }
 
     /// Adds every operator to the driver. `root_certificate` is what every namespace gets to know the API server by.

@@ -12,7 +12,7 @@ use tabled::settings::Style;
 
 use crate::args::{Budget, Conformance, Format};
 use crate::operators::Carried;
-use crate::{plugin_suite, suites};
+use crate::plugin_suite;
 
 /// The histories drawn of a plugin in each world of a small budget: its worlds are few and small, and every fault is to be
 /// met in them.
@@ -43,7 +43,7 @@ fn has_failed(outcome: &Outcome) -> bool {
 
 /// The suites asked for. An operator of this binary is meant before a folder of its name.
 fn chosen(name: &str, carried: &Carried) -> Result<Vec<Suite>> {
-    let mut suites = suites::all();
+    let mut suites = carried.suites();
     let names: Vec<&str> = suites.iter().map(|suite| suite.name).collect();
     let is_known = name == "all" || names.contains(&name);
     if !is_known && plugin_suite::is_path(name) {

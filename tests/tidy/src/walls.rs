@@ -37,7 +37,8 @@ const ROOMS: [Room; 4] = [
     Room {
         library: "statig",
         package: |package| {
-            is_operator(package) || ["sampan-nodeagent", "sampan-machine"].contains(&package.name.as_str())
+            let has_machines = ["sampan-nodeagent", "sampan-machine"].contains(&package.name.as_str());
+            is_operator(package) || has_machines || package.folder.starts_with("examples/")
         },
         source: |path| path.ends_with("/machine.rs"),
         home: "files named machine.rs",

@@ -72,8 +72,10 @@ pub(crate) fn install(driver: &mut Driver, root_certificate: &str) {
     driver.add(sampan_job::JobOperator);
     driver.add(sampan_cronjob::CronJobOperator);
     driver.add(sampan_deployment::DeploymentOperator);
+    driver.add(sampan_evictor::Evictor);
     driver.add(sampan_garbagecollector::GarbageCollector);
     driver.add(sampan_namespace::NamespaceOperator::new(root_certificate));
+    driver.add(sampan_node::NodeOperator);
     driver.add(sampan_persistentvolume::VolumeOperator);
     driver.add(sampan_persistentvolumeclaim::ClaimOperator);
     driver.add(sampan_poddisruptionbudget::BudgetOperator);

@@ -107,11 +107,11 @@ fn yields_to_status(command: &Command, commands: &[Command]) -> bool {
     commands.iter().any(|other| matches!(other, Command::UpdateStatus { key: told, .. } if told == key))
 }
 
-/// What the commit rests on. The status is derived, and its own precondition on the object is enough: the next wake-up
-/// corrects it. Everything else rests on what was read.
+/// What the commit rests on. The status is derived, unless the step says otherwise, and its own precondition on the object is
+/// enough: the next wake-up corrects it. Everything else rests on what was read.
 fn guard(bench: &Workbench<'_>, out: &Yield) -> Option<Guard> {
     let derived = |command: &Command| matches!(command, Command::UpdateStatus { .. } | Command::Event { .. });
-    if out.commands.iter().all(derived) {
+    if !out.guards_status && out.commands.iter().all(derived) {
         return None;
     }
     let reads: Vec<ReadKey> = match bench.declaration.guarding {

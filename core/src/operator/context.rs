@@ -25,6 +25,7 @@ pub struct Context<'a> {
     declaration: &'a Declaration,
     key: &'a ObjectKey,
     now: Timestamp,
+    hears_since: Timestamp,
     entropy: &'a mut dyn Entropy,
     refusal: Option<Arc<Refused>>,
     out: Yield,
@@ -33,6 +34,8 @@ pub struct Context<'a> {
 /// What a step left behind.
 #[derive(Debug, Default)]
 pub struct Yield {
+    /// What it says as a status is no derivation: it is guarded as everything else is.
+    pub guards_status: bool,
     /// Everything read.
     pub reads: BTreeSet<ReadKey>,
     /// What the step marked as decisive.
@@ -93,10 +96,11 @@ impl<'a> Context<'a> {
         declaration: &'a Declaration,
         wake: &'a Wake,
         now: Timestamp,
+        hears_since: Timestamp,
         entropy: &'a mut dyn Entropy,
     ) -> Self {
-        let refusal = wake.refusal.clone();
-        Self { snapshot, registry, declaration, key: &wake.key, now, entropy, refusal, out: Yield::default() }
+        let (key, refusal) = (&wake.key, wake.refusal.clone());
+        Self { snapshot, registry, declaration, key, now, hears_since, entropy, refusal, out: Yield::default() }
     }
 
     /// The resource types served. They change by the changes of their definitions: what a step concludes from them is right
@@ -116,6 +120,12 @@ impl<'a> Context<'a> {
     /// Now.
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// Since when operators hear of what happens without a gap: the start of the process, or when it came to itself again
+    /// after the machine had slept, or its clock was set. That nothing was heard before that says nothing.
+    pub fn hears_since(&self) -> Timestamp {
+        self.hears_since
     }
 
     /// The primary's key.
@@ -154,6 +164,12 @@ impl<'a> Context<'a> {
         self.watched(key.resource);
         self.out.reads.insert(ReadKey::Object(key.clone()));
         self.snapshot.get(key).cloned()
+    }
+
+    /// When an object was changed last, by the clock of the store: whatever times are written in it.
+    pub fn changed_at(&mut self, key: &ObjectKey) -> Option<Timestamp> {
+        self.object(key)?;
+        self.snapshot.changed_at(key)
     }
 
     /// All objects of a kind, in one namespace or everywhere.
@@ -329,6 +345,12 @@ impl Context<'_> {
         if self.stored::<K>(&key).as_ref().map(|stored| stored.get("status")) != Some(object.get("status")) {
             self.command(Command::UpdateStatus { key, object });
         }
+    }
+
+    /// Has the statuses this step writes rest on what it read, as all else does. Most are derived of what there is, and the next
+    /// wake-up corrects them; this is for those that decide something, which no later step takes back.
+    pub fn guard_status(&mut self) {
+        self.out.guards_status = true;
     }
 
     /// Deletes an object that was read: this one, never another of its name.

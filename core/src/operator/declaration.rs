@@ -15,6 +15,9 @@ pub type Concern = Arc<dyn Fn(&Object) -> bool + Send + Sync>;
 /// The primaries that a change of the object wakes, by the snapshot after the change.
 pub type MapFunction = Arc<dyn Fn(&Object, &Snapshot) -> Vec<ObjectKey> + Send + Sync>;
 
+/// Whether what an operator heeds differs between an object before a change and after it. It runs under `catch_unwind`.
+pub type Heeds = fn(&Object, &Object) -> bool;
+
 /// What an operator watches, owns and writes.
 ///
 /// Its names last as long as the process; those of an operator learnt at run time pass through
@@ -45,7 +48,7 @@ impl Declaration {
     pub fn of<K: Kind>(name: &'static str) -> Self {
         let mut declaration = Self::of_everything(name);
         declaration.primary = Some(K::RESOURCE);
-        declaration.watches = vec![Watch { resource: Some(K::RESOURCE), wakes: Mapping::Itself, from_start: false }];
+        declaration.watches = vec![Watch::of(Some(K::RESOURCE), Mapping::Itself)];
         declaration
     }
 
@@ -55,7 +58,7 @@ impl Declaration {
             name,
             primary: None,
             concerns: None,
-            watches: vec![Watch { resource: None, wakes: Mapping::Itself, from_start: false }],
+            watches: vec![Watch::of(None, Mapping::Itself)],
             writes: Vec::new(),
             effects: Vec::new(),
             guarding: Guarding::EverythingRead,
@@ -65,20 +68,27 @@ impl Declaration {
 
     /// Also watching objects of kind `K`.
     pub fn watching<K: Kind>(mut self, wakes: Mapping) -> Self {
-        self.watches.push(Watch { resource: Some(K::RESOURCE), wakes, from_start: false });
+        self.watches.push(Watch::of(Some(K::RESOURCE), wakes));
+        self
+    }
+
+    /// Of the watch declared last: woken by those changes alone in which something differs that the operator heeds. Nodes
+    /// tell every few minutes that they live, and whoever watches them need not hear of that.
+    pub fn heeding(mut self, heeds: Heeds) -> Self {
+        self.watches.last_mut().expect("every declaration begins with a watch").heeds = Some(heeds);
         self
     }
 
     /// Also watching objects of kind `K`, and woken at start for those there are. At start every primary is woken anyway:
     /// this is for work that outlives its primary.
     pub fn watching_from_start<K: Kind>(mut self, wakes: Mapping) -> Self {
-        self.watches.push(Watch { resource: Some(K::RESOURCE), wakes, from_start: true });
+        self.watches.push(Watch { from_start: true, ..Watch::of(Some(K::RESOURCE), wakes) });
         self
     }
 
     /// Also watching objects of every kind.
     pub fn watching_everything(mut self, wakes: Mapping) -> Self {
-        self.watches.push(Watch { resource: None, wakes, from_start: false });
+        self.watches.push(Watch::of(None, wakes));
         self
     }
 
@@ -102,7 +112,7 @@ impl Declaration {
         run: impl Fn(&EffectRequest) -> Result<Value, String> + Send + Sync + 'static,
     ) -> Self {
         if self.effects.is_empty() {
-            self.watches.push(Watch { resource: Some(EFFECTS), wakes: Mapping::Owner, from_start: false });
+            self.watches.push(Watch::of(Some(EFFECTS), Mapping::Owner));
             let verbs = [WriteVerb::Create, WriteVerb::Delete];
             self.writes.extend(verbs.map(|verb| Writes { resource: Some(EFFECTS), verb }));
         }
@@ -153,6 +163,15 @@ pub struct Watch {
     pub wakes: Mapping,
     /// Whether objects that are there at start wake as if they had changed.
     pub from_start: bool,
+    /// Which changes of an object wake; `None` for all. One that appears or goes always does.
+    pub heeds: Option<Heeds>,
+}
+
+impl Watch {
+    /// A watch that every change wakes.
+    pub fn of(resource: Option<ResourceType>, wakes: Mapping) -> Self {
+        Self { resource, wakes, from_start: false, heeds: None }
+    }
 }
 
 /// How a changed object is mapped to the primaries it wakes. Both the old and the new value are mapped.

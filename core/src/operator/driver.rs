@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sampan_machine::WakeReason;
 
 use super::Operator;
@@ -28,6 +28,9 @@ pub(super) const CONFLICTS_BEFORE_RESERVING: u32 = 3;
 /// The most commits under way. Each holds up to 500 prepared changes, some megabyte; and the more there are, the older is
 /// what the next step would rest on.
 pub const FLIGHTS_MAX: usize = 64;
+
+/// A timer that ends so late tells that the process did not run meanwhile, or that somebody set the clock.
+const OVERSLEPT: SignedDuration = SignedDuration::from_secs(5);
 
 /// One of the operators driven.
 pub(super) struct Member {
@@ -56,6 +59,8 @@ pub struct Driver {
     pub(super) asking: BTreeSet<Slot>,
     pub(super) errands: Errands,
     tickets: u64,
+    /// Since when it hears of what happens without a gap.
+    pub(super) hears_since: Timestamp,
     pub(super) disabled: Vec<Disabled>,
     pub(super) last_step: Option<StepReport>,
     /// How many operators have ever been added: an id is never given twice.
@@ -79,6 +84,7 @@ impl Clone for Driver {
             asking: self.asking.clone(),
             errands: self.errands.clone(),
             tickets: self.tickets,
+            hears_since: self.hears_since,
             disabled: self.disabled.clone(),
             last_step: self.last_step.clone(),
             added: self.added,
@@ -114,6 +120,7 @@ impl Driver {
             asking: BTreeSet::new(),
             errands: Errands::default(),
             tickets: 0,
+            hears_since: Timestamp::MIN,
             disabled: Vec::new(),
             last_step: None,
             added: 0,
@@ -186,6 +193,7 @@ impl Driver {
     /// Wakes every primary: what happened while nobody looked is unknown. Changes after `snapshot` are to be observed.
     pub fn start(&mut self, snapshot: &Snapshot, now: Timestamp) {
         self.gateway.learn(snapshot);
+        self.hears_since = now;
         let all: Vec<OperatorId> = self.members.keys().copied().collect();
         for id in all {
             self.start_member(id, snapshot, now);
@@ -280,6 +288,10 @@ impl Driver {
     /// Runs at most one step on `snapshot`, which holds all changes observed and all commits settled. With
     /// [`FLIGHTS_MAX`] commits under way there is nothing to do before one of them is settled.
     pub fn poll(&mut self, snapshot: &Snapshot, now: Timestamp) -> Progress {
+        let has_overslept = self.timers.next().is_some_and(|due| now.duration_since(due) > OVERSLEPT);
+        if has_overslept || now < self.hears_since {
+            self.hears_since = now;
+        }
         while let Some((slot, cause)) = self.timers.take_due(now) {
             self.queue.wake(slot, WakeReason { cause: cause.into(), revision: 0 }, now);
         }

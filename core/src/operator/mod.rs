@@ -36,7 +36,7 @@ mod view;
 pub use command::{Command, EventKind};
 pub use context::{Context, Fault, Yield};
 pub use contract::{Kind, Operator, Refused, Wake};
-pub use declaration::{Concern, Declaration, Effect, Guarding, MapFunction, Mapping, Watch, WriteVerb, Writes};
+pub use declaration::{Concern, Declaration, Effect, Guarding, Heeds, MapFunction, Mapping, Watch, WriteVerb, Writes};
 pub use driver::{Driver, FLIGHTS_MAX};
 pub use effect::{EffectFunction, EffectRequest, EffectRun, EffectState};
 pub use errands::EFFECTS_PER_OPERATOR_MAX;

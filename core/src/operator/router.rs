@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::Deserialize;
 
 use super::queue::OperatorId;
-use super::{Declaration, Mapping};
+use super::{Declaration, Mapping, Watch};
 use crate::object::selector::Selector;
 use crate::object::{Object, ObjectKey, OwnerReference, Revision};
 use crate::resource::{NAMESPACES, Registry, Scope};
@@ -55,11 +55,10 @@ impl Router {
         if let WatchChange::Removed(object) = &event.change {
             self.selectors.0.remove(object.key());
         }
-        let values = values(&event.change);
         let mut woken = Vec::new();
         for (operator, declaration) in &self.declarations {
             if declaration.reads(event.key.resource) {
-                woken.push((*operator, map(declaration, &values, around, &mut self.selectors)));
+                woken.push((*operator, map(declaration, &event.change, around, &mut self.selectors)));
             }
         }
         woken
@@ -79,9 +78,9 @@ impl Router {
         let resources = of_start.watches.iter().filter_map(|watch| watch.resource);
         let objects: Vec<&Arc<Object>> =
             resources.flat_map(|resource| around.snapshot.list(resource, None, None)).collect();
-        let woken = objects
-            .into_iter()
-            .map(|object| (object.key().clone(), map(&of_start, &[object], around, &mut self.selectors)));
+        let woken = objects.into_iter().map(|object| {
+            (object.key().clone(), map(&of_start, &WatchChange::Added(object.clone()), around, &mut self.selectors))
+        });
         woken.collect()
     }
 }
@@ -96,14 +95,17 @@ fn values(change: &WatchChange) -> Vec<&Arc<Object>> {
 
 fn map(
     declaration: &Declaration,
-    values: &[&Arc<Object>],
+    change: &WatchChange,
     around: &Surroundings<'_>,
     selectors: &mut Selectors,
 ) -> Result<Vec<ObjectKey>, MappingPanic> {
     let mut keys = Vec::new();
-    for object in values {
-        let resource = object.key().resource;
-        for watch in declaration.watches.iter().filter(|watch| watch.resource.is_none_or(|it| it == resource)) {
+    let resource = change.object().key().resource;
+    for watch in declaration.watches.iter().filter(|watch| watch.resource.is_none_or(|it| it == resource)) {
+        if !is_heeded(watch, change)? {
+            continue;
+        }
+        for object in values(change) {
             match &watch.wakes {
                 Mapping::Itself => keys.extend(itself(declaration, object)?),
                 Mapping::Owner => keys.extend(owners(declaration, object, around)),
@@ -120,6 +122,13 @@ fn map(
     keys.sort();
     keys.dedup();
     Ok(keys)
+}
+
+fn is_heeded(watch: &Watch, change: &WatchChange) -> Result<bool, MappingPanic> {
+    match (watch.heeds, change) {
+        (Some(heeds), WatchChange::Modified { before, after }) => guarded(|| heeds(before, after)),
+        _ => Ok(true),
+    }
 }
 
 fn guarded<T>(function: impl FnOnce() -> T) -> Result<T, MappingPanic> {

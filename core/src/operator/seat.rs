@@ -34,6 +34,7 @@ pub(super) trait Seat: Send {
         snapshot: &Snapshot,
         registry: &Registry,
         now: Timestamp,
+        hears_since: Timestamp,
         entropy: &mut dyn Entropy,
     ) -> Result<Stepped, StepPanic>;
     /// The machine as the last step left it becomes the live one.
@@ -76,13 +77,14 @@ impl<O: Operator> Seat for Machines<O> {
         snapshot: &Snapshot,
         registry: &Registry,
         now: Timestamp,
+        hears_since: Timestamp,
         entropy: &mut dyn Entropy,
     ) -> Result<Stepped, StepPanic> {
         let mut machine = self.live.get(&wake.key).cloned().unwrap_or_else(|| self.operator.machine());
         let from = machine.state();
         // The machine is a copy and the context is dropped, so nothing half-changed outlives a panic.
         let stepped = catch_unwind(AssertUnwindSafe(|| {
-            let mut cx = Context::new(snapshot, registry, &self.declaration, wake, now, entropy);
+            let mut cx = Context::new(snapshot, registry, &self.declaration, wake, now, hears_since, entropy);
             self.operator.step(&mut machine, wake, &mut cx);
             cx.finish()
         }));

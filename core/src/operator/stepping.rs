@@ -33,13 +33,14 @@ impl Driver {
             member.figures.steps += 1;
             let inquiry = self.inquiries.entry(slot.clone()).or_default();
             let (begun, mut drawn) = inquiry.draw(now, &mut self.entropy);
-            let stepped = match member.seat.step(&wake, snapshot, &self.gateway.registry(), now, &mut drawn) {
-                Ok(stepped) => stepped,
-                Err(StepPanic(reason)) => {
-                    self.disable(slot.0, &slot.1, reason);
-                    return Progress::Stepped;
-                }
-            };
+            let stepped =
+                match member.seat.step(&wake, snapshot, &self.gateway.registry(), now, self.hears_since, &mut drawn) {
+                    Ok(stepped) => stepped,
+                    Err(StepPanic(reason)) => {
+                        self.disable(slot.0, &slot.1, reason);
+                        return Progress::Stepped;
+                    }
+                };
             self.last_step = Some(StepReport {
                 operator: member.name(),
                 key: slot.1.clone(),

@@ -92,11 +92,7 @@ impl Charter {
             declaration.writes.extend(permission.verbs.iter().map(|verb| write(resource, *verb)));
             // What it may change it may read: an apply looks first whether the object is there.
             let because = "it is read to be written, on behalf of what else is watched";
-            declaration.watches.push(Watch {
-                resource: Some(resource),
-                wakes: Mapping::Nobody { because },
-                from_start: false,
-            });
+            declaration.watches.push(Watch::of(Some(resource), Mapping::Nobody { because }));
         }
         Ok(Self { declaration, chart: chart(name, spec)?, primary, owns, looks })
     }
@@ -142,11 +138,11 @@ fn look(watch: &WatchSpec, primary: Scope, registry: &Registry) -> Result<Look, 
 }
 
 fn watches(primary: ResourceType, owns: &[ResourceType], looks: &[Look]) -> Vec<Watch> {
-    let mut watches = vec![Watch { resource: Some(primary), wakes: Mapping::Itself, from_start: false }];
-    watches.extend(owns.iter().map(|owned| Watch { resource: Some(*owned), wakes: Mapping::Owner, from_start: false }));
+    let mut watches = vec![Watch::of(Some(primary), Mapping::Itself)];
+    watches.extend(owns.iter().map(|owned| Watch::of(Some(*owned), Mapping::Owner)));
     for look in looks.iter().copied() {
         let wakes = Mapping::function(move |object, snapshot| concerned(primary, look, object, snapshot));
-        watches.push(Watch { resource: Some(look.resource), wakes, from_start: false });
+        watches.push(Watch::of(Some(look.resource), wakes));
     }
     watches
 }

@@ -198,7 +198,7 @@ fn read_objects(archive: &dyn Archive, expiry: &mut Expiry) -> Result<Head, Open
             let object = Arc::new(found.object);
             expiry.changed(object.key(), object.revision(), found.changed_at);
             head.revision = head.revision.max(object.revision());
-            head.insert(object, known.share(found.origins));
+            head.insert(object, known.share(found.origins), found.changed_at);
             ControlFlow::Continue(())
         }
         Err(damage) => {

@@ -294,7 +294,7 @@ impl<B: Backend> Sequencer<B> {
         let created = self.head.origins(object.key()).map_or_else(|| origin.clone(), |known| known.created.clone());
         let origins = self.origins.share(Origins { created, changed: origin.clone() });
         group.put(&object, &origins, now);
-        let before = self.head.insert(object.clone(), origins);
+        let before = self.head.insert(object.clone(), origins, now);
         self.counters.changed(object.key(), before.as_deref(), Some(&object));
         let after = After::of(object.key(), object.metadata(), object.fields());
         let touched = touched_by(object.key(), before.as_deref(), &after);

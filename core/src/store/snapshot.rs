@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use imbl::OrdMap;
+use jiff::Timestamp;
 
 use super::check::check;
 use super::condition::Counters;
@@ -54,6 +55,8 @@ impl Collection {
 struct Entry {
     object: Arc<Object>,
     origins: Arc<Origins>,
+    /// In milliseconds, as it is on the disk: a restart changes nothing of it.
+    changed_at_ms: i64,
 }
 
 impl Head {
@@ -70,9 +73,14 @@ impl Head {
     }
 
     /// Adds or replaces an object, and returns the one replaced.
-    pub(super) fn insert(&mut self, object: Arc<Object>, origins: Arc<Origins>) -> Option<Arc<Object>> {
+    pub(super) fn insert(
+        &mut self,
+        object: Arc<Object>,
+        origins: Arc<Origins>,
+        changed_at: Timestamp,
+    ) -> Option<Arc<Object>> {
         let objects = self.resources.entry(object.key().resource).or_default();
-        let entry = Entry { object: object.clone(), origins };
+        let entry = Entry { object: object.clone(), origins, changed_at_ms: changed_at.as_millisecond() };
         let old = objects.insert(object.shared_key().clone(), entry).map(|entry| entry.object);
         self.index.replace(old.as_deref(), Some(&object));
         old
@@ -118,7 +126,7 @@ impl Snapshot {
         let origins = Arc::new(Origins { created: origin.clone(), changed: origin });
         for draft in drafts {
             head.revision = head.revision.next();
-            head.insert(Arc::new(draft.at(head.revision)), origins.clone());
+            head.insert(Arc::new(draft.at(head.revision)), origins.clone(), Timestamp::UNIX_EPOCH);
         }
         Self(Arc::new(head))
     }
@@ -148,6 +156,11 @@ impl Snapshot {
     /// Who created the object of that key, and who changed it last.
     pub fn origins(&self, key: &ObjectKey) -> Option<&Origins> {
         self.0.origins(key).map(|origins| &**origins)
+    }
+
+    /// When the object of that key was changed last, by the clock of the store: whatever times are written in it.
+    pub fn changed_at(&self, key: &ObjectKey) -> Option<Timestamp> {
+        Timestamp::from_millisecond(self.0.entry(key)?.changed_at_ms).ok()
     }
 
     /// The objects of a resource type, in one namespace or all, in order of namespace and name, starting after `after`.

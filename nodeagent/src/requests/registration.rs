@@ -17,8 +17,12 @@ use crate::pod::moment::{micro_time, time};
 const LEASE_SECONDS: i32 = 40;
 /// How often a Lease is renewed.
 const LEASE_PERIOD: SignedDuration = SignedDuration::from_secs(10);
-/// After so many renewals a status is sent that has not changed: every 5 minutes.
+/// After so many renewals a status is sent that has not changed but for its time: every 5 minutes.
 const RENEWALS_PER_STATUS: u32 = 30;
+/// After so many renewals the status is sent as it was: it is written only where somebody else has changed it.
+const RENEWALS_PER_REPETITION: u32 = 3;
+/// Whoever was not heard of for longer may have been given up, and tells how it is as soon as it is heard of again.
+const GAP: SignedDuration = SignedDuration::from_secs(20);
 /// The first wait after a refused request, doubling to [`LEASE_PERIOD`].
 const FIRST_RETRY: SignedDuration = SignedDuration::from_millis(50);
 /// Pods a node takes at most: Kubernetes' default.
@@ -165,6 +169,9 @@ pub struct Registration {
     /// How long to wait should the request be refused.
     patience: SignedDuration,
     ready_since: Timestamp,
+    /// When it was told how it is, as the status says.
+    told_at: Timestamp,
+    renewed_at: Timestamp,
     renewals_left: u32,
     /// The first renewal is followed by this node's own offset.
     is_new: bool,
@@ -180,6 +187,8 @@ impl Registration {
             under_way: false,
             patience: FIRST_RETRY,
             ready_since: now,
+            told_at: now,
+            renewed_at: now,
             renewals_left: RENEWALS_PER_STATUS,
             is_new: true,
         }
@@ -221,24 +230,39 @@ impl Registration {
         match duty {
             Duty::CreateNode | Duty::Relabel => {
                 self.ready_since = now;
-                self.at_once(Duty::SendStatus, now);
+                self.tell(now);
             }
             Duty::SendStatus if self.is_new => self.at_once(Duty::Renew, now),
             Duty::SendStatus => self.renew_later(now),
-            Duty::Renew | Duty::CreateLease if self.is_new => {
-                self.renew_later(now);
-                self.due = after(self.due, self.node.lease_offset);
-                self.is_new = false;
-            }
-            Duty::Renew | Duty::CreateLease => {
-                self.renewals_left -= 1;
-                if self.renewals_left > 0 {
-                    return self.renew_later(now);
-                }
-                self.renewals_left = RENEWALS_PER_STATUS;
-                self.at_once(Duty::SendStatus, now);
-            }
+            Duty::Renew | Duty::CreateLease => self.renewed(now),
         }
+    }
+
+    fn renewed(&mut self, now: Timestamp) {
+        let silent_for = now.duration_since(std::mem::replace(&mut self.renewed_at, now));
+        if std::mem::take(&mut self.is_new) {
+            self.renew_later(now);
+            self.due = after(self.due, self.node.lease_offset);
+            return;
+        }
+        self.renewals_left -= 1;
+        if silent_for > GAP {
+            self.ready_since = now;
+        }
+        if silent_for > GAP || self.renewals_left == 0 {
+            self.tell(now);
+        } else if self.renewals_left.is_multiple_of(RENEWALS_PER_REPETITION) {
+            self.at_once(Duty::SendStatus, now);
+        } else {
+            self.renew_later(now);
+        }
+    }
+
+    /// How it is now is to be sent.
+    fn tell(&mut self, now: Timestamp) {
+        self.told_at = now;
+        self.renewals_left = RENEWALS_PER_STATUS;
+        self.at_once(Duty::SendStatus, now);
     }
 
     fn at_once(&mut self, duty: Duty, now: Timestamp) {
@@ -264,7 +288,7 @@ impl Registration {
                 request(Method::PATCH, &node_path, MERGE, &patch)
             }
             Duty::SendStatus => {
-                let patch = json!({ "status": self.status(now) });
+                let patch = json!({ "status": self.status() });
                 request(Method::PATCH, &format!("{node_path}/status"), STRATEGIC, &patch)
             }
             Duty::Renew => {
@@ -282,8 +306,8 @@ impl Registration {
         json!({ "apiVersion": "v1", "kind": "Node", "metadata": metadata })
     }
 
-    fn status(&self, now: Timestamp) -> NodeStatus {
-        let mut status = self.node.status(now);
+    fn status(&self) -> NodeStatus {
+        let mut status = self.node.status(self.told_at);
         for condition in status.conditions.iter_mut().flatten() {
             condition.last_transition_time = Some(time(self.ready_since));
         }
@@ -370,6 +394,52 @@ mod tests {
     #[test]
     fn what_nobody_answers_is_asked_again_later() {
         assert_eq!(asked(&[(0, Err(0)), (0, Ok(())), (1, Ok(()))]), ["POST nodes", "nothing", "POST nodes"]);
+    }
+
+    /// What the node says from second to second, while the API server answers from `answers_from` on: the seconds at which it
+    /// tells how it is, and since when it has been so.
+    fn told(until: i64, answers_from: i64) -> Vec<(i64, String)> {
+        let mut registration = Registration::new(node(), second(0));
+        let mut told = Vec::new();
+        for at in 0..=until {
+            while let Some(request) = registration.begin(second(at)) {
+                let is_heard = at < 5 || at >= answers_from;
+                if request.uri().path().ends_with("/status") && is_heard {
+                    let body: Value = serde_json::from_slice(request.body()).unwrap();
+                    let time =
+                        |field: &str| body.pointer(&format!("/status/conditions/3/{field}")).unwrap().to_string();
+                    told.push((at, format!("{} {}", time("lastHeartbeatTime"), time("lastTransitionTime"))));
+                }
+                registration.answered(if is_heard { Ok(()) } else { Err(0) }, second(at));
+            }
+        }
+        told
+    }
+
+    fn said(at: i64, since: i64) -> String {
+        format!(
+            "\"1970-01-01T00:{:02}:{:02}Z\" \"1970-01-01T00:{:02}:{:02}Z\"",
+            at / 60,
+            at % 60,
+            since / 60,
+            since % 60
+        )
+    }
+
+    #[test]
+    fn a_status_is_repeated_as_it_was_and_anew_after_five_minutes() {
+        let told = told(310, 0);
+        assert_eq!(told.first(), Some(&(0, said(0, 0))));
+        assert_eq!(told.get(1), Some(&(30, said(0, 0))));
+        assert_eq!(told.last(), Some(&(300, said(300, 0))));
+    }
+
+    #[test]
+    fn a_node_that_was_not_heard_of_tells_how_it_is_at_once() {
+        let told = told(80, 60);
+        let again = told.iter().find(|(at, _)| *at > 5).unwrap();
+        assert!((60..70).contains(&again.0), "{told:?}");
+        assert_eq!(again.1, said(again.0, again.0));
     }
 
     #[test]

@@ -45,11 +45,7 @@ impl Operator for CustomResourceDefinitionOperator {
             .writing::<CustomResourceDefinition>(WriteVerb::Update)
             .writing::<CustomResourceDefinition>(WriteVerb::UpdateStatus)
             .writing_everything(WriteVerb::Delete);
-        declaration.watches.push(Watch {
-            resource: None,
-            wakes: Mapping::function(definitions_concerned),
-            from_start: false,
-        });
+        declaration.watches.push(Watch::of(None, Mapping::function(definitions_concerned)));
         declaration.guarding = Guarding::Decisive {
             because: "nothing is created of a type whose definition is being deleted, and a deletion names its object's uid",
         };

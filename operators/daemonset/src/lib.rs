@@ -21,7 +21,9 @@ use sampan_core::object::{Object, ObjectKey};
 use sampan_core::operator::{Context, Declaration, EventKind, Guarding, Kind, Mapping, Operator, Wake, WriteVerb};
 use sampan_core::store::{ReadKey, Snapshot};
 use sampan_machine::Chart;
-use sampan_podset::{REVISION_LABEL, adopted, create_pod, owner_and_members, released, revision_of_template};
+use sampan_podset::{
+    REVISION_LABEL, adopted, create_pod, node_differs, owner_and_members, released, revision_of_template,
+};
 
 pub use machine::DaemonSetMachine;
 
@@ -49,6 +51,7 @@ impl Operator for DaemonSetOperator {
             .watching::<Pod>(Mapping::SelectedBy("/spec/selector"))
             .watching::<ControllerRevision>(Mapping::Owner)
             .watching::<Node>(Mapping::function(every_set))
+            .heeding(node_differs)
             .writing::<DaemonSet>(WriteVerb::UpdateStatus);
         for verb in [WriteVerb::Create, WriteVerb::Update, WriteVerb::Delete] {
             declaration = declaration.writing::<Pod>(verb).writing::<ControllerRevision>(verb);

@@ -54,11 +54,7 @@ impl Operator for NamespaceOperator {
             .writing::<ConfigMap>(WriteVerb::Create)
             .writing::<ConfigMap>(WriteVerb::Update)
             .writing_everything(WriteVerb::Delete);
-        declaration.watches.push(Watch {
-            resource: None,
-            wakes: Mapping::function(namespace_concerned),
-            from_start: false,
-        });
+        declaration.watches.push(Watch::of(None, Mapping::function(namespace_concerned)));
         declaration.guarding = Guarding::Decisive {
             because: "nothing is created in a namespace that is being deleted, and a deletion names its object's uid",
         };

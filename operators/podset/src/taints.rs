@@ -2,9 +2,14 @@
 
 use k8s_openapi::api::core::v1::{Node, Pod, Taint, Toleration};
 
-const NOT_READY: &str = "node.kubernetes.io/not-ready";
-const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
-const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+use crate::node::condition_of;
+
+/// Stands for a node that says it is not ready.
+pub const NOT_READY: &str = "node.kubernetes.io/not-ready";
+/// Stands for a node that does not answer.
+pub const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+/// Stands for a node that takes no new pods.
+pub const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
 /// The first taint that keeps the pod off the node. A node that is not ready keeps new pods off, tainted or not.
 pub fn refused_by(pod: &Pod, node: &Node) -> Option<Taint> {
@@ -31,13 +36,13 @@ pub fn discouraging(pod: &Pod, node: &Node) -> usize {
     taints(node).filter(|taint| taint.effect == "PreferNoSchedule" && !tolerates(pod, taint)).count()
 }
 
-fn taints(node: &Node) -> impl Iterator<Item = &Taint> {
+/// The node's taints.
+pub fn taints(node: &Node) -> impl Iterator<Item = &Taint> {
     node.spec.iter().flat_map(|spec| spec.taints.iter().flatten())
 }
 
 fn unhealthy(node: &Node) -> Option<Taint> {
-    let mut conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    match &*conditions.find(|condition| condition.type_ == "Ready")?.status {
+    match condition_of(node, "Ready")? {
         "True" => None,
         "Unknown" => Some(no_schedule(UNREACHABLE)),
         _ => Some(no_schedule(NOT_READY)),
@@ -49,8 +54,13 @@ fn no_schedule(key: &str) -> Taint {
 }
 
 fn tolerates(pod: &Pod, taint: &Taint) -> bool {
+    toleration_of(pod, taint).is_some()
+}
+
+/// The first of the pod's tolerations that covers the taint: it is the one that says for how long.
+pub fn toleration_of<'a>(pod: &'a Pod, taint: &Taint) -> Option<&'a Toleration> {
     let mut tolerations = pod.spec.iter().flat_map(|spec| spec.tolerations.iter().flatten());
-    tolerations.any(|toleration| covers(toleration, taint))
+    tolerations.find(|toleration| covers(toleration, taint))
 }
 
 fn covers(toleration: &Toleration, taint: &Taint) -> bool {

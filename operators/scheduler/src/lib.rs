@@ -26,6 +26,7 @@ use sampan_core::operator::{
 use sampan_core::resource::{NODES, PODS};
 use sampan_core::store::{IndexKey, ReadKey, Snapshot};
 use sampan_machine::Chart;
+use sampan_podset::node_differs;
 use sampan_storage::claims_of;
 use serde_json::json;
 
@@ -60,6 +61,7 @@ impl Operator for Scheduler {
         let mut declaration = Declaration::of::<Pod>("scheduler")
             .concerned_with(is_own)
             .watching::<Node>(Mapping::function(pending))
+            .heeding(node_differs)
             .watching::<PersistentVolumeClaim>(Mapping::function(users))
             .watching::<PersistentVolume>(Mapping::function(claimants))
             .watching::<StorageClass>(Mapping::function(claimants))
@@ -67,7 +69,7 @@ impl Operator for Scheduler {
             .writing::<PersistentVolumeClaim>(WriteVerb::Update)
             .writing::<PersistentVolume>(WriteVerb::Update)
             .writing::<Pod>(WriteVerb::UpdateStatus);
-        declaration.watches.push(Watch { resource: Some(PODS), wakes: Mapping::function(freed), from_start: false });
+        declaration.watches.push(Watch::of(Some(PODS), Mapping::function(freed)));
         declaration.event_source = Some(NAME);
         declaration.guarding = Guarding::Decisive {
             because: "a placement is right when the chosen node, the pods on it, and the pod's claims and their volumes are as \

@@ -4,6 +4,7 @@ mod driving;
 mod effects;
 mod faults;
 mod fixture;
+mod listening;
 mod plugin;
 mod questions;
 mod shell;

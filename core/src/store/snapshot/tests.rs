@@ -53,7 +53,7 @@ fn objects_are_found_by_owner_label_and_field_as_they_are_now() {
     let mut head = Head::default();
     let put = |head: &mut Head, draft: Draft| {
         head.revision = head.revision.next();
-        head.insert(Arc::new(draft.at(head.revision)), origins());
+        head.insert(Arc::new(draft.at(head.revision)), origins(), jiff::Timestamp::UNIX_EPOCH);
     };
     put(&mut head, pod("default/a", "web", "rs", ""));
     put(&mut head, pod("default/b", "web", "rs", "here"));
@@ -79,11 +79,19 @@ fn objects_are_found_by_owner_label_and_field_as_they_are_now() {
 fn a_snapshot_stays_as_it_was() {
     let mut head = Head::default();
     for index in 0..1000 {
-        head.insert(Arc::new(config_map(&format!("default/{index}"), "old").at(Revision(1))), origins());
+        head.insert(
+            Arc::new(config_map(&format!("default/{index}"), "old").at(Revision(1))),
+            origins(),
+            jiff::Timestamp::UNIX_EPOCH,
+        );
     }
     let before = head.snapshot();
     for index in 0..1000 {
-        head.insert(Arc::new(config_map(&format!("default/{index}"), "new").at(Revision(2))), origins());
+        head.insert(
+            Arc::new(config_map(&format!("default/{index}"), "new").at(Revision(2))),
+            origins(),
+            jiff::Timestamp::UNIX_EPOCH,
+        );
     }
     head.remove(&key(CONFIG_MAPS, "default/7"));
     assert_eq!(before.count(CONFIG_MAPS), 1000);

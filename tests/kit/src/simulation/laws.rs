@@ -290,7 +290,9 @@ fn disturbs(event: &Event, before: Option<&PodFacts>, after: Option<&PodFacts>) 
     let became_ready = matches!((&before, &after), (Some((set, None)), Some((same, Some(_)))) if set == same);
     // A ReplicaSet lets go of what somebody labelled away: that it takes a while to do so changes nothing.
     let is_released = matches!((&before, &after), (Some((Some(_), _)), Some((None, _))));
-    before != after && !became_ready && (is_released || !is_of(event, &["replicaset"]))
+    // Nor does it make the pods that it takes again when somebody labels them back.
+    let is_taken = matches!((&before, &after), (Some((None, _)), Some((Some(_), _))));
+    before != after && !became_ready && (is_released || is_taken || !is_of(event, &["replicaset"]))
 }
 
 /// Whether a change is more than that a node still lives.

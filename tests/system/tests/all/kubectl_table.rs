@@ -20,6 +20,12 @@ fn every_command_that_reaches_into_containers_does_what_it_says() -> Result<()> 
     play(&Setup::docker().start()?, tables("tests/kubectl_docker")?)
 }
 
+/// On a cluster of its own: it loses nodes.
+#[test]
+fn what_becomes_of_lost_nodes_and_their_pods_is_as_it_says() -> Result<()> {
+    play(&Setup::simulated(3).start()?, tables("tests/kubectl_nodes")?)
+}
+
 /// The tables of a folder, given from the package's own.
 pub(crate) fn tables(folder: &str) -> Result<Vec<PathBuf>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder);

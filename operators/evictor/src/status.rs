@@ -1,0 +1,40 @@
+//! What is said of a pod that goes although it did not end.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::plan::{BY_COLLECTION, BY_TAINT, Cause, DISRUPTED};
+
+/// The pod, which a taint of its node drives away.
+pub(crate) fn driven_away(pod: &Pod, now: Timestamp) -> Pod {
+    disrupted(pod, BY_TAINT, "Taint manager: deleting due to NoExecute taint", now)
+}
+
+/// The pod, which has failed: nobody is there who could say how it ended.
+pub(crate) fn failed(pod: &Pod, cause: Cause, now: Timestamp) -> Pod {
+    let mut failed = match cause {
+        Cause::NodeGone => disrupted(pod, BY_COLLECTION, "PodGC: node no longer exists", now),
+        Cause::OutOfService | Cause::Unplaced => pod.clone(),
+    };
+    failed.status.get_or_insert_default().phase = Some("Failed".to_owned());
+    failed
+}
+
+fn disrupted(pod: &Pod, reason: &str, message: &str, now: Timestamp) -> Pod {
+    let mut pod = pod.clone();
+    let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
+    let before = conditions.iter().find(|condition| condition.type_ == DISRUPTED && condition.status == "True");
+    let since = before.and_then(|condition| condition.last_transition_time.clone());
+    let said = PodCondition {
+        type_: DISRUPTED.to_owned(),
+        status: "True".to_owned(),
+        reason: Some(reason.to_owned()),
+        message: Some(message.to_owned()),
+        last_transition_time: Some(since.unwrap_or(Time(now))),
+        ..PodCondition::default()
+    };
+    conditions.retain(|condition| condition.type_ != DISRUPTED);
+    conditions.push(said);
+    pod
+}

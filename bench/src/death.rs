@@ -1,6 +1,7 @@
 //! A pod dies without a word: what its news passes until nobody is led to it any more, and how long that takes.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -27,14 +28,17 @@ enum Station {
     Docker,
     Status,
     Endpoints,
+    Kernel,
 }
 
-const STATIONS: [(Station, &str); 3] = [
+const STATIONS: [(Station, &str); 4] = [
     (Station::Docker, "Docker tells"),
     (Station::Status, "the pod's status says so"),
     (Station::Endpoints, "its endpoint is not ready"),
+    (Station::Kernel, "the kernel's rules follow"),
 ];
 
+/// Who tells, of which pod, and when. The kernel names none.
 type News = (Station, String, Instant);
 
 pub(crate) fn measure(report: &mut Report) -> Result<()> {
@@ -42,7 +46,7 @@ pub(crate) fn measure(report: &mut Report) -> Result<()> {
     pods::wait_until_ready(&cluster, PODS)?;
     let doors = doors(&cluster, "web")?;
     let (told, news) = channel();
-    let _docker = listen(&cluster, told)?;
+    let _listening = listen(&cluster, told)?;
     let mut samples = vec![Samples::default(); STATIONS.len()];
     let mut led_on = Samples::default();
     for pod in cluster.list("/api/v1/namespaces/default/pods")? {
@@ -89,7 +93,7 @@ fn wait_for(news: &Receiver<News>, pod: &str, died: Instant) -> Result<Vec<Durat
         let left = WITHIN.checked_sub(died.elapsed()).context("too late")?;
         let (from, named, at) = news.recv_timeout(left).with_context(|| format!("no news of {pod}: {told:?}"))?;
         let place = STATIONS.iter().zip(&mut told).find(|((station, _), _)| *station == from);
-        if let Some((_, first)) = place.filter(|_| named == pod && at >= died) {
+        if let Some((_, first)) = place.filter(|_| (named == pod || named.is_empty()) && at >= died) {
             first.get_or_insert(at - died);
         }
     }
@@ -97,15 +101,16 @@ fn wait_for(news: &Receiver<News>, pod: &str, died: Instant) -> Result<Vec<Durat
 }
 
 /// Listens at every station from now on.
-fn listen(cluster: &Cluster, told: Sender<News>) -> Result<Listening> {
+fn listen(cluster: &Cluster, told: Sender<News>) -> Result<[Listening; 2]> {
     let label = "label=io.kubernetes.container.name=web";
     let format = "{{index .Actor.Attributes \"io.kubernetes.pod.name\"}}";
-    let mut docker = Command::new("docker");
-    docker.args(["events", "--filter", "event=die", "--filter", label, "--format", format]);
-    let mut docker = docker.stdout(Stdio::piped()).spawn().context("failed to run docker")?;
-    let lines = BufReader::new(docker.stdout.take().context("no output")?).lines();
-    let names = lines.map_while(Result::ok).map(|name| vec![name]);
-    tell(Station::Docker, names, told.clone());
+    let mut events = Command::new("docker");
+    events.args(["events", "--filter", "event=die", "--filter", label, "--format", format]);
+    let (docker, names) = Listening::to(&mut events)?;
+    tell(Station::Docker, names.map(|name| vec![name]), told.clone());
+    let (kernel, changes) = Listening::to(Command::new("nft").arg("monitor"))?;
+    let process = cluster.process_id().context("the cluster does not run")?;
+    tell(Station::Kernel, changes.filter(move |line| is_by(line, process)).map(|_| vec![String::new()]), told.clone());
     let pods = cluster.api()?.watch("/api/v1/namespaces/default/pods")?;
     let unready = pods.map_while(Result::ok).map(|event| {
         let pod = event.get("object").filter(|pod| condition(pod, "Ready") == Some("False"));
@@ -119,7 +124,7 @@ fn listen(cluster: &Cluster, told: Sender<News>) -> Result<Listening> {
         unready.filter_map(|it| Some(it.pointer("/targetRef/name")?.as_str()?.to_owned())).collect()
     });
     tell(Station::Endpoints, unready, told);
-    Ok(Listening(docker))
+    Ok([docker, kernel])
 }
 
 /// Tells which pods are named, as it comes, until nobody listens.
@@ -135,8 +140,24 @@ fn tell(station: Station, names: impl Iterator<Item = Vec<String>> + Send + 'sta
     });
 }
 
-/// The program that listens to Docker; it ends with this.
+/// Whether a line of `nft monitor` tells of a change by a thread of that process: `# new generation 7 by process 42 (name)`.
+fn is_by(line: &str, process: u32) -> bool {
+    let thread = line.split("by process ").nth(1).and_then(|rest| rest.split(' ').next());
+    thread.is_some_and(|thread| Path::new(&format!("/proc/{process}/task/{thread}")).exists())
+}
+
+/// A program that tells what happens; it ends with this.
 struct Listening(Child);
+
+impl Listening {
+    fn to(program: &mut Command) -> Result<(Self, impl Iterator<Item = String> + use<>)> {
+        let name = program.get_program().to_string_lossy().into_owned();
+        let started = program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut program = started.with_context(|| format!("failed to run {name}"))?;
+        let lines = BufReader::new(program.stdout.take().context("no output")?).lines();
+        Ok((Self(program), lines.map_while(Result::ok)))
+    }
+}
 
 impl Drop for Listening {
     fn drop(&mut self) {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use sampan_nodeagent::proxy::element::{Key, Map, Value};
-use sampan_nodeagent::proxy::frontend::{Backend, Door, Fate, Frontend};
+use sampan_nodeagent::proxy::frontend::{Backend, Door, Fate, Frontend, Network};
 use sampan_nodeagent::proxy::netlink::Line;
 use sampan_nodeagent::proxy::table::{Batch, Table};
 use sampan_nodeagent::proxy::{Ground, changes, draws, forgetting, whole};
@@ -252,7 +252,7 @@ fn led(door: Door, to: &[&str]) -> Frontend {
         .map(|name| Backend { address: [10, 1, 0, last(name)].into(), port: 8080, is_remote: false })
         .collect();
     let fate = if backends.is_empty() { Fate::Refused } else { Fate::Led(backends) };
-    Frontend { door, is_own: true, fate, sticky_seconds: None }
+    Frontend { door, is_own: true, fate, sticky_seconds: None, admitted: None }
 }
 
 fn both(to: &[&str]) -> Vec<Frontend> {
@@ -404,6 +404,32 @@ fn pods_do_not_reach_what_listens_on_the_nodes_loopback() {
     assert_ne!(world.ask("a", "127.0.0.1:9090"), "secret");
 }
 
+fn admitting(frontend: Frontend, networks: &[(&str, u8)]) -> Frontend {
+    let network = |(first, prefix): &(&str, u8)| Network { first: first.parse().unwrap(), prefix: *prefix };
+    Frontend { admitted: Some(networks.iter().map(network).collect()), is_own: false, ..frontend }
+}
+
+#[test]
+fn a_balancers_address_admits_whom_its_service_says_and_no_other_door_is_closed() {
+    let Some(mut world) = World::new() else { return };
+    world.begin(true);
+    world.on("out", &format!("ip route add 198.51.100.7/32 via {NODE_OUTSIDE}"));
+    let balancer = |networks: &[(&str, u8)]| {
+        let balanced = admitting(led(door(Some("198.51.100.7"), 80), &["a"]), networks);
+        [&both(&["a"])[..], &[balanced]].concat()
+    };
+    world.set("web", &balancer(&[("192.0.2.0", 30), ("203.0.113.0", 24)]));
+    assert_eq!(world.ask("out", "198.51.100.7:80"), "a");
+    assert_ne!(world.ask("b", "198.51.100.7:80"), "a", "a pod is not of those admitted");
+    world.set("web", &balancer(&[("10.1.0.12", 32)]));
+    for from in ["out", "node", "a"] {
+        assert_ne!(world.ask(from, "198.51.100.7:80"), "a", "{from} is not of those admitted");
+    }
+    assert_eq!(world.ask("b", "198.51.100.7:80"), "a");
+    assert_eq!(world.ask("out", "192.0.2.1:30080"), "a");
+    assert_eq!(world.ask("b", "10.96.0.7:80"), "a");
+}
+
 #[test]
 fn what_the_kernel_is_told_is_what_nft_would_have_written() {
     let Some(world) = World::new() else { return };
@@ -439,8 +465,10 @@ fn what_the_kernel_is_told_is_what_nft_would_have_written() {
     change("sticky", &[Frontend { sticky_seconds: Some(5), ..led(door(Some("10.96.0.9"), 80), &["a", "b"]) }]);
     change("nobody", &[led(door(Some("10.96.0.10"), 80), &[]), led(door(None, 30081), &[])]);
     change("nobody here", &[dropped(door(Some("10.96.0.11"), 80)), dropped(door(None, 30082))]);
+    let admitted = [("10.0.0.0", 8), ("192.0.2.7", 32), ("172.16.0.0", 12)];
+    change("balanced", &[admitting(led(door(Some("198.51.100.7"), 80), &["a"]), &admitted)]);
     let most = change("web", &both(&["b"]));
-    for name in ["web", "names", "far", "sticky", "nobody"] {
+    for name in ["web", "names", "far", "sticky", "nobody", "balanced"] {
         change(name, &[]);
     }
     let least = change("nobody here", &[]);

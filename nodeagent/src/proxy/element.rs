@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use super::frontend::Door;
+use super::frontend::{Door, Network};
 
 /// A map or set of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,11 +26,15 @@ pub enum Map {
     Hairpins,
     /// Endpoints on other nodes.
     Remote,
+    /// Doors that do not admit everybody.
+    Guarded,
+    /// A door, and a network it admits.
+    Admitted,
 }
 
 impl Map {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Services,
         Self::NodePorts,
         Self::Slots,
@@ -40,7 +44,14 @@ impl Map {
         Self::RefusedNodePorts,
         Self::Hairpins,
         Self::Remote,
+        Self::Guarded,
+        Self::Admitted,
     ];
+
+    /// Whether its elements say nothing but that they are there.
+    pub(super) fn is_set(self) -> bool {
+        matches!(self, Self::Hairpins | Self::Remote | Self::Guarded | Self::Admitted)
+    }
 
     /// Its name in the kernel.
     pub fn name(self) -> &'static str {
@@ -54,6 +65,8 @@ impl Map {
             Self::RefusedNodePorts => "refused_node_ports",
             Self::Hairpins => "hairpins",
             Self::Remote => "remote",
+            Self::Guarded => "guarded",
+            Self::Admitted => "admitted",
         }
     }
 }
@@ -95,6 +108,8 @@ pub enum Key {
     Twice(Ipv4Addr),
     /// An address.
     Address(Ipv4Addr),
+    /// A door, and who comes to it.
+    From(Door, Network),
 }
 
 /// What an element says.
@@ -134,6 +149,7 @@ impl fmt::Display for Key {
             Self::Mark(mark) => write!(out, "0x{mark:08x}"),
             Self::Twice(address) => write!(out, "{address} . {address}"),
             Self::Address(address) => address.fmt(out),
+            Self::From(door, network) => write!(out, "{door} . {}/{}", network.first, network.prefix),
         }
     }
 }

@@ -42,6 +42,38 @@ pub enum Fate {
     Dropped,
 }
 
+/// Addresses that begin alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Network {
+    /// The first of them.
+    pub first: Ipv4Addr,
+    /// How many bits all have in common.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// From `10.1.0.0/16`.
+    fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = text.trim().split_once('/')?;
+        let prefix: u8 = prefix.parse().ok().filter(|prefix| *prefix <= 32)?;
+        let address: Ipv4Addr = address.parse().ok()?;
+        Some(Self { first: Ipv4Addr::from(u32::from(address) & mask(prefix)), prefix })
+    }
+
+    /// The last address.
+    pub fn last(self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.first) | !mask(self.prefix))
+    }
+
+    fn holds(self, other: Self) -> bool {
+        self.prefix <= other.prefix && u32::from(other.first) & mask(self.prefix) == u32::from(self.first)
+    }
+}
+
+fn mask(prefix: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
+}
+
 /// A door and what becomes of those who come to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frontend {
@@ -53,6 +85,8 @@ pub struct Frontend {
     pub fate: Fate,
     /// For how many seconds a client stays with its endpoint, where the Service wants that.
     pub sticky_seconds: Option<u32>,
+    /// Whom the door admits, where it does not admit everybody. None of them holds another.
+    pub admitted: Option<BTreeSet<Network>>,
 }
 
 /// All doors of a Service, as `node` serves them.
@@ -74,14 +108,20 @@ pub fn frontends(service: &Service, slices: &[&EndpointSlice], node: &str) -> Ve
         let outside = fate(&answering, spec.external_traffic_policy.as_deref());
         let mut open = |address: Option<Ipv4Addr>, port: u16, is_own: bool, fate: &Fate| {
             let door = Door { address, protocol, port };
-            frontends.push(Frontend { door, is_own, fate: fate.clone(), sticky_seconds });
+            frontends.push(Frontend { door, is_own, fate: fate.clone(), sticky_seconds, admitted: None });
         };
         open(Some(address), number, true, &inside);
-        for address in outer_addresses(service, spec) {
+        for address in external_addresses(spec) {
             open(Some(address), number, false, &outside);
         }
         if let Some(node_port) = port.node_port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0) {
             open(None, node_port, true, &outside);
+        }
+        let admitted = admitted(spec);
+        for address in balanced_addresses(service) {
+            let door = Door { address: Some(address), protocol, port: number };
+            let (fate, admitted) = (outside.clone(), admitted.clone());
+            frontends.push(Frontend { door, is_own: false, fate, sticky_seconds, admitted });
         }
     }
     frontends
@@ -94,15 +134,23 @@ fn sticky_seconds(spec: &ServiceSpec) -> Option<u32> {
     })
 }
 
-/// External addresses, and those a load balancer was given. A balancer that admits some sources only is not served: we could
-/// not keep the others out.
-fn outer_addresses(service: &Service, spec: &ServiceSpec) -> Vec<Ipv4Addr> {
-    let external = spec.external_ips.iter().flatten().filter_map(|text| text.parse().ok());
-    let admits_all = spec.load_balancer_source_ranges.as_ref().is_none_or(Vec::is_empty);
+fn external_addresses(spec: &ServiceSpec) -> impl Iterator<Item = Ipv4Addr> {
+    spec.external_ips.iter().flatten().filter_map(|text| text.parse().ok())
+}
+
+/// The addresses a load balancer was given, but for those at which it stands between itself.
+fn balanced_addresses(service: &Service) -> impl Iterator<Item = Ipv4Addr> {
     let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-    let ingress = balancer.into_iter().flat_map(|it| it.ingress.iter().flatten()).filter(|_| admits_all);
-    let ingress = ingress.filter(|it| it.ip_mode.as_deref() != Some("Proxy"));
-    external.chain(ingress.filter_map(|it| it.ip.as_deref()?.parse().ok())).collect()
+    let ingress = balancer.into_iter().flat_map(|it| it.ingress.iter().flatten());
+    ingress.filter(|it| it.ip_mode.as_deref() != Some("Proxy")).filter_map(|it| it.ip.as_deref()?.parse().ok())
+}
+
+/// Whom a load balancer admits; of networks one of which holds the other, the larger. Those of another family admit nobody here.
+fn admitted(spec: &ServiceSpec) -> Option<BTreeSet<Network>> {
+    let ranges = spec.load_balancer_source_ranges.as_ref().filter(|ranges| !ranges.is_empty())?;
+    let networks: BTreeSet<Network> = ranges.iter().filter_map(|range| Network::parse(range)).collect();
+    let is_held = |network: &Network| networks.iter().any(|other| other != network && other.holds(*network));
+    Some(networks.iter().filter(|network| !is_held(network)).copied().collect())
 }
 
 fn protocol(name: Option<&str>) -> Option<&'static str> {
@@ -252,6 +300,29 @@ mod tests {
         check(spec, json!([here]), &["10.96.0.7:80 10.1.0.1", "192.0.2.9:80 10.1.0.1"]);
         let headless = service(json!({"clusterIP": "None", "ports": ports}));
         assert_eq!(frontends(&headless, &[], "here"), []);
+    }
+
+    #[test]
+    fn a_balancer_admits_whom_the_service_says_and_other_doors_everybody() {
+        let ranges = ["10.1.2.3/16", "10.1.9.0/24", " 192.0.2.7/32", "fd00::/8"];
+        let ports = json!([{"name": "http", "port": 80, "nodePort": 30080}]);
+        let spec = json!({"clusterIP": "10.96.0.7", "ports": ports, "externalIPs": ["192.0.2.9"], "loadBalancerSourceRanges": ranges});
+        let mut service = service(spec);
+        service.status =
+            serde_json::from_value(json!({"loadBalancer": {"ingress": [{"ip": "198.51.100.7"}]}})).unwrap();
+        let told = |service: &Service| {
+            let frontends = frontends(service, &[], "here").into_iter();
+            let told = frontends.map(|it| {
+                let networks = it.admitted.map(|it| it.into_iter().map(|it| format!("{}/{}", it.first, it.prefix)));
+                format!("{} {:?}", it.door, networks.map(Iterator::collect::<Vec<_>>))
+            });
+            told.collect::<Vec<_>>()
+        };
+        let guarded = "198.51.100.7 . tcp . 80 Some([\"10.1.0.0/16\", \"192.0.2.7/32\"])";
+        let open = ["10.96.0.7 . tcp . 80 None", "192.0.2.9 . tcp . 80 None", "tcp . 30080 None"];
+        assert_eq!(told(&service), [&open[..], &[guarded]].concat());
+        service.spec.as_mut().unwrap().load_balancer_source_ranges = None;
+        assert_eq!(told(&service), [&open[..], &["198.51.100.7 . tcp . 80 None"]].concat());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use rustix::net::{
 };
 
 use super::element::{Element, Key, REFUSE, Value};
+use super::frontend::Door;
 use super::table::Batch;
 
 /// Elements of one transaction; more are a script for nft. It and the kernel's answers fit into a socket's buffers.
@@ -43,6 +44,7 @@ const LIST_ELEMENT: u16 = 1;
 /// Attributes of an element.
 const ELEMENT_KEY: u16 = 1;
 const ELEMENT_DATA: u16 = 2;
+const ELEMENT_KEY_END: u16 = 10;
 /// Attributes of data.
 const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
@@ -152,6 +154,10 @@ impl<'t> Transaction<'t> {
             nested(bytes, LIST_ELEMENTS, |bytes| {
                 nested(bytes, LIST_ELEMENT, |bytes| {
                     nested(bytes, ELEMENT_KEY, |bytes| attribute(bytes, DATA_VALUE, &key_bytes(key)));
+                    if let Key::From(door, network) = key {
+                        let end = [door_bytes(door), network.last().octets().to_vec()].concat();
+                        nested(bytes, ELEMENT_KEY_END, |bytes| attribute(bytes, DATA_VALUE, &end));
+                    }
                     data(bytes, value);
                 });
             });
@@ -244,10 +250,11 @@ fn key_bytes(key: &Key) -> Vec<u8> {
         Key::Mark(mark) => mark.to_ne_bytes().to_vec(),
         Key::Twice(address) => twice(address),
         Key::Address(address) => address.octets().to_vec(),
+        Key::From(door, network) => [door_bytes(door), network.first.octets().to_vec()].concat(),
     }
 }
 
-fn door_bytes(door: &super::frontend::Door) -> Vec<u8> {
+fn door_bytes(door: &Door) -> Vec<u8> {
     let protocol = match door.protocol {
         "udp" => 17,
         "sctp" => 132,

@@ -6,6 +6,7 @@
 //! | `from_node` | output | the same for what the node itself sends |
 //! | `unmark_…` | prerouting, output | takes away the mark by which an endpoint was drawn |
 //! | `guard` | prerouting | keeps pods from the node's loopback, which leading `localhost` to pods would open |
+//! | `admit_…` | prerouting, output | drops what comes to a balancer's address from whom its Service does not admit |
 //! | `refused_…` | input, forward, output | answers for Services nobody answers for |
 //! | `translate` | postrouting | sends answers back through this node where they would take another way |
 
@@ -56,7 +57,7 @@ pub fn whole(ground: &Ground, batch: &Batch) -> String {
     let table = &ground.table;
     let _ = writeln!(script, "add table ip {table}\nflush table ip {table}");
     for map in Map::ALL {
-        let kind = if matches!(map, Map::Hairpins | Map::Remote) { "set" } else { "map" };
+        let kind = if map.is_set() { "set" } else { "map" };
         let name = map.name();
         let _ = writeln!(script, "add {kind} ip {table} {name} {{ {}; }}", definition(map));
         let _ = writeln!(script, "flush {kind} ip {table} {name}");
@@ -119,6 +120,8 @@ fn definition(map: Map) -> &'static str {
         Map::Marks => "type mark : ipv4_addr . inet_service",
         Map::Hairpins => "type ipv4_addr . ipv4_addr",
         Map::Remote => "type ipv4_addr",
+        Map::Guarded => "type ipv4_addr . inet_proto . inet_service",
+        Map::Admitted => "type ipv4_addr . inet_proto . inet_service . ipv4_addr; flags interval",
     }
 }
 
@@ -191,6 +194,11 @@ fn chains(ground: &Ground) -> String {
         &hook("filter", "prerouting", BEFORE_DOCKER),
         &[format!("iifname \"{bridge}\" ip daddr 127.0.0.0/8 drop")],
     );
+    for (name, at) in [("admit_network", "prerouting"), ("admit_node", "output")] {
+        let door = "ip daddr . meta l4proto . th dport";
+        let rule = format!("ct state new {door} @guarded {door} . ip saddr != @admitted drop");
+        chain(name, &hook("filter", at, BEFORE_DOCKER), &[rule]);
+    }
     let (refused, refused_port) = (format!("{to_service} @refused"), format!("{to_node_port} @refused_node_ports"));
     chain(
         "refused_here",

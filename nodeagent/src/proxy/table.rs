@@ -183,6 +183,12 @@ impl Opened {
         let (door, by_node_port) = (frontend.door, frontend.door.address.is_none());
         let at = Key::Door(door);
         let mut opened = Self::default();
+        for network in frontend.admitted.iter().flatten() {
+            opened.put(Map::Admitted, Key::From(door, *network), Value::Nothing);
+        }
+        if frontend.admitted.is_some() {
+            opened.put(Map::Guarded, at, Value::Nothing);
+        }
         let refused = if by_node_port { Map::RefusedNodePorts } else { Map::Refused };
         let backends = match &frontend.fate {
             Fate::Led(backends) => backends,
@@ -258,7 +264,7 @@ mod tests {
     fn led(to: &[u8], sticky_seconds: Option<u32>) -> Frontend {
         let door = Door { address: Some([10, 96, 0, 7].into()), protocol: "tcp", port: 80 };
         let fate = if to.is_empty() { Fate::Refused } else { Fate::Led(to.iter().copied().map(backend).collect()) };
-        Frontend { door, is_own: true, fate, sticky_seconds }
+        Frontend { door, is_own: true, fate, sticky_seconds, admitted: None }
     }
 
     /// Applies a batch to what the kernel holds, as strictly as the kernel does.

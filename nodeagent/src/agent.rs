@@ -114,6 +114,7 @@ impl NodeAgent {
                 tokio::join!(
                     directory.keep(client, stop.clone()),
                     lead(&directory, &node, &docker, stop.clone()),
+                    proxy::health::run(directory.clone(), &node, stop.clone()),
                     answer(names, stop),
                 )
             }

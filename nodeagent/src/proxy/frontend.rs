@@ -197,7 +197,7 @@ fn offered_port(offered: &EndpointPort, port: &ServicePort) -> Option<u16> {
 }
 
 /// Unknown is ready, by the API's definition.
-fn is_ready(endpoint: &Endpoint) -> bool {
+pub(super) fn is_ready(endpoint: &Endpoint) -> bool {
     endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
 }
 

@@ -11,6 +11,7 @@
 
 pub mod element;
 pub mod frontend;
+pub mod health;
 mod kernel;
 mod marks;
 pub mod netlink;

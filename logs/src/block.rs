@@ -100,13 +100,17 @@ impl Header {
         self.checksum == self.checksum_with(payload)
     }
 
-    /// Decodes a payload. Nothing where it is damaged.
-    pub(crate) fn decode(&self, payload: &[u8]) -> Option<Lines> {
+    /// Unpacks a payload: what it tells of its lines, then all their texts. Nothing where it is damaged.
+    pub(crate) fn unpack(&self, payload: &[u8]) -> Option<Vec<u8>> {
         if !self.fits(payload) {
             return None;
         }
-        let raw = zstd::bulk::decompress(payload, self.raw_bytes as usize).ok()?;
-        let mut rest = raw.as_slice();
+        zstd::bulk::decompress(payload, self.raw_bytes as usize).ok()
+    }
+
+    /// The lines of a payload that was unpacked. Nothing where it is damaged.
+    pub(crate) fn parse(&self, raw: &[u8]) -> Option<Lines> {
+        let mut rest = raw;
         let mut lines = Lines::starting_at(self.first_sequence);
         let (mut time_ns, mut end) = (self.earliest_ns, 0_u64);
         for _ in 0..self.count {
@@ -196,6 +200,10 @@ mod tests {
         (Header::read(header.try_into().unwrap()).unwrap(), payload.to_vec())
     }
 
+    fn decode(header: &Header, payload: &[u8]) -> Option<Lines> {
+        header.parse(&header.unpack(payload)?)
+    }
+
     #[test]
     fn lines_come_back_whatever_they_hold() {
         let long = vec![b'x'; 1 << 20];
@@ -213,7 +221,7 @@ mod tests {
         assert_eq!((header.count, header.first_sequence, header.end_sequence()), (7, 7, 14));
         assert_eq!((header.earliest_ns, header.latest_ns), (i64::MIN, i64::MAX));
         assert_eq!(header.position, Position { file: 1, offset: 2, skip: 3 });
-        assert_eq!(header.decode(&payload), Some(lines));
+        assert_eq!(decode(&header, &payload), Some(lines));
     }
 
     #[test]
@@ -222,10 +230,10 @@ mod tests {
         for bit in 0..payload.len() * 8 {
             let mut damaged = payload.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(header.decode(&damaged), None, "bit {bit}");
+            assert_eq!(decode(&header, &damaged), None, "bit {bit}");
         }
         let mut lying = header;
         lying.count += 1;
-        assert_eq!(lying.decode(&payload), None);
+        assert_eq!(decode(&lying, &payload), None);
     }
 }

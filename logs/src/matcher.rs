@@ -3,7 +3,6 @@
 use memchr::memmem::Finder;
 use regex::bytes::{Regex, RegexBuilder};
 
-use crate::line::Lines;
 use crate::query::{Query, QueryError};
 
 /// The most memory a compiled expression may take, in bytes: it is users' input.
@@ -40,9 +39,9 @@ impl Matcher {
         self.text.is_none() && self.expressions.is_empty()
     }
 
-    /// Whether some of these lines may match: all their texts are looked through at once.
-    pub(crate) fn may_match(&self, lines: &Lines) -> bool {
-        self.text.as_ref().is_none_or(|text| text.find(&lines.text).is_some())
+    /// Whether some of these lines may match, whose texts are among these bytes: all of them are looked through at once.
+    pub(crate) fn may_match(&self, bytes: &[u8]) -> bool {
+        self.text.as_ref().is_none_or(|text| text.find(bytes).is_some())
     }
 
     pub(crate) fn matches(&self, line: &[u8]) -> bool {

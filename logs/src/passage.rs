@@ -27,7 +27,7 @@ impl Passage {
             return Ok(Some(begun));
         }
         while let Some(mut cursor) = self.cursors.pop_front() {
-            match cursor.next_block(&Query::default()) {
+            match cursor.next_block(&Query::default(), |_| true) {
                 Ok(Some(lines)) => {
                     let run = cursor.run().clone();
                     self.cursors.push_back(cursor);

@@ -130,8 +130,10 @@ impl RunCursor {
         &self.run
     }
 
-    /// Leaves segments out whose lines are not among the last `count`.
+    /// Leaves out what is not among the last `count` lines: whole segments here, blocks as they come.
     fn leave_out_all_but(&mut self, count: u64) {
+        let end = self.waiting.as_ref().map_or(0, Lines::end_sequence);
+        self.first_sequence = self.first_sequence.max(end.saturating_sub(count));
         let waiting = self.waiting.as_ref().map_or(0, |waiting| waiting.len() as u64);
         let mut rest = waiting + self.segments.iter().map(|segment| segment.lines).sum::<u64>();
         while let Some(first) = self.segments.front().filter(|first| rest - first.lines >= count) {
@@ -143,7 +145,10 @@ impl RunCursor {
     /// The time of the line at hand, after looking for one. Nothing where there are no more.
     fn time(&mut self, query: &Query, matcher: &Matcher) -> io::Result<Option<i64>> {
         while self.ready.is_empty() {
-            let Some(lines) = self.next_block(query)? else { return Ok(None) };
+            // Where no line beside a match is wanted, a block without one need not be taken apart.
+            let is_whole = query.before > 0 || self.after_left > 0;
+            let may_match = |bytes: &[u8]| is_whole || matcher.may_match(bytes);
+            let Some(lines) = self.next_block(query, may_match)? else { return Ok(None) };
             self.sift(&lines, query, matcher);
         }
         let time = self.ready.front().map(|found| found.time_ns);
@@ -151,23 +156,26 @@ impl RunCursor {
         Ok(time.map(|_| self.latest_ns))
     }
 
-    /// The next lines that may hold something, in whole blocks.
-    pub(crate) fn next_block(&mut self, query: &Query) -> io::Result<Option<Lines>> {
+    /// The next lines that may hold something, in whole blocks: none of those on disk whose bytes are not wanted.
+    pub(crate) fn next_block(&mut self, query: &Query, is_wanted: impl Fn(&[u8]) -> bool) -> io::Result<Option<Lines>> {
         loop {
             if let Some(blocks) = &mut self.blocks {
                 let Some(header) = blocks.header()? else {
                     self.blocks = None;
                     continue;
                 };
-                let is_wanted =
+                let is_due =
                     query.overlaps(header.earliest_ns, header.latest_ns) && header.end_sequence() > self.first_sequence;
-                if !is_wanted {
+                if !is_due {
                     blocks.skip(&header)?;
                     continue;
                 }
-                let payload = blocks.payload(&header)?;
                 let damaged = || io::Error::new(io::ErrorKind::InvalidData, "a block of lines is damaged");
-                return Ok(Some(header.decode(&payload).ok_or_else(damaged)?));
+                let raw = header.unpack(&blocks.payload(&header)?).ok_or_else(damaged)?;
+                if !is_wanted(&raw) {
+                    continue;
+                }
+                return Ok(Some(header.parse(&raw).ok_or_else(damaged)?));
             }
             let Some(segment) = self.segments.pop_front() else { return Ok(self.waiting.take()) };
             if query.overlaps(segment.earliest_ns, segment.latest_ns) {
@@ -183,7 +191,7 @@ impl RunCursor {
 
     /// Puts what is asked for of these lines at hand.
     fn sift(&mut self, lines: &Lines, query: &Query, matcher: &Matcher) {
-        let hopeless = !matcher.may_match(lines);
+        let hopeless = !matcher.may_match(&lines.text);
         if hopeless && self.after_left == 0 {
             let last = lines.iter().rev().take(query.before).collect::<Vec<_>>();
             last.into_iter().rev().for_each(|line| self.pass_over(line, query));

@@ -4,6 +4,7 @@
 # make test   every test, on real Docker with a real kubectl
 # make bench  the figures, beside their budgets
 # make conformance  prove every operator with the large budget
+# make upstream  Kubernetes' own conformance suite against a cluster on Docker (`FOCUS=sig-apps PROCS=4`)
 #
 # A fresh Debian with Rust is enough: what is missing is installed.
 
@@ -15,7 +16,7 @@ MODE      := $(if $(RELEASE),release,debug)
 SAMPAN     = $(TARGET)/$(MODE)/sampan
 
 .DEFAULT_GOAL := help
-.PHONY: help up down build check fmt clippy tidy doc test bench conformance docker busybox images kubectl
+.PHONY: help up down build check fmt clippy tidy doc test bench conformance upstream docker busybox images kubectl
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -61,6 +62,9 @@ test: docker busybox build images
 bench: docker images
 	cargo build --locked --release --package sampan --package sampan-bench
 	SAMPAN="$(abspath $(TARGET))/release/sampan" $(TARGET)/release/bench $(ONLY)
+
+upstream: docker busybox build
+	SAMPAN="$(abspath $(SAMPAN))" tests/upstream/run
 
 conformance: build
 	$(SAMPAN) conformance all --budget large

@@ -9,6 +9,7 @@ use hyper::{HeaderMap, Method, Request};
 use sampan_core::access::{Attributes, Identity, NODES, ResourceAttributes, SIMULATED_NODES};
 use sampan_core::gateway::Verb;
 use sampan_core::object::{Name, ObjectKey};
+use sampan_core::resource::SubresourceHandler;
 use sampan_core::status::Status;
 use sampan_core::store::Origin;
 
@@ -60,6 +61,12 @@ impl Call {
         reads && (self.path.watches || (self.path.name.is_none() && self.query.flag("watch")))
     }
 
+    /// Whether the request is for a server behind a proxy.
+    fn is_proxied(&self) -> bool {
+        let found = self.path.served.definition.subresource(self.subresource());
+        found.is_some_and(|subresource| subresource.handler == SubresourceHandler::Proxy)
+    }
+
     /// What is asked, in the API's words; `None` for a method the API does not have.
     pub(crate) fn verb(&self) -> Option<Verb> {
         let named = self.path.name.is_some();
@@ -71,6 +78,8 @@ impl Call {
             "PUT" if named => Some(Verb::Update),
             "PATCH" if named => Some(Verb::Patch),
             "DELETE" if named => Some(Verb::Delete),
+            // To the server behind a proxy anything may be said that HTTP has; what only asks is a read.
+            "HEAD" | "OPTIONS" if self.is_proxied() => Some(Verb::Get),
             "DELETE" => Some(Verb::DeleteCollection),
             _ => None,
         }

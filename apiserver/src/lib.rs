@@ -16,6 +16,7 @@ mod metrics;
 mod node;
 mod openid;
 mod pins;
+mod proxy;
 mod request;
 mod response;
 mod server;

@@ -12,7 +12,7 @@ const KEPT_FOR: Duration = Duration::from_secs(5 * 60);
 /// How many snapshots are kept: each holds alive what has changed since.
 const PINS_MAX: usize = 64;
 
-/// Snapshots by revision, each kept for a while after it was asked for last.
+/// Snapshots by revision, each kept for a while: who pages slowly cannot keep what has changed alive for ever.
 #[derive(Default)]
 pub(crate) struct Pins(Mutex<BTreeMap<Revision, Pin>>);
 
@@ -25,7 +25,8 @@ impl Pins {
     /// Keeps a snapshot for the next page. Where there is no room the oldest goes.
     pub(crate) fn keep(&self, snapshot: &Snapshot) {
         let mut pins = self.live();
-        pins.insert(snapshot.revision(), Pin { snapshot: snapshot.clone(), since: Instant::now() });
+        let pin = || Pin { snapshot: snapshot.clone(), since: Instant::now() };
+        pins.entry(snapshot.revision()).or_insert_with(pin);
         while pins.len() > PINS_MAX {
             let oldest = pins.iter().min_by_key(|(_, pin)| pin.since).map(|(revision, _)| *revision);
             oldest.and_then(|revision| pins.remove(&revision));

@@ -1,7 +1,7 @@
 //! What all requests share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use sampan_core::Timestamp;
 use sampan_core::gateway::{Attributes, Cluster};
@@ -31,6 +31,7 @@ pub(crate) struct State {
     pub(crate) turns: Turns,
     pub(crate) streams: Arc<Semaphore>,
     watches: AtomicU64,
+    proxied: AtomicUsize,
 }
 
 impl State {
@@ -45,6 +46,7 @@ impl State {
             turns: Turns::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             watches: AtomicU64::new(0),
+            proxied: AtomicUsize::new(0),
         }
     }
 
@@ -75,6 +77,11 @@ impl State {
             part.write_metrics(&mut text);
         }
         text
+    }
+
+    /// One of so many servers, each in its turn.
+    pub(crate) fn turn_among(&self, servers: usize) -> usize {
+        self.proxied.fetch_add(1, Ordering::Relaxed) % servers.max(1)
     }
 
     /// A number that no other watch has.

@@ -16,6 +16,8 @@ pub struct Status {
     pub message: String,
     /// What it is about.
     pub details: Option<Box<StatusDetails>>,
+    /// How a list that is refused may be gone on with; empty for every other.
+    pub continue_token: String,
 }
 
 /// What a [`Status`] is about.
@@ -61,7 +63,12 @@ pub struct StatusCause {
 
 impl Status {
     fn of(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None }
+        Self { code, reason, message: message.into(), details: None, continue_token: String::new() }
+    }
+
+    /// 500 without a reason, where Kubernetes has none.
+    pub fn unexplained(message: impl Into<String>) -> Self {
+        Self::of(500, "", message)
     }
 
     /// 400: the request cannot be understood.
@@ -193,8 +200,12 @@ impl Status {
 
     /// The `v1 Status` object.
     pub fn to_value(&self) -> serde_json::Value {
+        let metadata = match self.continue_token.as_str() {
+            "" => serde_json::json!({}),
+            token => serde_json::json!({ "continue": token }),
+        };
         let mut value = serde_json::json!({
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "kind": "Status", "apiVersion": "v1", "metadata": metadata, "status": "Failure",
             "message": self.message, "reason": self.reason, "code": self.code,
         });
         if let (Some(details), Some(fields)) = (&self.details, value.as_object_mut()) {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use sampan_core::entropy::SeededEntropy;
 use sampan_core::gateway::{
-    Action, Admission, AdmissionRequest, Answer, Body, DeleteOptions, Gateway, Identity, Mutation, Operation, Options,
-    Subresource, SystemAuthorizer, Target, Verdict, standard_admissions,
+    Action, Admission, AdmissionRequest, Answer, Body, Connection, DeleteOptions, Gateway, Identity, Mutation,
+    Operation, Options, Subresource, SystemAuthorizer, Target, Verb, Verdict, standard_admissions,
 };
 use sampan_core::object::{Draft, ObjectKey, ResourceType};
 use sampan_core::resource::{Registry, builtin};
@@ -222,6 +222,36 @@ fn a_pod_has_the_priority_of_its_class_or_of_the_default_one() {
 }
 
 #[test]
+fn a_pod_is_held_to_the_runtime_class_it_names() {
+    let class = json!({"metadata": {"name": "gvisor"}, "handler": "runsc", "overhead": {"podFixed": {"cpu": "10m"}},
+        "scheduling": {"nodeSelector": {"runtime": "gvisor"}, "tolerations": [{"key": "gvisor", "operator": "Exists"}]}});
+    let world = World::with(vec![("node.k8s.io", "runtimeclasses", "", class)]);
+    let with = |fields: Value| {
+        let mut pod = pod("web", json!({}));
+        pod["spec"].as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        pod
+    };
+    let spec = world.create(with(json!({"runtimeClassName": "gvisor"}))).unwrap()["spec"].clone();
+    assert_eq!((&spec["overhead"]["cpu"], &spec["nodeSelector"]["runtime"]), (&json!("10m"), &json!("gvisor")));
+    assert!(spec["tolerations"].as_array().unwrap().iter().any(|it| it["key"] == "gvisor"));
+    for (fields, why) in [
+        (json!({"runtimeClassName": "none"}), "pod rejected: RuntimeClass \"none\" not found"),
+        (json!({"overhead": {"cpu": "1"}}), "Pod Overhead set without corresponding RuntimeClass defined Overhead"),
+        (
+            json!({"runtimeClassName": "gvisor", "overhead": {"cpu": "1"}}),
+            "Pod's Overhead doesn't match RuntimeClass's defined Overhead",
+        ),
+        (
+            json!({"runtimeClassName": "gvisor", "nodeSelector": {"runtime": "runc"}}),
+            "conflict: runtimeClass.scheduling.nodeSelector[runtime] = gvisor; pod.spec.nodeSelector[runtime] = runc",
+        ),
+    ] {
+        let refused = world.refusal(with(fields));
+        assert!(refused.starts_with("pods \"web\" is forbidden: ") && refused.ends_with(why), "{refused}");
+    }
+}
+
+#[test]
 fn a_claim_without_a_class_gets_the_default_one() {
     let class = |name: &str, is_default: &str| {
         let annotations = json!({"storageclass.kubernetes.io/is-default-class": is_default});
@@ -290,15 +320,16 @@ impl Admission for NoConnections {
 
 #[test]
 fn a_connection_is_admitted_though_nothing_is_written() {
+    let connection = Connection { verb: Verb::Create, options: json!({"kind": "PodExecOptions"}) };
     let connect = |admissions: Vec<Box<dyn Admission>>| {
         let world = World::admitting(admissions, vec![("", "pods", "team", pod("web", json!({})))]);
-        world.ask_at("pods", "team", Some("web"), Subresource::Named("exec"), Action::Connect)
+        world.ask_at("pods", "team", Some("web"), Subresource::Named("exec"), Action::Connect(connection.clone()))
     };
     assert!(connect(Vec::new()).is_ok());
     let refused = connect(vec![Box::new(NoConnections)]).unwrap_err();
     assert_eq!(refused.message, "pods \"web\" is forbidden: nobody looks inside");
     let world = World::with(vec![("", "pods", "team", pod("web", json!({})))]);
-    let whole = world.ask("pods", "team", Some("web"), Action::Connect).unwrap_err();
+    let whole = world.ask("pods", "team", Some("web"), Action::Connect(connection)).unwrap_err();
     assert_eq!(whole.code, 405);
 }
 

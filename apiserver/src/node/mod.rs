@@ -7,7 +7,7 @@ use std::io;
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub(crate) use proxy::{forward, upgrade};
+pub(crate) use proxy::{IDLE_TIMEOUT, carry, forward, upgrade};
 
 /// A stream of bytes to a node.
 pub trait NodeStream: AsyncRead + AsyncWrite + Unpin + Send {}

@@ -23,7 +23,7 @@ use crate::state::State;
 /// The longest a node may take to be reached and to begin its answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a stream may be silent both ways: as long as a kubelet keeps one.
-const IDLE_TIMEOUT: Duration = Duration::from_hours(4);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_hours(4);
 /// The longest refusal read from a node, in bytes.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
@@ -87,7 +87,7 @@ pub(crate) async fn upgrade(
 }
 
 /// Carries bytes both ways until both sides are done, or neither has said anything for so long.
-async fn carry(
+pub(crate) async fn carry(
     client: impl AsyncRead + AsyncWrite + Unpin,
     node: impl AsyncRead + AsyncWrite + Unpin,
     idle_timeout: Duration,

@@ -110,7 +110,8 @@ pub(crate) fn to_json(body: Bytes, content: Content) -> Result<Bytes, Status> {
         Content::Json | Content::Protobuf => check_nesting(text).map(|()| body),
         Content::Yaml => {
             let value = manifest::value(text).map_err(|problem| {
-                Status::bad_request(format!("error converting YAML to JSON: {}: {}", problem.at, problem.message))
+                let why = format!("yaml: line {}: {}", problem.at.line, problem.message);
+                Status::bad_request(format!("error converting YAML to JSON: {why}"))
             })?;
             Ok(value.to_string().into())
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 use sampan_core::object::Name;
-use sampan_core::resource::{Registry, Scope, Served};
+use sampan_core::resource::{Registry, Scope, Served, SubresourceHandler};
 use sampan_core::status::Status;
 
 /// What a path names.
@@ -17,6 +17,8 @@ pub(crate) struct ResourcePath {
     pub(crate) name: Option<Name>,
     /// The part of the object.
     pub(crate) subresource: Option<Name>,
+    /// What is asked of the server behind a proxy, as it was sent, without the slash before it; `None` without that slash.
+    pub(crate) beyond: Option<String>,
     /// Whether it is the old form of a watch, `/api/v1/watch/…`.
     pub(crate) watches: bool,
 }
@@ -26,6 +28,7 @@ pub(crate) struct ResourcePath {
 /// # Errors
 /// `NotFound` where nothing is served.
 pub(crate) fn resolve(path: &str, registry: &Registry) -> Option<Result<ResourcePath, Status>> {
+    let raw = path.trim_start_matches('/');
     let segments: Result<Vec<Cow<'_, str>>, _> =
         path.trim_matches('/').split('/').map(|segment| percent_decode_str(segment).decode_utf8()).collect();
     let Ok(segments) = segments else {
@@ -37,10 +40,15 @@ pub(crate) fn resolve(path: &str, registry: &Registry) -> Option<Result<Resource
         ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
         _ => return None,
     };
-    Some(resolve_below(group, version, rest, registry).ok_or_else(Status::no_such_path))
+    let found = resolve_below(group, version, rest, registry).map(|(mut found, beyond)| {
+        found.beyond = raw.splitn(segments.len() - beyond + 1, '/').nth(segments.len() - beyond).map(str::to_owned);
+        found
+    });
+    Some(found.ok_or_else(Status::no_such_path))
 }
 
-fn resolve_below(group: &str, version: &str, rest: &[&str], registry: &Registry) -> Option<ResourcePath> {
+/// What a path names, and how many of its segments are beyond it.
+fn resolve_below(group: &str, version: &str, rest: &[&str], registry: &Registry) -> Option<(ResourcePath, usize)> {
     let (watches, rest) = match rest {
         ["watch", rest @ ..] if !rest.is_empty() => (true, rest),
         rest => (false, rest),
@@ -53,10 +61,13 @@ fn resolve_below(group: &str, version: &str, rest: &[&str], registry: &Registry)
         [] => return None,
     };
     let served = registry.served(group, version, plural)?;
-    let (name, subresource) = match rest {
-        [] => (None, None),
-        [name] => (Some(*name), None),
-        [name, subresource] => (Some(*name), Some(*subresource)),
+    let (name, subresource, beyond) = match rest {
+        [] => (None, None, 0),
+        [name] => (Some(*name), None, 0),
+        [name, subresource] => (Some(*name), Some(*subresource), 0),
+        [name, subresource, beyond @ ..] if is_proxy(&served, subresource) => {
+            (Some(*name), Some(*subresource), beyond.len())
+        }
         _ => return None,
     };
     let in_place = match served.definition.scope {
@@ -65,13 +76,21 @@ fn resolve_below(group: &str, version: &str, rest: &[&str], registry: &Registry)
         Scope::Namespaced => namespace.is_some() || name.is_none(),
     };
     let whole = [namespace, name, subresource].into_iter().flatten().all(|segment| !segment.is_empty());
-    (in_place && whole).then(|| ResourcePath {
+    let found = (in_place && whole).then(|| ResourcePath {
         served,
         namespace: namespace.map(Name::from),
         name: name.map(Name::from),
         subresource: subresource.map(Name::from),
+        beyond: None,
         watches,
-    })
+    });
+    Some((found?, beyond))
+}
+
+/// Whether whatever comes after the subresource in a path is another server's matter.
+fn is_proxy(served: &Served, subresource: &str) -> bool {
+    let found = served.definition.subresource(subresource);
+    found.is_some_and(|subresource| subresource.handler == SubresourceHandler::Proxy)
 }
 
 /// Whether `/namespaces/<name>/<word>` is a part of the namespace and not a resource type in it.

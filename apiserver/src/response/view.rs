@@ -80,6 +80,11 @@ impl View {
         &self.api_version
     }
 
+    /// Whether objects are shown as they are.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.accept.shape == Shape::Object
+    }
+
     /// The answer that holds one object, given as it is stored.
     pub(crate) fn one(&self, code: u16, stored: &Bytes) -> Response {
         let bytes = match self.accept.shape {

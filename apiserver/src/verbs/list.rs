@@ -14,6 +14,9 @@ use crate::call::Call;
 use crate::request::{ListOptions, VersionMatch, accepts_gzip};
 use crate::response::{self, ListMetadata, Response};
 
+/// The revision of a token that goes on with whatever is there by then. No list is at it.
+const INCONSISTENT: Revision = Revision(0);
+
 /// Where a list in pages goes on: opaque to clients.
 ///
 /// It names the last object by namespace and name alone: the resource type is the path's.
@@ -52,8 +55,9 @@ fn start(call: &Call, options: &ListOptions) -> Result<(Snapshot, Option<ObjectK
     let head = call.state.snapshot();
     if !options.continue_token.is_empty() {
         let (revision, after) = read_token(&options.continue_token, call.path.served.definition.resource)?;
-        let pinned = if head.revision() == revision { Some(head) } else { call.state.pins.get(revision) };
-        return pinned.map(|snapshot| (snapshot, Some(after))).ok_or_else(expired_token);
+        let is_head = revision == INCONSISTENT || head.revision() == revision;
+        let pinned = if is_head { Some(head) } else { call.state.pins.get(revision) };
+        return pinned.map(|snapshot| (snapshot, Some(after.clone()))).ok_or_else(|| expired_token(&after));
     }
     let Some(wanted) = options.resource_version.filter(|wanted| *wanted != Revision(0)) else {
         return Ok((head, None));
@@ -81,10 +85,15 @@ fn read_token(text: &str, resource: ResourceType) -> Result<(Revision, ObjectKey
     read().ok_or_else(|| Status::bad_request("continue key is not valid"))
 }
 
-fn expired_token() -> Status {
-    Status::expired(
-        "The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.",
-    )
+/// What was listed is no longer kept. The rest may be had all the same, as it is by now.
+fn expired_token(last: &ObjectKey) -> Status {
+    let status = Status::expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list without \
+         the continue parameter, or use the continue token in this response to retrieve the remainder of the results. \
+         Continuing with the provided token results in an inconsistent list - objects that were created, modified, or \
+         deleted between the time the first chunk was returned and now may show up in the list.",
+    );
+    Status { continue_token: token(INCONSISTENT, last), ..status }
 }
 
 #[cfg(test)]
@@ -104,6 +113,14 @@ mod tests {
         for text in ["x", "", "e30"] {
             assert_eq!(read_token(text, deployments).unwrap_err().code, 400, "{text}");
         }
+    }
+
+    #[test]
+    fn who_comes_too_late_is_told_how_to_go_on() {
+        let key = ObjectKey::namespaced(ResourceType::new("", "pods"), "default", "web");
+        let told = expired_token(&key).to_value();
+        let token = told["metadata"]["continue"].as_str().unwrap();
+        assert_eq!(read_token(token, key.resource).unwrap(), (INCONSISTENT, key));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! What may be done with a resource type, the same for every one.
 
 mod collection;
+mod connection;
 mod delete;
 mod eviction;
 mod list;
 mod pod;
+mod proxy;
 mod read;
 mod selection;
 mod watch;
@@ -64,8 +66,9 @@ async fn part(call: Call, verb: Verb, subresource: Subresource) -> Result<Respon
 async fn named(call: Call, verb: Verb, subresource: &SubresourceDefinition) -> Result<Response, Status> {
     match subresource.handler {
         SubresourceHandler::Log => pod::log(call).await,
-        SubresourceHandler::Exec | SubresourceHandler::Attach => pod::stream(call, subresource.name).await,
-        SubresourceHandler::PortForward => pod::port_forward(call).await,
+        SubresourceHandler::Exec | SubresourceHandler::Attach => pod::stream(call, subresource).await,
+        SubresourceHandler::PortForward => pod::port_forward(call, subresource).await,
+        SubresourceHandler::Proxy => proxy::pass_on(call, verb, subresource).await,
         SubresourceHandler::Eviction => eviction::evict(call, subresource.name).await,
         SubresourceHandler::Command => write::command(call, subresource.name).await,
         SubresourceHandler::Question => write::create(call, Subresource::Named(subresource.name)).await,

@@ -1,12 +1,14 @@
 //! What a pod's node is asked for: logs, exec, attach, port-forward.
 
 use form_urlencoded::Serializer;
-use sampan_core::gateway::{Action, Mutation, Options, Subresource, Verb};
+use sampan_core::gateway::{Action, Connection, Mutation, Options, Subresource, Target, Verb};
+use sampan_core::object::Name;
+use sampan_core::resource::{SubresourceDefinition, SubresourceHandler};
 use sampan_core::status::{Status, StatusCause};
 use serde_json::Value;
 
-use super::read;
 use super::write::target;
+use super::{connection, read};
 use crate::call::Call;
 use crate::node::{forward, upgrade};
 use crate::request::Query;
@@ -63,11 +65,12 @@ fn check_log(query: &Query) -> Result<(), Status> {
 }
 
 /// The answer to exec or attach: bytes between the client and the container.
-pub(super) async fn stream(call: Call, verb: &'static str) -> Result<Response, Status> {
+pub(super) async fn stream(call: Call, subresource: &SubresourceDefinition) -> Result<Response, Status> {
+    let verb = subresource.name;
     call.authorize(Verb::Create)?;
     let pod = Pod::find(&call)?;
     pod.require_running(verb)?;
-    admit(&call, verb).await?;
+    admit(&call, None, subresource, Verb::Create).await?;
     let container = pod.container(call.query.text("container"))?;
     let node = pod.require_node()?;
     let command = call.query.all("command").map(|word| ("command", word));
@@ -77,23 +80,32 @@ pub(super) async fn stream(call: Call, verb: &'static str) -> Result<Response, S
 }
 
 /// The answer to a port-forward: bytes between the client and ports of the pod.
-pub(super) async fn port_forward(call: Call) -> Result<Response, Status> {
+pub(super) async fn port_forward(call: Call, subresource: &SubresourceDefinition) -> Result<Response, Status> {
     call.authorize(Verb::Create)?;
     let pod = Pod::find(&call)?;
-    admit(&call, "portforward").await?;
+    admit(&call, None, subresource, Verb::Create).await?;
     let node = pod.require_node()?;
     let ports = call.query.all("ports").map(|port| ("port", port));
     let uri = format!("/portForward/{}/{}?{}", pod.namespace, pod.name, encoded(ports));
     upgrade(&call.state, node, &uri, (call.parts, call.body)).await
 }
 
-/// Asks admission whether bytes may flow.
-async fn admit(call: &Call, subresource: &'static str) -> Result<(), Status> {
+/// Asks admission whether bytes may flow to the object: that of the path, or another where the path says more than a name.
+pub(super) async fn admit(
+    call: &Call,
+    name: Option<&Name>,
+    subresource: &SubresourceDefinition,
+    verb: Verb,
+) -> Result<(), Status> {
+    let target = target(call, Subresource::Named(subresource.name))?;
+    let is_proxy = subresource.handler == SubresourceHandler::Proxy;
+    let beyond = is_proxy.then(|| call.path.beyond.as_deref().unwrap_or_default());
+    let options = connection::options(subresource, &call.query, beyond);
     let mutation = Mutation {
         identity: (*call.identity).clone(),
-        origin: call.origin(Verb::Create),
-        target: target(call, Subresource::Named(subresource))?,
-        action: Action::Connect,
+        origin: call.origin(verb),
+        target: Target { name: name.cloned().or(target.name), ..target },
+        action: Action::Connect(Connection { verb, options }),
         options: Options::default(),
     };
     call.state.cluster.mutate(mutation).await.map(drop)

@@ -95,6 +95,9 @@ async fn write(
 ) -> Result<Response, Status> {
     call.authorize(verb)?;
     let view = call.view()?;
+    if !view.is_plain() && call.path.served.definition.question(call.subresource()).is_some() {
+        return Err(Status::not_acceptable("an answer has no metadata and is no row of a table"));
+    }
     let (target, origin, decision) = (target(&call, subresource)?, call.origin(verb), decision_of(&call)?);
     let body = Body::Json(body_to_json(read_body(call.body).await?, content)?);
     let _turn = call.state.turns.take(&call.identity).await?;

@@ -11,6 +11,7 @@ mod hostile;
 mod node_rights;
 mod nodes;
 mod objects;
+mod proxies;
 mod reviews;
 mod roles;
 mod secure;

@@ -31,6 +31,21 @@ async fn a_subresource_takes_what_it_declares_and_nothing_of_the_rest_of_the_obj
 }
 
 #[tokio::test]
+async fn what_is_carried_out_is_no_new_wish_and_notes_stand_at_the_status_as_well() {
+    let world = World::new().await;
+    let mut client = world.admin().await;
+    client.create(PODS, pod("web", "")).await;
+    let binding = json!({"metadata": {"name": "web"}, "target": {"kind": "Node", "name": "n1"}});
+    assert_eq!(client.post(&format!("{PODS}/web/binding"), binding).await.code, 201);
+    let bound = client.get(&format!("{PODS}/web")).await.value();
+    assert_eq!((&bound["spec"]["nodeName"], &bound["metadata"]["generation"]), (&json!("n1"), &json!(1)));
+    let noted = json!({"metadata": {"annotations": {"a": "b"}, "labels": {"a": "b"}}, "status": {"message": "m"}});
+    let noted = client.patch(&format!("{PODS}/web/status"), MERGE, noted).await.value();
+    assert_eq!((&noted["metadata"]["annotations"], &noted["status"]["message"]), (&json!({"a": "b"}), &json!("m")));
+    assert_eq!(noted["metadata"]["labels"], bound["metadata"]["labels"]);
+}
+
+#[tokio::test]
 async fn a_scale_is_read_by_its_schema_and_meant_for_the_object_it_names() {
     const CONTROLLERS: &str = "/api/v1/namespaces/default/replicationcontrollers";
     let world = World::new().await;

@@ -18,6 +18,35 @@ impl Preparation<'_> {
         self.to_stored(object)
     }
 
+    /// The same of what is applied. A client would own the fields it applies, so that it is told of those nobody knows
+    /// whatever it says of validation.
+    pub(super) fn decode_applied(&mut self, body: &Body) -> Result<Value, Status> {
+        let decoded = self.pruned(read(&self.reading_schema()?, body));
+        if let (Ok(Decoded { value, unexpected }), Body::Json(_)) = (&decoded, body) {
+            let unknown = unexpected.iter().filter_map(|found| match found {
+                Unexpected::Unknown(path) => Some(format!(".{path}: field not declared in schema")),
+                Unexpected::Duplicate(_) => None,
+            });
+            let unknown: Vec<String> = unknown.collect();
+            match unknown.as_slice() {
+                [] => {}
+                [only] => return Err(self.untyped(value, only)),
+                several => return Err(self.untyped(value, &format!("errors:\n  {}", several.join("\n  ")))),
+            }
+        }
+        let object = self.accept(decoded)?;
+        self.to_stored(object)
+    }
+
+    /// As Kubernetes words it: an error it has no reason for.
+    fn untyped(&self, applied: &Value, why: &str) -> Status {
+        let Served { definition, version } = &self.mutation.target.served;
+        let says = |field: &str| applied.pointer(field).and_then(Value::as_str).unwrap_or_default();
+        let (namespace, name) = (says("/metadata/namespace"), says("/metadata/name"));
+        let kind = format!("{}, Kind={}", version.api_version(), definition.kind);
+        Status::unexplained(format!("failed to create typed patch object ({namespace}/{name}; {kind}): {why}"))
+    }
+
     /// The `Scale` of a request, checked against its schema.
     pub(super) fn decode_scale(&mut self, body: &Body) -> Result<Value, Status> {
         let scale = self.accept(read(&scale_schema()?, body))?;

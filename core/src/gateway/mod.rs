@@ -34,15 +34,15 @@ pub use crate::resource::Verb;
 pub use admission::{
     Admission, AdmissionRequest, Answers, Call, DefaultStorageClass, DefaultTolerationSeconds, EffectRecords,
     EscalationCheck, Inquiry, LimitRanger, ManifestFileRecords, NamespaceLifecycle, NoWebhooks, NodeRestriction,
-    Operation, PodSecurity, Priority, Quota, Reply, ResourceQuota, ServiceAccountAdmission, ServiceAccountTokenVolume,
-    StorageObjectInUseProtection, Told, ValidatingAdmissionPolicy, Verdict, WebhookClient,
+    Operation, PodSecurity, Priority, Quota, Reply, ResourceQuota, RuntimeClass, ServiceAccountAdmission,
+    ServiceAccountTokenVolume, StorageObjectInUseProtection, Told, ValidatingAdmissionPolicy, Verdict, WebhookClient,
     standard as standard_admissions,
 };
 pub use attempt::{Attempt, Next, Outcome};
 pub use cluster::Cluster;
 pub use mutation::{
-    Action, Answer, Body, DeleteOptions, FieldValidation, Mutation, Options, PatchKind, Prepared, Propagation,
-    Subresource, Target, Unprepared,
+    Action, Answer, Body, Connection, DeleteOptions, FieldValidation, Mutation, Options, PatchKind, Prepared,
+    Propagation, Subresource, Target, Unprepared,
 };
 pub use refusal::refusal_status;
 pub use scale::scale_of;
@@ -151,7 +151,7 @@ impl Gateway {
             Action::Patch(kind, body) => preparation.patch(*kind, body),
             Action::Delete(options) | Action::DeleteAsOneOfMany(options) => preparation.delete(options),
             Action::Evict(options) => preparation.evict(options),
-            Action::Connect => preparation.connect(),
+            Action::Connect(_) => preparation.connect(),
         }
     }
 }

@@ -69,7 +69,16 @@ pub enum Action {
     /// Deletion of a pod that asks first.
     Evict(DeleteOptions),
     /// Nothing is written: bytes are to flow between the client and the object, and admission is asked.
-    Connect,
+    Connect(Connection),
+}
+
+/// Bytes that are to flow.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// What the client needs for it.
+    pub verb: Verb,
+    /// What is asked for, as an object of the subresource's kind such as `PodExecOptions`: what policies and webhooks judge.
+    pub options: Value,
 }
 
 /// An object or patch: as a client sent it, or as our own code built it.
@@ -199,7 +208,8 @@ impl Action {
             Self::Patch(..) => Verb::Patch,
             Self::Delete(_) => Verb::Delete,
             Self::DeleteAsOneOfMany(_) => Verb::DeleteCollection,
-            Self::Evict(_) | Self::Connect => Verb::Create,
+            Self::Evict(_) => Verb::Create,
+            Self::Connect(connection) => connection.verb,
         }
     }
 }
@@ -210,7 +220,7 @@ impl Mutation {
         let (definition, verb) = (&self.target.served.definition, self.action.verb());
         let is_declared = match self.target.subresource {
             Subresource::Whole => {
-                definition.verbs.contains(&verb) && !matches!(self.action, Action::Evict(_) | Action::Connect)
+                definition.verbs.contains(&verb) && !matches!(self.action, Action::Evict(_) | Action::Connect(_))
             }
             Subresource::Status => definition.has_status && matches!(verb, Verb::Update | Verb::Patch),
             Subresource::Scale => definition.scale.is_some() && matches!(verb, Verb::Update | Verb::Patch),
@@ -220,7 +230,7 @@ impl Mutation {
                     matches!(self.action, Action::Create(_)) && named.allows(verb)
                 }
                 SubresourceHandler::Eviction => matches!(self.action, Action::Evict(_)),
-                handler => handler.streams() && matches!(self.action, Action::Connect),
+                handler => handler.streams() && named.allows(verb) && matches!(self.action, Action::Connect(_)),
             }),
         };
         if is_declared { Ok(()) } else { Err(Status::method_not_allowed()) }

@@ -67,7 +67,7 @@ impl Preparation<'_> {
 
     /// Server-side apply: creates the object where it is missing.
     fn apply(mut self, body: &Body) -> Result<Prepared, Unprepared> {
-        let mut config = self.decode(body)?;
+        let mut config = self.decode_applied(body)?;
         self.place(&mut config)?;
         let name = self.mutation.target.name.as_deref().unwrap_or_default();
         let own = text(&config, "name");

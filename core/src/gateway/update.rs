@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 
 use super::metadata::{has_finalizers, metadata_mut, name_mismatch, text};
 use super::preparation::Preparation;
-use super::{Body, Prepared, Subresource, Unprepared};
+use super::{Action, Body, PatchKind, Prepared, Subresource, Unprepared};
 use crate::object::Object;
-use crate::resource::validate_metadata;
+use crate::resource::{SubresourceHandler, validate_metadata};
 use crate::status::Status;
 use crate::store::Precondition;
 
@@ -59,14 +59,22 @@ impl Preparation<'_> {
         Ok(())
     }
 
-    /// The status is written at its own subresource alone, all else at the object alone; a subresource of the type's own
-    /// writes what it is for and nothing else.
+    /// The status is written at its own subresource alone, all else at the object alone, but for notes on an object of a built-in
+    /// type, which stand at both; a subresource of the type's own writes what it is for and nothing else.
     fn merge_by_subresource(&self, mut object: Value, old: &Value) -> Result<Value, Status> {
         if self.mutation.target.subresource == Subresource::Status {
-            let managed = metadata_mut(&mut object)?.remove("managedFields");
+            let metadata = metadata_mut(&mut object)?;
+            let (managed, notes) = (metadata.remove("managedFields"), metadata.remove("annotations"));
             let status = object.as_object_mut().and_then(|fields| fields.remove("status"));
             let mut merged = old.clone();
             set(&mut merged, "status", status);
+            let is_applied = matches!(self.mutation.action, Action::Patch(PatchKind::Apply, _));
+            if self.definition.defined_by.is_none() && !is_applied {
+                merged
+                    .pointer_mut("/metadata")
+                    .into_iter()
+                    .for_each(|metadata| set(metadata, "annotations", notes.clone()));
+            }
             if let Some(managed) = managed {
                 metadata_mut(&mut merged)?.insert("managedFields".to_owned(), managed);
             }
@@ -130,9 +138,12 @@ impl Preparation<'_> {
         Ok(self.put(existing.key().clone(), object, Precondition::Unchanged(existing.revision()))?)
     }
 
-    /// The generation rises when anything but metadata and status changes.
+    /// The generation rises when anything but metadata and status changes. What is carried out, such as a binding, is nobody's
+    /// new wish.
     fn raise_generation(&self, object: &mut Value, old: &Value) -> Result<(), Status> {
-        if !self.definition.has_generation || same_spec(object, old, self.definition.has_status) {
+        let named = self.mutation.target.named();
+        let is_command = named.is_some_and(|named| named.handler == SubresourceHandler::Command);
+        if !self.definition.has_generation || is_command || same_spec(object, old, self.definition.has_status) {
             return Ok(());
         }
         let generation = old.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();

@@ -164,7 +164,7 @@ impl Builder {
         let name = text.to_owned();
         let Some(Open { kind: OpenKind::Map(map), .. }) = self.open.last_mut() else { return Ok(()) };
         if let Some(first) = map.spans.get(&name) {
-            return Err(Problem::new(at, format!("the key {name:?} is there already, at line {}", first.key.line)));
+            return Err(Problem::new(at, format!("key {name:?} already set in map, at line {}", first.key.line)));
         }
         map.key = Some(Key { at, name, is_merge });
         Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Question, SubresourceDefinition, Verb, table};
+use super::{Destination, ProxyName, Question, SubresourceDefinition, Verb, table};
 use crate::object::{FieldPath, Object, ObjectKey, ResourceType, names};
 use crate::schema::Schema;
 use crate::status::{Status, StatusCause};
@@ -245,6 +245,14 @@ pub trait Strategy: Send + Sync {
         _object: &mut Value,
         _cx: &WriteContext<'_>,
     ) -> Result<(), Status> {
+        Err(Status::method_not_allowed())
+    }
+
+    /// Where a proxy to the object leads.
+    ///
+    /// # Errors
+    /// When it leads nowhere, or now.
+    fn destination(&self, _: &Object, _: &ProxyName<'_>, _: &Snapshot) -> Result<Destination, Status> {
         Err(Status::method_not_allowed())
     }
 

@@ -20,18 +20,22 @@
 
 pub mod address;
 mod admission_registration;
+mod api_service;
 mod apps;
 mod autoscaling;
 pub mod batch;
+mod certificate_signing_request;
 pub mod check;
 mod config_map;
 pub mod custom;
 mod definition;
+mod device;
 mod effect;
 mod endpoints;
 pub mod equal;
 mod event;
 pub mod fill;
+mod flow_control;
 pub mod label_selector;
 mod lease;
 mod log_output;
@@ -45,6 +49,7 @@ pub mod pod;
 pub mod pod_disruption_budget;
 mod pod_template;
 mod priority_class;
+mod proxy;
 mod question;
 mod quota;
 mod rbac;
@@ -93,6 +98,7 @@ pub use pod_disruption_budget::POD_DISRUPTION_BUDGETS;
 pub use pod_template::POD_TEMPLATES;
 pub(crate) use priority_class::{ClassPriority, priority_of};
 pub use priority_class::{PRIORITY_CLASSES, SYSTEM_PRIORITY_CLASSES};
+pub use proxy::{Destination, ProxyName};
 pub use question::{AnswerContext, Question};
 pub use quota::{LIMIT_RANGES, RESOURCE_QUOTAS};
 pub use rbac::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES};
@@ -110,7 +116,9 @@ pub use volume::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES};
 /// The kinds that have no operator of their own.
 pub fn builtin() -> Vec<ResourceDefinition> {
     let mut definitions = vec![
+        api_service::definition(),
         autoscaling::definition(),
+        certificate_signing_request::definition(),
         config_map::definition(),
         effect::definition(),
         event::definition(),
@@ -133,7 +141,9 @@ pub fn builtin() -> Vec<ResourceDefinition> {
     definitions.extend(admission_registration::definitions());
     definitions.extend(apps::definitions());
     definitions.extend(batch::definitions());
+    definitions.extend(device::definitions());
     definitions.extend(endpoints::definitions());
+    definitions.extend(flow_control::definitions());
     definitions.extend(networking::definitions());
     definitions.extend(quota::definitions());
     definitions.extend(storage::definitions());

@@ -49,12 +49,15 @@ pub enum SubresourceHandler {
     Attach,
     /// Ports of the object, on its node.
     PortForward,
+    /// A server that the object is or stands for, at [`Strategy::destination`](super::Strategy::destination): HTTP is passed
+    /// on.
+    Proxy,
 }
 
 impl SubresourceHandler {
     /// Whether bytes flow for as long as the client likes.
     pub fn streams(self) -> bool {
-        matches!(self, Self::Log | Self::Exec | Self::Attach | Self::PortForward)
+        matches!(self, Self::Log | Self::Exec | Self::Attach | Self::PortForward | Self::Proxy)
     }
 }
 
@@ -64,6 +67,9 @@ impl SpokenKind {
         Self { group: "", version: "v1", kind, schema: None }
     }
 }
+
+/// Every verb that stands for a method of HTTP.
+const METHODS: &[Verb] = &[Verb::Create, Verb::Delete, Verb::Get, Verb::Patch, Verb::Update];
 
 const REPLACE: &[Verb] = &[Verb::Get, Verb::Patch, Verb::Update];
 
@@ -86,6 +92,12 @@ impl SubresourceDefinition {
     /// A part that is read, replaced and patched in the shape of the whole object.
     pub const fn fields(name: &'static str, verbs: &'static [Verb]) -> Self {
         Self { name, spoken: None, verbs, handler: SubresourceHandler::Fields }
+    }
+
+    /// A proxy to the server that the object is or stands for.
+    pub const fn proxy(options: &'static str) -> Self {
+        let spoken = Some(SpokenKind::options(options));
+        Self { name: "proxy", spoken, verbs: METHODS, handler: SubresourceHandler::Proxy }
     }
 
     /// Whether that may be done there.

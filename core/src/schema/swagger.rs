@@ -25,7 +25,18 @@ pub fn document(endpoints: &[Endpoint<'_>]) -> Value {
 fn definition(text: &str) -> Value {
     let mut schema: Value = serde_json::from_str(text).expect("a definition is JSON");
     downgrade(&mut schema);
+    leave_open(&mut schema);
     schema
+}
+
+/// What holds fields nobody knows says of version 2 nothing but that it is an object: kubectl would take the fields it names for
+/// all there are.
+fn leave_open(schema: &mut Value) {
+    const OPEN: &str = "x-kubernetes-preserve-unknown-fields";
+    let Some(fields) = schema.as_object_mut() else { return };
+    if fields.get(OPEN) == Some(&Value::Bool(true)) {
+        fields.retain(|name, _| matches!(name.as_str(), "type" | "x-kubernetes-group-version-kind"));
+    }
 }
 
 /// Says with the words of version 2 what a schema says with those of version 3.
@@ -82,6 +93,16 @@ mod tests {
         assert!(spec["description"].is_string());
         let text = document.to_string();
         assert!(!text.contains(NEW_HOME) && !text.contains("allOf") && !text.contains("oneOf"));
+    }
+
+    #[test]
+    fn a_definition_that_leaves_room_for_anything_names_no_fields() {
+        let open = r#"{"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {"a": {"type": "string"}},
+            "x-kubernetes-group-version-kind": [{"group": "g", "version": "v1", "kind": "K"}]}"#;
+        assert_eq!(
+            definition(open),
+            json!({"type": "object", "x-kubernetes-group-version-kind": [{"group": "g", "version": "v1", "kind": "K"}]})
+        );
     }
 
     #[test]

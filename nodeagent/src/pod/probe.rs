@@ -67,6 +67,15 @@ pub enum Target {
         /// The port to connect to.
         port: u16,
     },
+    /// The server must say that it serves, in the protocol gRPC has for such questions.
+    Grpc {
+        /// The address to connect to.
+        host: String,
+        /// The port to connect to.
+        port: u16,
+        /// The service that is asked for; empty for the server as a whole.
+        service: String,
+    },
     /// The probe cannot be made; why.
     Unusable(String),
 }
@@ -249,10 +258,18 @@ fn target(situation: &Situation, container: &Container, probe: &Probe) -> Target
         let Some(port) = resolve_port(container, &tcp.port) else { return unknown_port(&tcp.port) };
         return match tcp.host.clone().or_else(|| address(situation)) {
             Some(host) => Target::Tcp { host, port },
-            None => Target::Unusable("the pod has no address".to_owned()),
+            None => no_address(),
         };
     }
-    Target::Unusable("this node makes exec, httpGet and tcpSocket probes only".to_owned())
+    if let Some(grpc) = &probe.grpc {
+        let Ok(port) = u16::try_from(grpc.port) else { return unknown_port(&IntOrString::Int(grpc.port)) };
+        let service = grpc.service.clone().unwrap_or_default();
+        return match address(situation) {
+            Some(host) => Target::Grpc { host, port, service },
+            None => no_address(),
+        };
+    }
+    Target::Unusable("a probe of no kind this node knows".to_owned())
 }
 
 /// What an `httpGet` of a probe or a hook asks. The host is empty while the pod has no address.
@@ -267,6 +284,10 @@ pub fn http_target(situation: &Situation, container: &Container, http: &HTTPGetA
         path: if path.starts_with('/') { path } else { format!("/{path}") },
         headers: http.http_headers.iter().flatten().map(|header| (header.name.clone(), header.value.clone())).collect(),
     }
+}
+
+fn no_address() -> Target {
+    Target::Unusable("the pod has no address".to_owned())
 }
 
 fn unknown_port(port: &IntOrString) -> Target {

@@ -76,7 +76,7 @@ fn container_status(scene: &Scene<'_>, container: &Container, is_init: bool, sta
     let situation = scene.situation;
     let record = situation.latest(&container.name);
     let previous = situation.previous(&container.name);
-    let state = state(scene, is_init, standing, record);
+    let state = state(scene, standing, record);
     let waits = state.waiting.is_some();
     let last = if waits { record.filter(|record| record.exit().is_some()) } else { previous };
     let running = state.running.is_some();
@@ -113,7 +113,7 @@ fn docker(id: &str) -> String {
     format!("docker://{id}")
 }
 
-fn state(scene: &Scene<'_>, is_init: bool, standing: &Standing, record: Option<&ContainerRecord>) -> ContainerState {
+fn state(scene: &Scene<'_>, standing: &Standing, record: Option<&ContainerRecord>) -> ContainerState {
     let ended = record.filter(|record| record.exit().is_some());
     match standing {
         Standing::Running { .. } | Standing::Condemned { .. } => running(record),
@@ -133,11 +133,7 @@ fn state(scene: &Scene<'_>, is_init: bool, standing: &Standing, record: Option<&
         _ if ended.is_some() => ended.map(terminated).unwrap_or_default(),
         _ => {
             let has_init = !scene.situation.init_containers().is_empty();
-            let reason = if has_init && (!is_init || *standing == Standing::Blocked) {
-                "PodInitializing"
-            } else {
-                "ContainerCreating"
-            };
+            let reason = if has_init { "PodInitializing" } else { "ContainerCreating" };
             waiting(reason, None)
         }
     }

@@ -54,6 +54,7 @@ pub fn suite() -> Suite {
         .world(foreground)
         .world(orphaned)
         .world(shared)
+        .world(circle)
         .world(unheard)
 }
 
@@ -112,6 +113,35 @@ fn shared(world: World) -> World {
         .holding(map("other", &json!([])))
         .actor_times(1, "maker", |snapshot, _| owned_by(snapshot, "child", &["owner", "other"]).into_iter().collect())
         .actor_times(1, "another user", |snapshot, _| deleted(snapshot, "other").into_iter().collect())
+}
+
+/// Three that own each other in a circle all go with one of them.
+fn circle(world: World) -> World {
+    let mut world = named(world, "circle", &json!(["foregroundDeletion"]));
+    world.actors.clear();
+    world
+        .actor_times(1, "user", |snapshot, _| {
+            let owner = snapshot.get(&key("owner"));
+            let closed = owner.is_some_and(|owner| !owner.metadata().owner_references.is_empty());
+            deleted(snapshot, "owner").filter(|_| closed).into_iter().collect()
+        })
+        .actor_times(3, "maker", |snapshot, _| {
+            let child = owned_by(snapshot, "child", &["owner"]);
+            child
+                .into_iter()
+                .chain(owned_by(snapshot, "grandchild", &["child"]))
+                .chain(closing_the_circle(snapshot))
+                .collect()
+        })
+}
+
+fn closing_the_circle(snapshot: &Snapshot) -> Option<Deed> {
+    let owner = snapshot.get(&key("owner")).filter(|owner| owner.metadata().owner_references.is_empty())?;
+    let uid = snapshot.get(&key("grandchild"))?.metadata().uid.to_string();
+    let mut owner = owner.value();
+    owner["metadata"]["ownerReferences"] = json!([
+        {"apiVersion": "v1", "kind": "ConfigMap", "name": "grandchild", "uid": uid, "blockOwnerDeletion": true}]);
+    Some(Deed { what: "the owner is owned by its grandchild".into(), edit: Edit::Update(owner) })
 }
 
 /// What an owner of a kind that is not served owns is nobody's to delete.

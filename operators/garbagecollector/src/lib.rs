@@ -86,6 +86,10 @@ fn carry_out(intent: Intent, object: &Object, cx: &mut Context<'_>) {
             let object = plan::without_owners(object.value(), &owners);
             cx.command(Command::Update { key: cx.key().clone(), object });
         }
+        Intent::Unblock => {
+            let object = plan::without_blocking(object.value());
+            cx.command(Command::Update { key: cx.key().clone(), object });
+        }
         Intent::DisownDependent(dependent) => {
             let owner = object.metadata().uid.clone();
             let value = plan::without_owners(dependent.value(), &[owner]);

@@ -25,6 +25,8 @@ pub enum Intent {
     Collect(Propagation),
     /// Drop the references to owners that are gone.
     Disown(Vec<Uid>),
+    /// No longer hold the owners.
+    Unblock,
     /// Drop a dependent's reference to the object.
     DisownDependent(Arc<Object>),
     /// Remove the finalizer that held the object.
@@ -48,6 +50,11 @@ static CHART: Chart = Chart {
             name: "Disowning",
             meaning: "Some of its owners are gone or wait for it, others keep it: it no longer names the first.",
         },
+        Named {
+            name: "Unblocking",
+            meaning: "Its owners wait for it and a dependent of its own waits as well: it no longer holds them, so that a circle \
+                      of owners comes to an end.",
+        },
         Named { name: "Collecting", meaning: "All its owners are gone or wait for it to go: it is being deleted." },
         Named { name: "Orphaning", meaning: "It goes alone: its dependents no longer name it." },
         Named { name: "AwaitingDependents", meaning: "It goes after the dependents that block it." },
@@ -70,6 +77,7 @@ impl View {
             Some(finalizer) if finalizer != ORPHAN && self.blocking > 0 => State::awaiting_dependents(),
             Some(_) => State::releasing(),
             None if self.is_deleted => State::kept(),
+            None if self.is_unowned() && self.is_in_circle => State::unblocking(),
             None if self.is_unowned() => State::collecting(),
             None if !self.gone.is_empty() || !self.waiting.is_empty() => State::disowning(),
             None => State::kept(),
@@ -136,6 +144,16 @@ impl Behaviour {
     fn enter_disowning(context: &mut Scene) {
         let lost = context.view.gone.iter().chain(&context.view.waiting).cloned().collect();
         context.intents.push(Intent::Disown(lost));
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_unblocking")]
+    fn unblocking() -> Outcome<State> {
+        Super
+    }
+
+    #[action]
+    fn enter_unblocking(context: &mut Scene) {
+        context.intents.push(Intent::Unblock);
     }
 
     #[state(superstate = "observed", entry_action = "enter_collecting")]

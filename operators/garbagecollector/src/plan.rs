@@ -30,6 +30,8 @@ pub struct View {
     pub(crate) waiting: Vec<Uid>,
     /// Whether an owner waits for the object, and it is an owner itself.
     pub(crate) is_awaited_owner: bool,
+    /// Whether it blocks an owner that waits for it, and one of its own dependents waits as well: it may be for itself.
+    pub(crate) is_in_circle: bool,
     /// How many owners it names.
     pub(crate) named: usize,
     /// The object's own dependents, where it is held for them.
@@ -59,6 +61,7 @@ impl View {
             unheard_of: Vec::new(),
             waiting: Vec::new(),
             is_awaited_owner: false,
+            is_in_circle: false,
             named: references.len(),
             dependents,
             blocking,
@@ -71,7 +74,12 @@ impl View {
                 Some(_) => {}
             }
         }
-        view.is_awaited_owner = !view.waiting.is_empty() && owners::dependents(object, snapshot).next().is_some();
+        if !view.waiting.is_empty() {
+            let waits = |dependent: &Arc<Object>| holding_finalizer(dependent) == Some(FOREGROUND);
+            view.is_awaited_owner = owners::dependents(object, snapshot).next().is_some();
+            view.is_in_circle = references.iter().any(|reference| reference.block_owner_deletion)
+                && owners::dependents(object, snapshot).any(waits);
+        }
         view
     }
 
@@ -105,6 +113,17 @@ pub(crate) fn without_owners(mut object: Value, owners: &[Uid]) -> Value {
         let uid = reference.get("uid").and_then(Value::as_str);
         !owners.iter().any(|owner| Some(owner.as_str()) == uid)
     });
+    object
+}
+
+/// The object that holds none of its owners.
+pub(crate) fn without_blocking(mut object: Value) -> Value {
+    let references = object.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut);
+    for reference in references.into_iter().flatten().filter_map(Value::as_object_mut) {
+        if reference.contains_key("blockOwnerDeletion") {
+            reference.insert("blockOwnerDeletion".to_owned(), Value::Bool(false));
+        }
+    }
     object
 }
 

@@ -12,6 +12,7 @@ use crate::NamespaceOperator;
 
 const NAMESPACES: ResourceType = ResourceType::new("", "namespaces");
 const CONFIG_MAPS: ResourceType = ResourceType::new("", "configmaps");
+const PODS: ResourceType = ResourceType::new("", "pods");
 const SERVICE_ACCOUNTS: ResourceType = ResourceType::new("", "serviceaccounts");
 const CERTIFICATE: &str = "the certificate";
 
@@ -25,6 +26,10 @@ fn account() -> ObjectKey {
 
 fn certificate() -> ObjectKey {
     ObjectKey::namespaced(CONFIG_MAPS, "team", "kube-root-ca.crt")
+}
+
+fn web() -> ObjectKey {
+    ObjectKey::namespaced(PODS, "team", "web")
 }
 
 fn settings() -> ObjectKey {
@@ -85,16 +90,25 @@ fn plundered(world: World) -> World {
     }))
 }
 
-/// A namespace is deleted while something in it is held.
+/// A namespace is deleted while something in it is held, a pod among it.
 fn emptied(world: World) -> World {
     let held = json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "settings", "namespace": "team", "finalizers": ["example.com/hold"]},
     });
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "web", "namespace": "team", "finalizers": ["example.com/hold"]},
+        "spec": {"containers": [{"name": "web", "image": "web"}]},
+    });
     named(world, "emptied", &json!([]))
         .holding(held)
+        .holding(pod)
         .with(actors::rare(1, "user", |_, _| vec![delete(team())]))
-        .with(actors::helper("holder", |snapshot, _| let_go(snapshot, &settings()).into_iter().collect()))
+        .with(actors::helper("holder", |snapshot, _| {
+            [web(), settings()].iter().filter_map(|key| let_go(snapshot, key)).collect()
+        }))
+        .always("what a pod uses outlives it", outlives_its_pod)
 }
 
 /// A namespace is deleted, and somebody's finalizer holds it.
@@ -102,6 +116,14 @@ fn held(world: World) -> World {
     named(world, "held", &json!(["example.com/hold"]))
         .with(actors::rare(1, "user", |_, _| vec![delete(team())]))
         .with(actors::helper("holder", |snapshot, _| let_go(snapshot, &team()).into_iter().collect()))
+}
+
+fn outlives_its_pod(snapshot: &Snapshot, _: Timestamp) -> Result<(), String> {
+    let goes = snapshot.get(&settings()).is_none_or(|settings| settings.metadata().is_terminating());
+    match goes && snapshot.get(&web()).is_some() {
+        true => Err("the settings go before the pod".into()),
+        false => Ok(()),
+    }
 }
 
 fn is_furnished(snapshot: &Snapshot, _: Timestamp) -> Result<(), String> {
@@ -117,8 +139,11 @@ fn is_furnished(snapshot: &Snapshot, _: Timestamp) -> Result<(), String> {
 
 fn is_emptied(snapshot: &Snapshot, _: Timestamp) -> Result<(), String> {
     let Some(team) = snapshot.get(&team()).filter(|team| team.metadata().is_terminating()) else { return Ok(()) };
-    let left: Vec<_> = snapshot.list(CONFIG_MAPS, Some("team"), None).collect();
-    if let Some(kept) = left.iter().find(|object| !object.metadata().is_terminating()) {
+    let left: Vec<_> =
+        [PODS, CONFIG_MAPS].into_iter().flat_map(|kind| snapshot.list(kind, Some("team"), None)).collect();
+    let has_pods = snapshot.list(PODS, Some("team"), None).next().is_some();
+    let mut next = left.iter().filter(|object| !has_pods || object.key().resource == PODS);
+    if let Some(kept) = next.find(|object| !object.metadata().is_terminating()) {
         return Err(format!("{} is kept", kept.key()));
     }
     if left.is_empty() && team.metadata().finalizers.is_empty() {

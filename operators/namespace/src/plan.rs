@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use sampan_core::object::Object;
 use sampan_core::operator::{Kind as _, Refused};
 
@@ -78,9 +78,12 @@ impl View {
         finalizers(&self.namespace).any(|finalizer| finalizer == FINALIZER)
     }
 
-    /// What is to be deleted next: whatever is not yet on its way out.
+    /// What is to be deleted next: whatever is not yet on its way out. Pods go before everything else, so that none loses its
+    /// configuration or the rules of its network while it runs (KEP-5080).
     pub(crate) fn deletable(&self) -> Vec<Arc<Object>> {
-        let staying = self.contents.iter().filter(|object| !object.metadata().is_terminating());
+        let has_pods = self.contents.iter().any(|object| is_pod(object));
+        let next = self.contents.iter().filter(|object| is_pod(object) || !has_pods);
+        let staying = next.filter(|object| !object.metadata().is_terminating());
         staying.take(DELETIONS_MAX).cloned().collect()
     }
 
@@ -101,6 +104,10 @@ impl View {
         }
         remaining
     }
+}
+
+fn is_pod(object: &Object) -> bool {
+    object.key().resource == Pod::RESOURCE
 }
 
 fn finalizers(namespace: &Namespace) -> impl Iterator<Item = &str> {

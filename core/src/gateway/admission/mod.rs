@@ -25,6 +25,7 @@ mod pod_security;
 mod priority;
 mod resource_quota;
 mod revised;
+mod runtime_class;
 mod service_account;
 mod service_account_token_volume;
 mod storage_object_in_use_protection;
@@ -48,6 +49,7 @@ pub use node_restriction::NodeRestriction;
 pub use pod_security::PodSecurity;
 pub use priority::Priority;
 pub use resource_quota::{Quota, ResourceQuota};
+pub use runtime_class::RuntimeClass;
 pub use service_account::ServiceAccountAdmission;
 pub use service_account_token_volume::ServiceAccountTokenVolume;
 pub use storage_object_in_use_protection::StorageObjectInUseProtection;
@@ -176,6 +178,7 @@ pub fn standard(authorizer: Arc<dyn Authorizer>) -> Vec<Box<dyn Admission>> {
         Box::new(EffectRecords),
         Box::new(ManifestFileRecords),
         Box::new(Priority),
+        Box::new(RuntimeClass),
         Box::new(DefaultTolerationSeconds),
         Box::new(DefaultStorageClass),
         Box::new(StorageObjectInUseProtection),
@@ -193,7 +196,7 @@ impl Action {
             Self::Update(_) | Self::Patch(..) if is_new => Operation::Create,
             Self::Update(_) | Self::Patch(..) => Operation::Update,
             Self::Delete(_) | Self::DeleteAsOneOfMany(_) | Self::Evict(_) => Operation::Delete,
-            Self::Connect => Operation::Connect,
+            Self::Connect(_) => Operation::Connect,
         }
     }
 }

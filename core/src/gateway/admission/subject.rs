@@ -38,7 +38,7 @@ impl<'a> Subject<'a> {
         let (old, operation) = (request.old.map(Cow::Borrowed), request.operation);
         let seen = |operation, object, old| Self { request, operation, object, old };
         match &request.mutation.action {
-            Action::Connect => seen(operation, None, None),
+            Action::Connect(connection) => seen(operation, Some(Cow::Borrowed(&connection.options)), None),
             Action::Evict(_) => seen(Operation::Create, Some(Cow::Owned(eviction(request))), None),
             _ if operation == Operation::Delete => seen(operation, None, old),
             Action::Create(body) if matches!(target.subresource, Subresource::Named(_)) => {
@@ -174,7 +174,7 @@ impl<'a> Subject<'a> {
             Action::Update(_) => "UpdateOptions",
             Action::Patch(..) => "PatchOptions",
             Action::Delete(_) | Action::DeleteAsOneOfMany(_) => "DeleteOptions",
-            Action::Connect => return None,
+            Action::Connect(_) => return None,
         };
         let mut shown = json!({"apiVersion": "meta.k8s.io/v1", "kind": kind});
         if !options.field_manager.is_empty() {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::matching::{default_scopes, default_selectors, validate_conditions, validate_rule};
-use super::{CATEGORIES, GROUP};
+use super::{CATEGORIES, GROUP, RequestNaming};
 use crate::object::{FieldError, ResourceType, names};
 use crate::resource::check::{Faults, Field};
 use crate::resource::fill::{fill, items_mut, present};
@@ -127,7 +127,7 @@ fn validate_webhook(webhook: &Field<'_>, faults: &mut Faults) {
         validate_label_selector(&selector, faults);
     }
     validate_client(&webhook.at("clientConfig"), faults);
-    validate_conditions(&webhook.at("matchConditions"), None, faults);
+    validate_conditions(&webhook.at("matchConditions"), Some(RequestNaming::Request), faults);
     validate_review_versions(&webhook.at("admissionReviewVersions"), faults);
 }
 

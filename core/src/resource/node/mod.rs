@@ -8,15 +8,21 @@ use serde_json::Value;
 
 use super::fill::{fill, object_at, present, set};
 use super::read::is_true;
-use super::{Cell, Column, FieldGetter, ResourceDefinition, Scope, ServedVersion, Strategy};
-use crate::object::ResourceType;
-use crate::status::StatusCause;
+use super::{
+    Cell, Column, Destination, FieldGetter, ProxyName, ResourceDefinition, Scope, ServedVersion, Strategy,
+    SubresourceDefinition,
+};
+use crate::object::{Object, ResourceType};
+use crate::status::{Status, StatusCause};
+use crate::store::Snapshot;
 
 /// The resource type.
 pub const NODES: ResourceType = ResourceType::new("", "nodes");
 
 const SELECTABLE: &[(&str, FieldGetter)] =
     &[("spec.unschedulable", |node| is_true(node, "/spec/unschedulable").to_string())];
+
+const SUBRESOURCES: &[SubresourceDefinition] = &[SubresourceDefinition::proxy("NodeProxyOptions")];
 
 struct NodeStrategy;
 
@@ -27,6 +33,7 @@ pub(super) fn definition() -> ResourceDefinition {
         short_names: &["no"],
         scope: Scope::Cluster,
         has_status: true,
+        subresources: SUBRESOURCES,
         selectable: SELECTABLE,
         ..ResourceDefinition::plain(NODES, "Node", "node", version, NodeStrategy)
     }
@@ -64,6 +71,10 @@ impl Strategy for NodeStrategy {
 
     fn validate_status(&self, object: &Value, _old: &Value) -> Vec<StatusCause> {
         validate::status(object).errors.causes()
+    }
+
+    fn destination(&self, node: &Object, _: &ProxyName<'_>, _: &Snapshot) -> Result<Destination, Status> {
+        Ok(Destination::Node(node.key().name.to_string()))
     }
 
     fn columns(&self) -> Vec<Column> {

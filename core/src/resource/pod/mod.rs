@@ -2,6 +2,7 @@
 
 mod columns;
 pub mod default;
+mod proxy;
 mod qos;
 mod subresource;
 pub(crate) use subresource::mark_evicted;
@@ -13,9 +14,12 @@ use serde_json::{Value, json};
 use super::check::{Faults, Field};
 use super::fill::{fill, object_at, set};
 use super::read::{is_true, size, text};
-use super::{Cell, Column, FieldGetter, ResourceDefinition, ServedVersion, Strategy, WriteContext};
+use super::{
+    Cell, Column, Destination, FieldGetter, ProxyName, ResourceDefinition, ServedVersion, Strategy, WriteContext,
+};
 use crate::object::{Object, ResourceType};
 use crate::status::{Status, StatusCause};
+use crate::store::Snapshot;
 
 pub use qos::QosClass;
 
@@ -115,6 +119,10 @@ impl Strategy for PodStrategy {
             "ephemeralcontainers" => subresource::debug(body, object),
             _ => Err(Status::method_not_allowed()),
         }
+    }
+
+    fn destination(&self, pod: &Object, asked: &ProxyName<'_>, _snapshot: &Snapshot) -> Result<Destination, Status> {
+        proxy::destination(&pod.value(), asked)
     }
 
     fn columns(&self) -> Vec<Column> {

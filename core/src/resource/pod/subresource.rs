@@ -24,6 +24,7 @@ pub(super) const ALL: &[SubresourceDefinition] = &[
     stream("exec", "PodExecOptions", SubresourceHandler::Exec),
     SubresourceDefinition { name: "log", spoken: None, verbs: &[Verb::Get], handler: SubresourceHandler::Log },
     stream("portforward", "PodPortForwardOptions", SubresourceHandler::PortForward),
+    SubresourceDefinition::proxy("PodProxyOptions"),
 ];
 
 const fn stream(name: &'static str, options: &'static str, handler: SubresourceHandler) -> SubresourceDefinition {

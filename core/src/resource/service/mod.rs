@@ -8,6 +8,7 @@ mod allocate;
 mod columns;
 mod default;
 mod keep;
+mod proxy;
 mod validate;
 
 use jiff::Timestamp;
@@ -16,10 +17,13 @@ use serde_json::{Value, json};
 use super::check::{Faults, Field};
 use super::fill::set;
 use super::read::text;
-use super::{Cell, Column, FieldGetter, ResourceDefinition, ServedVersion, Strategy, ValuesGetter, WriteContext};
-use crate::object::{ResourceType, names};
-use crate::status::StatusCause;
-use crate::store::CommitCondition;
+use super::{
+    Cell, Column, Destination, FieldGetter, ProxyName, ResourceDefinition, ServedVersion, Strategy,
+    SubresourceDefinition, ValuesGetter, WriteContext,
+};
+use crate::object::{Object, ResourceType, names};
+use crate::status::{Status, StatusCause};
+use crate::store::{CommitCondition, Snapshot};
 
 pub use allocate::{API_SERVER_ADDRESS, NAME_SERVER_ADDRESS};
 
@@ -53,6 +57,8 @@ pub fn selecting(namespace: &str, label: &str, value: &str) -> String {
     format!("{namespace}/{label}={value}")
 }
 
+const SUBRESOURCES: &[SubresourceDefinition] = &[SubresourceDefinition::proxy("ServiceProxyOptions")];
+
 struct ServiceStrategy;
 
 /// What a Service is.
@@ -62,6 +68,7 @@ pub(super) fn definition() -> ResourceDefinition {
         short_names: &["svc"],
         categories: &["all"],
         has_status: true,
+        subresources: SUBRESOURCES,
         selectable: SELECTABLE,
         indexed: INDEXED,
         ..ResourceDefinition::plain(SERVICES, "Service", "service", version, ServiceStrategy)
@@ -113,6 +120,10 @@ impl Strategy for ServiceStrategy {
         let mut faults = Faults::default();
         validate::status(&Field::root(object), &mut faults);
         faults.errors.causes()
+    }
+
+    fn destination(&self, service: &Object, asked: &ProxyName<'_>, snapshot: &Snapshot) -> Result<Destination, Status> {
+        proxy::destination(service, asked.port, snapshot)
     }
 
     fn name_faults(&self, name: &str) -> Vec<String> {

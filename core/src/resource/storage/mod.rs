@@ -2,8 +2,10 @@
 
 mod csi_driver;
 mod csi_node;
+mod csi_storage_capacity;
 mod storage_class;
 mod volume_attachment;
+mod volume_attributes_class;
 
 use super::ResourceDefinition;
 use super::check::{Faults, Field};
@@ -18,8 +20,15 @@ pub use volume_attachment::VOLUME_ATTACHMENTS;
 const DRIVER_NAME_MAX_BYTES: usize = 63;
 
 /// The kinds of this group.
-pub(super) fn definitions() -> [ResourceDefinition; 4] {
-    [csi_driver::definition(), csi_node::definition(), storage_class::definition(), volume_attachment::definition()]
+pub(super) fn definitions() -> [ResourceDefinition; 6] {
+    [
+        csi_driver::definition(),
+        csi_node::definition(),
+        csi_storage_capacity::definition(),
+        storage_class::definition(),
+        volume_attachment::definition(),
+        volume_attributes_class::definition(),
+    ]
 }
 
 /// The name of a driver of the container storage interface: a domain, in any case.

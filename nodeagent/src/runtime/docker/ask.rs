@@ -7,9 +7,10 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::Docker;
+use super::{Docker, grpc, tls};
 use crate::pod::Hook;
 use crate::pod::probe::Target;
 
@@ -25,16 +26,12 @@ impl Docker {
     pub(super) async fn ask(&self, id: &str, target: &Target) -> Result<(), String> {
         match target {
             Target::Exec(command) => self.exec(id, command).await,
-            Target::Http { scheme, host, port, path, headers } => {
-                if scheme == "https" {
-                    return Err("this node makes no HTTPS requests".to_owned());
-                }
-                request(host, *port, path, headers).await
-            }
+            Target::Http { scheme, host, port, path, headers } => request(scheme, (host, *port), path, headers).await,
             Target::Tcp { host, port } => {
                 let connected = TcpStream::connect((host.as_str(), *port)).await;
                 connected.map(|_| ()).map_err(|error| format!("dial tcp {host}:{port}: {error}"))
             }
+            Target::Grpc { host, port, service } => grpc::check(host, *port, service).await,
             Target::Unusable(why) => Err(why.clone()),
         }
     }
@@ -103,19 +100,24 @@ fn timed_out(target: &Target, limit: Duration) -> String {
             )
         }
         Target::Tcp { host, port } => format!("dial tcp {host}:{port}: i/o timeout"),
+        Target::Grpc { host, port, .. } => {
+            format!("timeout: failed to connect service \"{host}:{port}\" within {seconds}s: context deadline exceeded")
+        }
         Target::Unusable(why) => why.clone(),
     }
 }
 
-async fn request(host: &str, port: u16, path: &str, headers: &[(String, String)]) -> Result<(), String> {
-    let url = format!("http://{host}:{port}{path}");
+async fn request(
+    scheme: &str,
+    (host, port): (&str, u16),
+    path: &str,
+    headers: &[(String, String)],
+) -> Result<(), String> {
+    let url = format!("{scheme}://{host}:{port}{path}");
     let failed = |error: &dyn std::fmt::Display| format!("Get \"{url}\": {error}");
     let stream = TcpStream::connect((host, port))
         .await
         .map_err(|error| failed(&format_args!("dial tcp {host}:{port}: connect: {error}")))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
-    let driver = tokio::spawn(connection);
     let mut request = http::Request::get(path).header("User-Agent", "kube-probe/1.35").header("Accept", "*/*");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         request = request.header("Host", format!("{host}:{port}"));
@@ -123,16 +125,33 @@ async fn request(host: &str, port: u16, path: &str, headers: &[(String, String)]
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| failed(&error))?;
-    let response = sender.send_request(request).await.map_err(|error| failed(&error));
-    let answer = match response {
+    let request = request.body(Empty::new()).map_err(|error| failed(&error))?;
+    let code = match scheme {
+        "https" => exchange(tls::unchecked(stream, host).await.map_err(|error| failed(&error))?, request).await,
+        _ => exchange(stream, request).await,
+    };
+    match code.map_err(|error| failed(&error))? {
+        200..400 => Ok(()),
+        code => Err(format!("HTTP probe failed with statuscode: {code}")),
+    }
+}
+
+/// Sends a request and gives the code it is answered with.
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: http::Request<Empty<Bytes>>,
+) -> hyper::Result<u16> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let driver = tokio::spawn(connection);
+    let response = sender.send_request(request).await;
+    let code = match response {
         Ok(response) => {
             let code = response.status().as_u16();
             let _ = Limited::new(response.into_body(), READ_BYTES).collect().await;
-            if (200..400).contains(&code) { Ok(()) } else { Err(format!("HTTP probe failed with statuscode: {code}")) }
+            Ok(code)
         }
-        Err(message) => Err(message),
+        Err(error) => Err(error),
     };
     driver.abort();
-    answer
+    code
 }

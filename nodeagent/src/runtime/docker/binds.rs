@@ -12,12 +12,18 @@ pub(super) fn prepare(files: &PodFiles, uid: &Uid, spec: &ContainerSpec) -> Resu
     let mut binds = vec![bind(&last_words.to_string_lossy(), &spec.termination_message_path, "")];
     if !spec.host_network {
         let shared = files.shared(uid);
-        binds.extend(shared.iter().map(|(path, target)| bind(&path.to_string_lossy(), target, "")));
+        let shared = shared.iter().filter(|(_, target)| !is_mounted(target, &spec.mounts));
+        binds.extend(shared.map(|(path, target)| bind(&path.to_string_lossy(), target, "")));
     }
     for (index, mount) in spec.mounts.iter().enumerate() {
         binds.push(volume(files, uid, mount, &format!("{}-{index}", spec.name))?);
     }
     Ok(binds)
+}
+
+/// Whether the container brings a file of its own for that place: ours stays away then.
+fn is_mounted(target: &str, mounts: &[Mount]) -> bool {
+    mounts.iter().any(|mount| mount.container_path.trim_end_matches('/') == target)
 }
 
 fn volume(files: &PodFiles, uid: &Uid, mount: &Mount, place: &str) -> Result<String, String> {
@@ -37,4 +43,24 @@ fn volume(files: &PodFiles, uid: &Uid, mount: &Mount, place: &str) -> Result<Str
 
 fn bind(source: &str, target: &str, options: &str) -> String {
     if options.is_empty() { format!("{source}:{target}") } else { format!("{source}:{target}:{options}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_containers_own_file_takes_the_place_of_ours() {
+        let mount = Mount {
+            volume: "names".to_owned(),
+            host_path: None,
+            in_memory: false,
+            sub_path: Some("hosts".to_owned()),
+            container_path: "/etc/hosts".to_owned(),
+            read_only: false,
+            propagation: None,
+        };
+        assert!(is_mounted("/etc/hosts", std::slice::from_ref(&mount)));
+        assert!(!is_mounted("/etc/resolv.conf", &[mount]));
+    }
 }

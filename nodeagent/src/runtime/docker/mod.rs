@@ -7,6 +7,7 @@ mod ask;
 mod binds;
 mod container;
 mod files;
+mod grpc;
 mod image;
 mod logs;
 mod names;
@@ -15,6 +16,7 @@ mod observe;
 mod sandbox;
 mod setup;
 mod subpath;
+mod tls;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -128,7 +128,7 @@ fn denied(webhook: &str, refusal: Refusal) -> Status {
         (message, _) => format!("{by}: {message}"),
     };
     let reason = REASONS.into_iter().find(|reason| *reason == refusal.reason).unwrap_or_default();
-    Status { code: refusal.code.max(400), reason, message, details: None }
+    Status { code: refusal.code.max(400), reason, message, details: None, continue_token: String::new() }
 }
 
 #[cfg(test)]

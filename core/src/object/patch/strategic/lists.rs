@@ -2,10 +2,12 @@
 
 use serde_json::Value;
 
+use super::order::Places;
 use super::{DELETE_FROM_LIST, Directive, Fields, StrategicError, merge_fields, take_directive, without_directives};
 use crate::schema::{PatchStrategy, Schema, Shape};
 
-/// Merges `patch` into the list that the field `name` of `schema` holds.
+/// Merges `patch` into the list that the field `name` of `schema` holds. What the patch names stands in its order, and before
+/// what only the list had, but for what stood in front of it there: so that something new comes first, as in Kubernetes.
 pub(super) fn merge_list(
     schema: &Schema,
     name: &str,
@@ -17,11 +19,14 @@ pub(super) fn merge_list(
         *list = without_directives(Value::Array(patch))?.and_then(into_items).unwrap_or_default();
         return Ok(());
     }
-    let Some(key) = field.and_then(|field| field.patch_merge_key.as_deref()) else {
-        add_values(list, patch);
-        return Ok(());
-    };
-    KeyedList { name, key, items: items_of(schema.below(name)) }.merge(list, patch)
+    let key = field.and_then(|field| field.patch_merge_key.as_deref());
+    let (before, order) = (list.clone(), patch.clone());
+    match key {
+        Some(key) => KeyedList { name, key, items: items_of(schema.below(name)) }.merge(list, patch)?,
+        None => add_values(list, patch),
+    }
+    Places { key, order: &order, before: &before }.arrange(list);
+    Ok(())
 }
 
 fn into_items(value: Value) -> Option<Vec<Value>> {

@@ -39,10 +39,10 @@ pub(super) fn merge_ordered_lists(
 
 /// Where items belong: those the patch knows in its order, those only the server knows between them, close to the items
 /// they stood beside.
-struct Places<'a> {
-    key: Option<&'a str>,
-    order: &'a [Value],
-    before: &'a [Value],
+pub(super) struct Places<'a> {
+    pub(super) key: Option<&'a str>,
+    pub(super) order: &'a [Value],
+    pub(super) before: &'a [Value],
 }
 
 impl Places<'_> {
@@ -62,7 +62,7 @@ impl Places<'_> {
         places.is_some_and(|(item, other)| item < other)
     }
 
-    fn arrange(&self, merged: &mut Vec<Value>) {
+    pub(super) fn arrange(&self, merged: &mut Vec<Value>) {
         let (mut known, servers): (Vec<Value>, Vec<Value>) =
             std::mem::take(merged).into_iter().partition(|item| self.place_in(self.order, item).is_some());
         known.sort_by_key(|item| self.place_in(self.order, item));

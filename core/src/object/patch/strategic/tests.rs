@@ -23,14 +23,15 @@ fn containers(items: Value) -> Value {
 }
 
 #[test]
-fn containers_merge_by_name_and_new_ones_come_last() {
+fn containers_merge_by_name_and_new_ones_come_first() {
     check(
         POD,
         containers(json!([{"name": "a", "image": "1", "env": [{"name": "X", "value": "1"}]}, {"name": "b"}])),
         containers(json!([{"name": "c"}, {"name": "a", "image": "2", "env": [{"name": "Y", "value": "2"}]}])),
         containers(json!([
-            {"name": "a", "image": "2", "env": [{"name": "X", "value": "1"}, {"name": "Y", "value": "2"}]},
-            {"name": "b"}, {"name": "c"}
+            {"name": "c"},
+            {"name": "a", "image": "2", "env": [{"name": "Y", "value": "2"}, {"name": "X", "value": "1"}]},
+            {"name": "b"}
         ])),
     );
 }

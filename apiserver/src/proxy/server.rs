@@ -5,10 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::ServerName;
 use sampan_core::resource::Destination;
 use sampan_core::status::Status;
 use tokio::net::TcpStream;
@@ -69,7 +66,8 @@ impl Server {
                 if !is_tls {
                     return Ok(Box::new(stream));
                 }
-                let tls = TlsConnector::from(Arc::new(config()?));
+                let tls =
+                    TlsConnector::from(Arc::new(sampan_trust::unchecked_client_config().map_err(io::Error::other)?));
                 Ok(Box::new(tls.connect(ServerName::IpAddress(address.ip().into()), stream).await?))
             }
         }
@@ -78,51 +76,4 @@ impl Server {
 
 pub(super) fn too_late() -> Status {
     Status::unavailable("error trying to reach service: context deadline exceeded")
-}
-
-fn config() -> io::Result<ClientConfig> {
-    let provider = ring::default_provider();
-    let anybody = Anybody(provider.signature_verification_algorithms);
-    let config = ClientConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions();
-    let config = config.map_err(io::Error::other)?.dangerous();
-    Ok(config.with_custom_certificate_verifier(Arc::new(anybody)).with_no_client_auth())
-}
-
-/// Believes every certificate whose key the server has: nobody has given a pod one for its address.
-#[derive(Debug)]
-struct Anybody(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _own: &CertificateDer<'_>,
-        _between: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _stapled: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        own: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, own, signed, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        own: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, own, signed, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }

@@ -88,7 +88,7 @@ fn reach(package: &Package) -> Reach {
         "sampan-machine" | "sampan-logs" | "sampan-trust" | "sampan-tidy" | "sampan-demo" => Reach::Only(&[]),
         "sampan-outputs" => Reach::Only(&["sampan-logs", "sampan-trust"]),
         "sampan-core" => Reach::Only(&["sampan-machine"]),
-        "sampan-nodeagent" => Reach::Only(&["sampan-machine", "sampan-logs", "sampan-outputs"]),
+        "sampan-nodeagent" => Reach::Only(&["sampan-machine", "sampan-logs", "sampan-outputs", "sampan-trust"]),
         "sampan-apiserver" => Reach::Only(&["sampan-core", "sampan-machine", "sampan-trust"]),
         "sampan-conformance" | "sampan-pluginhost" => Reach::Only(&["sampan-core", "sampan-machine"]),
         // The kit comes with the feature `conformance` alone, beside which an operator's suite stands.

@@ -222,6 +222,18 @@ fn a_pod_has_the_priority_of_its_class_or_of_the_default_one() {
 }
 
 #[test]
+fn a_pod_whose_tolerations_are_replaced_keeps_those_every_pod_has() {
+    let created = World::with(Vec::new()).create(pod("web", json!({}))).unwrap();
+    let mut replaced = created.clone();
+    replaced["metadata"]["uid"] = json!("uid-of-web");
+    replaced["spec"]["tolerations"] = json!([{"key": "mine", "operator": "Exists"}]);
+    let world = World::with(vec![("", "pods", "team", created)]);
+    let (stored, _) = world.ask("pods", "team", Some("web"), Action::Update(Body::Value(replaced))).unwrap();
+    let keys: Vec<&Value> = stored["spec"]["tolerations"].as_array().unwrap().iter().map(|it| &it["key"]).collect();
+    assert_eq!(keys, ["mine", "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"]);
+}
+
+#[test]
 fn a_pod_is_held_to_the_runtime_class_it_names() {
     let class = json!({"metadata": {"name": "gvisor"}, "handler": "runsc", "overhead": {"podFixed": {"cpu": "10m"}},
         "scheduling": {"nodeSelector": {"runtime": "gvisor"}, "tolerations": [{"key": "gvisor", "operator": "Exists"}]}});

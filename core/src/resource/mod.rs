@@ -84,7 +84,7 @@ pub use definition::{
 };
 pub use effect::EFFECTS;
 pub use endpoints::{ENDPOINT_SLICES, ENDPOINTS};
-pub use event::EVENTS;
+pub use event::{EVENT_TTL_SECONDS, EVENTS};
 pub use lease::LEASES;
 pub use log_output::{LOG_OUTPUTS, secrets_of};
 pub use manifest_file::MANIFEST_FILES;

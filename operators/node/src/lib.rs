@@ -26,7 +26,7 @@ use sampan_core::object::{Object, ObjectKey};
 use sampan_core::operator::{
     Command, Context, Declaration, EventKind, Guarding, Kind, Mapping, Operator, Wake, WriteVerb,
 };
-use sampan_core::resource::{EVENTS, LEASES, NODES, PODS};
+use sampan_core::resource::{EVENT_TTL_SECONDS, EVENTS, LEASES, NODES, PODS};
 use sampan_core::store::{IndexKey, ReadKey, Snapshot};
 use sampan_machine::Chart;
 use sampan_podset::{condition_of, is_node_ready, is_ready};
@@ -40,6 +40,8 @@ use plan::View;
 const LEASE_NAMESPACE: &str = "kube-node-lease";
 /// A time that is later than now by more than this was written before the clock was set back: it says nothing.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_secs(5);
+/// How long Events are kept.
+const EVENTS_LAST: SignedDuration = SignedDuration::from_secs(EVENT_TTL_SECONDS as i64);
 
 /// The operator of nodes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -161,9 +163,14 @@ fn give_up(view: &View, cx: &mut Context<'_>) {
     cx.update_status(&status::unknown(&view.node, view.now));
 }
 
-/// Nothing but the Event remembers that users were told, and a restart is no reason to tell again.
+/// Nothing but the Event remembers that users were told, and a restart is no reason to tell again: a node older than Events
+/// are kept was told of.
 fn welcome(view: &View, cx: &mut Context<'_>) {
     const REGISTERED: &str = "RegisteredNode";
+    let created = view.node.metadata.creation_timestamp.as_ref().map_or(view.now, |created| created.0);
+    if view.now.duration_since(created) >= EVENTS_LAST {
+        return;
+    }
     let uid = view.node.metadata.uid.as_deref().unwrap_or_default().into();
     let regarding = IndexKey::Field { resource: EVENTS, field: "involvedObject.uid", value: uid };
     let mut events = cx.unguarded().index(&regarding).filter_map(|event| event.decode::<Event>().ok());

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sampan_core::gateway::{
-    Action, Admission, AdmissionRequest, Body, DeleteOptions, Identity, Mutation, Operation, Options, Subresource,
-    Target,
+    Action, Admission, AdmissionRequest, Body, DeleteOptions, Identity, Mutation, Operation, Options, Propagation,
+    Subresource, Target,
 };
 use sampan_core::object::ObjectKey;
 use sampan_core::resource::{EVENTS, Served};
@@ -41,7 +41,11 @@ impl Cluster<'_> {
             Edit::UpdateStatus(object) => {
                 (Some(self.key(object)?), Subresource::Status, Action::Update(Body::Value(object.clone())))
             }
-            Edit::Delete(key) => (Some(key.clone()), Subresource::Whole, Action::Delete(DeleteOptions::default())),
+            // As kubectl does: what becomes of dependents is said, so that no resource type's default leaves them behind.
+            Edit::Delete(key) => {
+                let options = DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
+                (Some(key.clone()), Subresource::Whole, Action::Delete(options))
+            }
             Edit::Remove(key) => {
                 let at_once = DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() };
                 (Some(key.clone()), Subresource::Whole, Action::Delete(at_once))

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Admission, AdmissionRequest};
+use super::{Admission, AdmissionRequest, Operation};
 use crate::resource::PODS;
 use crate::resource::fill::{fill, object_at};
 use crate::resource::read::{items, text};
@@ -19,7 +19,8 @@ pub struct DefaultTolerationSeconds;
 
 impl Admission for DefaultTolerationSeconds {
     fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
-        request.creates(PODS)
+        // A pod whose tolerations are replaced keeps these as well.
+        matches!(request.operation, Operation::Create | Operation::Update) && request.is_whole(PODS)
     }
 
     fn mutate(&self, _request: &AdmissionRequest<'_>, object: &mut Value) -> Result<(), Status> {

@@ -16,7 +16,7 @@ use crate::status::StatusCause;
 pub const EVENTS: ResourceType = ResourceType::new("", "events");
 
 /// Events are kept this long after their last change.
-const TTL_SECONDS: u32 = 3600;
+pub const EVENT_TTL_SECONDS: u32 = 3600;
 
 const SELECTABLE: &[(&str, FieldGetter)] = &[
     ("involvedObject.kind", |event| text(event, "/involvedObject/kind").to_owned()),
@@ -53,7 +53,7 @@ pub(super) fn definition() -> ResourceDefinition {
     let mut definition = ResourceDefinition {
         short_names: &["ev"],
         selectable: SELECTABLE,
-        ttl_seconds: Some(TTL_SECONDS),
+        ttl_seconds: Some(EVENT_TTL_SECONDS),
         ..ResourceDefinition::plain(EVENTS, "Event", "event", stored, EventStrategy)
     };
     definition.versions.push(newer);

@@ -7,7 +7,7 @@ use sampan_core::gateway::{
     Action, Admission, AdmissionRequest, Body, DeleteOptions, Identity, Mutation, Operation, Options, Propagation,
     Subresource, Target,
 };
-use sampan_core::object::ObjectKey;
+use sampan_core::object::{Name, ObjectKey};
 use sampan_core::resource::{EVENTS, Served};
 use sampan_core::status::Status;
 use sampan_core::store::Origin;
@@ -31,6 +31,14 @@ impl Admission for Refusing {
 }
 
 impl Cluster<'_> {
+    /// What becomes of dependents, as kubectl says it: they go after their owner, whatever its resource type's default. Where a
+    /// finalizer says something else already, nothing is said.
+    fn propagation(&self, key: &ObjectKey) -> Option<Propagation> {
+        let says = |finalizer: &Name| matches!(&**finalizer, "foregroundDeletion" | "orphan");
+        let is_said = self.snapshot().get(key).is_some_and(|object| object.metadata().finalizers.iter().any(says));
+        (!is_said).then_some(Propagation::Background)
+    }
+
     /// What the gateway is asked for an edit.
     pub(crate) fn mutation(&self, edit: &Edit) -> Result<Mutation, String> {
         let (key, subresource, action) = match edit {
@@ -41,9 +49,8 @@ impl Cluster<'_> {
             Edit::UpdateStatus(object) => {
                 (Some(self.key(object)?), Subresource::Status, Action::Update(Body::Value(object.clone())))
             }
-            // As kubectl does: what becomes of dependents is said, so that no resource type's default leaves them behind.
             Edit::Delete(key) => {
-                let options = DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
+                let options = DeleteOptions { propagation: self.propagation(key), ..DeleteOptions::default() };
                 (Some(key.clone()), Subresource::Whole, Action::Delete(options))
             }
             Edit::Remove(key) => {

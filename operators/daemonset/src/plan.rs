@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sampan_podset::{
     Revision, available_at, beyond_limit, controls, is_active, is_available, is_controlled, is_ready, revision_of_pod,
+    rounded_up,
 };
 
 use crate::pod::{self, Fit};
@@ -203,13 +204,8 @@ impl View {
 
     /// So many, or so many of a hundred nodes that should run a pod, rounded up.
     fn share(&self, count: &IntOrString) -> usize {
-        match count {
-            IntOrString::Int(count) => usize::try_from(*count).unwrap_or(0),
-            IntOrString::String(text) => {
-                let percent: usize = text.strip_suffix('%').and_then(|text| text.parse().ok()).unwrap_or(0);
-                self.desired().saturating_mul(percent).div_ceil(100)
-            }
-        }
+        let desired = i32::try_from(self.desired()).unwrap_or(i32::MAX);
+        usize::try_from(rounded_up(count, desired)).unwrap_or(0)
     }
 
     fn is_updated(&self, pod: &Pod) -> bool {

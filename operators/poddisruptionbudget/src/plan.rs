@@ -9,7 +9,7 @@ use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatu
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sampan_core::Timestamp;
-use sampan_podset::is_ready;
+use sampan_podset::{is_ready, rounded_up};
 
 use crate::expectation::Expected;
 use crate::status;
@@ -131,21 +131,9 @@ impl Count {
 fn desired(budget: &PodDisruptionBudget, expected: i32) -> i32 {
     let Some(spec) = &budget.spec else { return 0 };
     match (&spec.max_unavailable, &spec.min_available) {
-        (Some(unavailable), _) => expected.saturating_sub(share(unavailable, expected)).max(0),
-        (None, Some(available)) => share(available, expected),
+        (Some(unavailable), _) => expected.saturating_sub(rounded_up(unavailable, expected)).max(0),
+        (None, Some(available)) => rounded_up(available, expected),
         (None, None) => 0,
-    }
-}
-
-/// A number of pods, or a percentage of them, rounded up.
-fn share(share: &IntOrString, whole: i32) -> i32 {
-    match share {
-        IntOrString::Int(count) => *count,
-        IntOrString::String(text) => {
-            let percent: i64 = text.strip_suffix('%').and_then(|text| text.parse().ok()).unwrap_or(0);
-            let hundredths = percent.saturating_mul(i64::from(whole));
-            i32::try_from(hundredths.saturating_add(99) / 100).unwrap_or(i32::MAX)
-        }
     }
 }
 
@@ -168,16 +156,6 @@ fn is_healthy(pod: &Pod, disrupted: &BTreeMap<String, Time>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn percentages_are_rounded_up() {
-        let percent = |text: &str| IntOrString::String(text.to_owned());
-        for (of, whole, expect) in
-            [(percent("50%"), 7, 4), (percent("0%"), 7, 0), (percent("100%"), 7, 7), (IntOrString::Int(3), 1, 3)]
-        {
-            assert_eq!(share(&of, whole), expect, "{of:?} of {whole}");
-        }
-    }
 
     #[test]
     fn what_is_above_the_desired_may_go() {

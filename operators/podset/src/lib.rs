@@ -13,6 +13,7 @@ mod pod;
 mod ranking;
 pub mod replicas;
 mod revision;
+mod share;
 pub mod taints;
 mod template;
 
@@ -24,4 +25,5 @@ pub use ownership::{adopted, controller_reference, controls, is_controlled, rele
 pub use pod::{available_at, is_active, is_available, is_ready, ready_since};
 pub use ranking::{Candidate, deletion_order};
 pub use revision::{REVISION_LABEL, Revision, beyond_limit, revision_of_pod, revision_of_template, template_of};
+pub use share::rounded_up;
 pub use template::pod_from_template;

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, RollingUpdateStatefulSetStrategy, StatefulSet};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sampan_core::operator::Kind as _;
 use sampan_podset::{
     Revision, available_at, beyond_limit, controls, is_active, is_available, is_controlled, revision_of_pod,
-    template_of,
+    rounded_up, template_of,
 };
 
 use crate::pod;
@@ -195,14 +194,7 @@ impl View {
     /// How many pods may be unavailable while others are replaced.
     fn max_unavailable(&self) -> usize {
         let written = self.rolling().and_then(|rolling| rolling.max_unavailable.as_ref());
-        let count = match written {
-            Some(IntOrString::Int(count)) => *count,
-            Some(IntOrString::String(text)) => {
-                let percent: i32 = text.strip_suffix('%').and_then(|text| text.parse().ok()).unwrap_or(0);
-                self.desired().saturating_mul(percent).saturating_add(99) / 100
-            }
-            None => 1,
-        };
+        let count = written.map_or(1, |share| rounded_up(share, self.desired()));
         usize::try_from(count).unwrap_or(0).max(1)
     }
 

@@ -268,6 +268,11 @@ impl<'a> Context<'a> {
         self.out.decisive.insert(read);
     }
 
+    /// What has been marked as decisive so far.
+    pub fn decisive(&mut self) -> &mut BTreeSet<ReadKey> {
+        &mut self.out.decisive
+    }
+
     fn indexed(&mut self, index: IndexKey) -> Vec<Arc<Object>> {
         let objects = self.snapshot.index(&index).cloned().collect();
         self.out.reads.insert(ReadKey::Index(index));

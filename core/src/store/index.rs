@@ -7,6 +7,9 @@ use imbl::OrdMap;
 
 use crate::object::{Draft, Metadata, Name, Object, ObjectKey, ResourceType, Uid};
 
+/// The selectable field that says where an object stands, where its kind has one: the node of a pod.
+pub const PLACE: &str = "spec.nodeName";
+
 /// What objects are indexed by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum IndexKey {

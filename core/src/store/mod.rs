@@ -34,7 +34,7 @@ pub use decisions::{DECISIONS_MAX, DECISIONS_PER_OBJECT};
 pub use event_listener::{EventListener, Listener};
 pub use expiry::TimesToLive;
 pub use feed::Callback;
-pub use index::IndexKey;
+pub use index::{IndexKey, PLACE};
 pub use log_window::{LOG_CHANGES_MAX, LOG_KEPT};
 pub use reader::{Metrics, Reader};
 pub use recovery::OpenError;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::index::{self, digest};
+use super::index::{self, PLACE, digest};
 use super::{Guard, ReadKey};
 use crate::object::{Metadata, Name, Object, ObjectKey, ResourceType, Revision};
 
@@ -68,6 +68,7 @@ pub(super) fn read_digest(read: &ReadKey) -> u64 {
         ReadKey::Collection(resource, namespace) => collection_digest(*resource, namespace.as_ref()),
         ReadKey::Index(key) => key.digest(),
         ReadKey::Members(key) => members_digest(key.digest()),
+        ReadKey::Placed(key) => placed_digest(key.digest()),
     }
 }
 
@@ -77,18 +78,20 @@ pub(super) struct After {
     pub(super) found_under: Vec<u64>,
     /// Whether it is being deleted.
     pub(super) is_terminating: bool,
+    /// Where it stands; nowhere is an empty text.
+    place: String,
 }
 
 impl After {
     /// An object that is there.
     pub(super) fn of(key: &ObjectKey, metadata: &Metadata, fields: &[(&'static str, String)]) -> Self {
         let found_under = index::digests(key, metadata, fields).collect();
-        Self { found_under, is_terminating: metadata.is_terminating() }
+        Self { found_under, is_terminating: metadata.is_terminating(), place: place(fields).to_owned() }
     }
 
     /// An object that is gone.
     pub(super) fn gone() -> Self {
-        Self { found_under: Vec::new(), is_terminating: true }
+        Self { found_under: Vec::new(), is_terminating: true, place: String::new() }
     }
 }
 
@@ -104,13 +107,25 @@ pub(super) fn touched_by(key: &ObjectKey, old: Option<&Object>, new: &After) -> 
     let left = old_under.iter().filter(|digest| turned || !new.found_under.contains(digest));
     let entered = new.found_under.iter().filter(|digest| turned || !old_under.contains(digest));
     touched.extend(left.chain(entered).map(|digest| members_digest(*digest)));
+    if !new.place.is_empty() && old.is_none_or(|old| place(old.fields()) != new.place) {
+        touched.extend(old_under.iter().chain(&new.found_under).map(|digest| placed_digest(*digest)));
+    }
     touched.extend(old_under.iter().chain(&new.found_under));
     touched
+}
+
+fn place<'f>(fields: &'f [(&'static str, String)]) -> &'f str {
+    fields.iter().find(|(name, _)| *name == PLACE).map_or("", |(_, place)| place)
 }
 
 /// Stands for who is under an index key, as the key's own digest stands for all that is known of them.
 fn members_digest(index: u64) -> u64 {
     digest(&(5_u8, index))
+}
+
+/// Stands for where those under an index key stand.
+fn placed_digest(index: u64) -> u64 {
+    digest(&(6_u8, index))
 }
 
 fn object_digest(key: &ObjectKey) -> u64 {
@@ -172,6 +187,34 @@ mod tests {
             assert_eq!(touches(old.as_ref(), new.as_ref(), &members), expected, "members, {what}");
             assert!(touches(old.as_ref(), new.as_ref(), &content), "content, {what}");
         }
+    }
+
+    #[test]
+    fn places_are_touched_by_whoever_gets_one_and_by_nobody_who_leaves() {
+        let standing = |node: &str| {
+            let fields = vec![(PLACE, node.to_owned())];
+            draft(PODS, "default/a", json!({"labels": {"app": "web"}}), json!({}), fields).at(Revision(1))
+        };
+        let web = IndexKey::Label {
+            resource: PODS,
+            namespace: Some("default".into()),
+            label: "app".into(),
+            value: "web".into(),
+        };
+        let nowhere = IndexKey::Field { resource: PODS, field: PLACE, value: "".into() };
+        let touches = |old: Option<&Object>, new: Option<&Object>, key: &IndexKey| {
+            let after = new.map_or_else(After::gone, |new| After::of(new.key(), new.metadata(), new.fields()));
+            let touched = touched_by(old.or(new).unwrap().key(), old, &after);
+            touched.contains(&read_digest(&ReadKey::Placed(key.clone())))
+        };
+        let (waits, stands) = (standing(""), standing("n1"));
+        for key in [&web, &nowhere] {
+            assert!(touches(Some(&waits), Some(&stands), key), "it gets a place");
+            assert!(!touches(None, Some(&waits), key), "it has none yet");
+            assert!(!touches(Some(&stands), Some(&stands), key), "it stays");
+            assert!(!touches(Some(&stands), None, key), "it leaves");
+        }
+        assert!(touches(None, Some(&stands), &web), "it comes with its place");
     }
 
     #[test]

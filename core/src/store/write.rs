@@ -78,6 +78,9 @@ pub enum ReadKey {
     /// Which objects are under an index key and not being deleted, whatever else they look like: it changes when one
     /// enters, leaves or begins to be deleted.
     Members(IndexKey),
+    /// Where the objects under an index key stand: it changes when one of them is given its place, by
+    /// [`PLACE`](super::PLACE). That one leaves its place is no change: it could as well have left later.
+    Placed(IndexKey),
 }
 
 impl ReadKey {

@@ -18,6 +18,12 @@ pub fn selects(terms: &NodeSelector, node: &Node) -> bool {
     terms.node_selector_terms.iter().any(|term| holds(term, node))
 }
 
+/// Whether the pod would rather run on some nodes than on others.
+pub fn has_preference(pod: &Pod) -> bool {
+    let preferred = affinity(pod).and_then(|it| it.preferred_during_scheduling_ignored_during_execution.as_ref());
+    preferred.is_some_and(|terms| !terms.is_empty())
+}
+
 /// The weight of the preferences the node meets.
 pub fn preference(pod: &Pod, node: &Node) -> i64 {
     let preferred = affinity(pod).and_then(|it| it.preferred_during_scheduling_ignored_during_execution.as_ref());

@@ -4,6 +4,8 @@
 
 #![allow(clippy::indexing_slicing, reason = "a JSON value has null where a name is missing")]
 
+mod company;
+
 use std::collections::BTreeMap;
 
 use sampan_conformance::{Deed, Edit, Suite, World, actors};
@@ -43,6 +45,9 @@ pub fn suite() -> Suite {
 pub fn suite_of<O: Operator + Clone + Sync>(operator: O) -> Suite {
     Suite::of(operator)
         .always("no node is overfull", no_node_is_overfull)
+        .always("nobody stands near whom a pod shuns", company::nobody_stands_near_whom_a_pod_shuns)
+        .always("who seeks others stands near them", company::who_seeks_others_stands_near_them)
+        .always("zones are filled evenly", company::zones_are_filled_evenly)
         .at_rest("a pod without a node says why", a_pod_without_a_node_says_why)
         .at_rest("no pod waits for room there is", no_pod_waits_for_room_there_is)
         .incidental(drawn_by_lot)
@@ -54,6 +59,15 @@ pub fn suite_of<O: Operator + Clone + Sync>(operator: O) -> Suite {
         .world(held)
         .world(provided)
         .world(provided_late)
+        .world(company::apart)
+        .world(company::together)
+        .world(company::pair)
+        .world(company::even)
+        .world(company::lopsided)
+        .world(company::beaten_by_whom_it_shuns)
+        .world(company::beaten_by_who_shuns_it)
+        .world(company::beaten_to_be_first)
+        .world(company::beaten_to_the_zone)
 }
 
 fn named(mut world: World, name: &str) -> World {
@@ -282,7 +296,8 @@ fn no_pod_waits_for_room_there_is(snapshot: &Snapshot, _now: Timestamp) -> Resul
         nodes.any(|node| &*node.key().name == name && node.field("spec.unschedulable") != Some("true"))
     };
     for pod in waiting(snapshot) {
-        if let Some((node, _)) = free.iter().find(|(node, cpu)| **cpu >= asked(pod) && open(node)) {
+        let fits = |node: &str, cpu: i64| cpu >= asked(pod) && open(node) && company::is_welcome(snapshot, pod, node);
+        if let Some((node, _)) = free.iter().find(|(node, cpu)| fits(node, **cpu)) {
             return Err(format!("{} waits although {node} has room", pod.key()));
         }
     }

@@ -5,42 +5,51 @@
 //! with much room.
 //!
 //! What is weighed: what pods ask for against what nodes have, host ports, `nodeSelector` and node affinity, taints and
-//! tolerations, the volumes of its claims. What is not: affinity between pods, topology spread constraints, preemption.
+//! tolerations, the volumes of its claims, affinity and anti-affinity between pods, topology spread constraints. What is
+//! not: preemption; and what pods that stand already would rather have near them, as against what they must not.
+//!
+//! A pod that says nothing of others pays nothing for their number: whoever may keep it out is found by one of its labels, or
+//! on the node it is weighed for.
 
 mod amounts;
+mod company;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod machine;
 mod plan;
+mod ports;
+mod room;
+mod search;
+mod spread;
 mod status;
+mod term;
 mod volumes;
+mod wake;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
-use sampan_core::object::{Object, ObjectKey};
+use sampan_core::object::ObjectKey;
 use sampan_core::operator::{
-    Command, Context, Declaration, EventKind, Guarding, Kind, Mapping, Operator, Wake, Watch, WriteVerb,
+    Command, Context, Declaration, EventKind, Guarding, Kind, Mapping, Operator, Wake, WriteVerb,
 };
 use sampan_core::resource::{NODES, PODS};
-use sampan_core::store::{IndexKey, ReadKey, Snapshot};
+use sampan_core::store::{IndexKey, PLACE, ReadKey, Snapshot};
 use sampan_machine::Chart;
 use sampan_podset::node_differs;
-use sampan_storage::claims_of;
 use serde_json::json;
 
 use machine::Intent;
 pub use machine::SchedulerMachine;
-use plan::{Candidate, Search, View, Wanted};
+use plan::View;
+use search::{Search, Wanted};
 use volumes::{Choice, Claims};
+use wake::has_ended;
 
 /// The name pods ask for this scheduler by.
 const NAME: &str = "default-scheduler";
-
-/// Fitting nodes that are weighed against each other before one is taken. It bounds the cost of a placement whatever the
-/// size of the cluster; smaller clusters are weighed whole.
-const WEIGHED_MAX: usize = 16;
 
 /// The scheduler operator.
 #[derive(Debug, Default, Clone, Copy)]
@@ -59,22 +68,27 @@ impl Operator for Scheduler {
 
     fn declaration(&self) -> Declaration {
         let mut declaration = Declaration::of::<Pod>("scheduler")
-            .concerned_with(is_own)
-            .watching::<Node>(Mapping::function(pending))
+            .concerned_with(wake::is_own)
+            .watching::<Node>(Mapping::function(wake::pending))
             .heeding(node_differs)
-            .watching::<PersistentVolumeClaim>(Mapping::function(users))
-            .watching::<PersistentVolume>(Mapping::function(claimants))
-            .watching::<StorageClass>(Mapping::function(claimants))
+            .watching::<Pod>(Mapping::function(wake::freed))
+            .watching::<Pod>(Mapping::function(wake::companions))
+            .heeding(wake::company_differs)
+            .watching::<Namespace>(Mapping::function(wake::seeking))
+            .heeding(wake::labels_differ)
+            .watching::<PersistentVolumeClaim>(Mapping::function(wake::users))
+            .watching::<PersistentVolume>(Mapping::function(wake::claimants))
+            .watching::<StorageClass>(Mapping::function(wake::claimants))
             .writing::<Pod>(WriteVerb::Update)
             .writing::<PersistentVolumeClaim>(WriteVerb::Update)
             .writing::<PersistentVolume>(WriteVerb::Update)
             .writing::<Pod>(WriteVerb::UpdateStatus);
-        declaration.watches.push(Watch::of(Some(PODS), Mapping::function(freed)));
         declaration.event_source = Some(NAME);
         declaration.guarding = Guarding::Decisive {
             because: "a placement is right when the chosen node, the pods on it, and the pod's claims and their volumes are as \
-                      they were weighed; other nodes only make it less good, and the pod itself is a precondition of \
-                      its binding",
+                      they were weighed, and nobody has come to stand near whom the pod shuns, who shuns it, or whom \
+                      it counts; other nodes only make it less good, whoever leaves could have left later, and the \
+                      pod itself is a precondition of its binding",
         };
         declaration
     }
@@ -93,7 +107,6 @@ impl Operator for Scheduler {
 
 /// Looks for a node, where the pod needs one.
 fn search(pod: &Pod, claims: &Claims, cx: &mut Context<'_>) -> Search {
-    let wanted = Wanted::of(pod, claims);
     let start = cx.random().next_u64();
     let mut search = Search::new(start);
     if !plan::needs_node(pod) {
@@ -105,16 +118,19 @@ fn search(pod: &Pod, claims: &Claims, cx: &mut Context<'_>) -> Search {
         search.give_up(nodes, trouble);
         return search;
     }
+    let wanted = Wanted::of(pod, claims, snapshot, &BTreeSet::new());
+    let weighed_max = wanted.weighed_max(nodes);
     let skipped = usize::try_from(start % u64::try_from(nodes.max(1)).unwrap_or(1)).unwrap_or_default();
     let ring = snapshot.list(NODES, None, None).skip(skipped).chain(snapshot.list(NODES, None, None).take(skipped));
     for object in ring {
         // A node that does not decode is no candidate; the node's own reader reports it.
         let Ok(node) = object.decode::<Node>() else { continue };
-        search.weigh(&wanted, &node, |name| Candidate { node: node.clone(), pods: pods_on(snapshot, name) });
-        if search.fitting() == WEIGHED_MAX {
+        search.weigh(&wanted, &node, || pods_on(snapshot, &object.key().name));
+        if search.fitting() == weighed_max {
             break;
         }
     }
+    search.end(&wanted);
     search
 }
 
@@ -125,7 +141,7 @@ fn pods_on(snapshot: &Snapshot, node: &str) -> Vec<Arc<Pod>> {
 }
 
 fn on_node(node: &str) -> IndexKey {
-    IndexKey::Field { resource: PODS, field: "spec.nodeName", value: node.into() }
+    IndexKey::Field { resource: PODS, field: PLACE, value: node.into() }
 }
 
 /// Writes what the pod's claims need on its node, and rests on all that was seen of them.
@@ -154,6 +170,7 @@ fn carry_out(intent: Intent, view: &View, cx: &mut Context<'_>) {
             cx.rests_on(ReadKey::Object(ObjectKey::cluster(NODES, &node)));
             // What changes a pod that is there already only makes room: a pod more is all that matters.
             cx.rests_on(ReadKey::Index(on_node(&node)).by_membership());
+            view.search.rests_on().iter().for_each(|read| cx.rests_on(read.clone()));
             let namespace = key.namespace.as_deref().unwrap_or_default();
             cx.event(
                 EventKind::Normal,
@@ -168,50 +185,4 @@ fn carry_out(intent: Intent, view: &View, cx: &mut Context<'_>) {
         Intent::Report(changed) => cx.update_status(&*changed),
         Intent::Warn(message) => cx.event(EventKind::Warning, "FailedScheduling", message),
     }
-}
-
-/// Whether a pod asks for this scheduler. A placed one does too: it is seen to be placed, and costs no search.
-fn is_own(pod: &Object) -> bool {
-    pod.field("spec.schedulerName").is_none_or(|name| name.is_empty() || name == NAME)
-}
-
-/// Whether a pod waits for this scheduler.
-fn is_unplaced(pod: &Object) -> bool {
-    pod.field("spec.nodeName").is_none_or(str::is_empty) && is_own(pod)
-}
-
-fn has_ended(pod: &Object) -> bool {
-    matches!(pod.field("status.phase"), Some("Succeeded" | "Failed"))
-}
-
-/// The pods that wait for a node: a change of any node may be what they wait for.
-fn pending(_node: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
-    waiting(snapshot).map(|pod| pod.key().clone()).collect()
-}
-
-fn waiting(snapshot: &Snapshot) -> impl Iterator<Item = &Object> {
-    let unplaced: Vec<&Object> = snapshot.index(&on_node("")).map(|pod| &**pod).collect();
-    unplaced.into_iter().filter(|pod| is_unplaced(pod) && !has_ended(pod))
-}
-
-/// The pods that wait for a node, when a pod has made room on one.
-fn freed(pod: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
-    let made_room = !is_unplaced(pod) && (has_ended(pod) || snapshot.get(pod.key()).is_none());
-    if made_room { pending(pod, snapshot) } else { Vec::new() }
-}
-
-/// The pods that wait for a node and use the claim.
-fn users(claim: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
-    let (namespace, name) = (&claim.key().namespace, &claim.key().name);
-    let uses = |pod: &Object| pod.decode::<Pod>().is_ok_and(|pod| sampan_storage::uses(&pod, name));
-    waiting(snapshot)
-        .filter(|pod| pod.key().namespace == *namespace && uses(pod))
-        .map(|pod| pod.key().clone())
-        .collect()
-}
-
-/// The pods that wait for a node and use any claim: a change of a volume or class may be what they wait for.
-fn claimants(_volume: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
-    let uses = |pod: &Object| pod.decode::<Pod>().is_ok_and(|pod| claims_of(&pod).next().is_some());
-    waiting(snapshot).filter(|pod| uses(pod)).map(|pod| pod.key().clone()).collect()
 }

@@ -229,11 +229,13 @@ mod tests {
 
     use k8s_openapi::api::core::v1::Node;
     use sampan_core::Timestamp;
+    use sampan_core::store::Snapshot;
     use sampan_machine::{Machine as _, Observe as _};
     use serde_json::json;
 
     use super::*;
-    use crate::plan::{Candidate, Search, Wanted, needs_node};
+    use crate::plan::needs_node;
+    use crate::search::{Search, Wanted};
     use crate::volumes::Claims;
 
     /// A small world: is the pod gated, placed, deleted, and what does the only node have?
@@ -278,7 +280,8 @@ mod tests {
             let node: Arc<Node> = Arc::new(
                 serde_json::from_value(json!({"metadata": {"name": "n"}, "status": {"allocatable": amounts}})).unwrap(),
             );
-            search.weigh(&Wanted::of(&pod, &claims), &node, |_| Candidate { node: node.clone(), pods: vec![] });
+            let snapshot = Snapshot::default();
+            search.weigh(&Wanted::of(&pod, &claims, &snapshot, &BTreeSet::new()), &node, Vec::new);
         }
         let now = Timestamp::UNIX_EPOCH;
         Scene::new(View { pod: Arc::new(pod), search, claims, now })

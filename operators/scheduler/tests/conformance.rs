@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
 
+use std::collections::BTreeSet;
+
 use sampan_conformance::Plan;
 use sampan_core::operator::{Command, Context, Declaration, Guarding, Operator, Wake};
+use sampan_core::store::ReadKey;
 use sampan_scheduler::conformance::{suite, suite_of};
 use sampan_scheduler::{Scheduler, SchedulerMachine};
 
@@ -17,9 +20,10 @@ fn every_property_holds() {
 struct Mutant {
     declare: fn(&mut Declaration),
     command: fn(&mut Vec<Command>),
+    rest: fn(&mut BTreeSet<ReadKey>),
 }
 
-const HONEST: Mutant = Mutant { declare: |_| (), command: |_| () };
+const HONEST: Mutant = Mutant { declare: |_| (), command: |_| (), rest: |_| () };
 
 impl Operator for Mutant {
     type Machine = SchedulerMachine;
@@ -41,13 +45,22 @@ impl Operator for Mutant {
     fn step(&self, machine: &mut SchedulerMachine, wake: &Wake, cx: &mut Context<'_>) {
         Scheduler.step(machine, wake, cx);
         (self.command)(cx.commands());
+        (self.rest)(cx.decisive());
     }
 }
 
 fn problem_of(mutant: Mutant) -> String {
-    let outcome = suite_of(mutant).run(&Plan::small().with_seeds(0..0), &|_, _| ());
+    found(mutant, &Plan::small().with_seeds(0..0))
+}
+
+fn problem_in(world: &str, mutant: Mutant) -> String {
+    found(mutant, &Plan::small().with_seeds(0..0).in_world(world))
+}
+
+fn found(mutant: Mutant, plan: &Plan) -> String {
+    let outcome = suite_of(mutant).run(plan, &|_, _| ());
     let problems: Vec<String> = outcome.failures.into_iter().map(|failure| failure.problem).collect();
-    assert!(!problems.is_empty(), "the mutant gets through");
+    assert!(!problems.is_empty(), "the mutant gets through {plan:?}");
     problems.join("\n")
 }
 
@@ -84,6 +97,44 @@ fn a_mutant_that_binds_to_any_node_is_caught() {
     };
     let problem = problem_of(Mutant { command, ..HONEST });
     assert!(problem.contains("CPU left"), "{problem}");
+}
+
+#[test]
+fn a_mutant_that_does_not_rest_on_who_comes_near_is_caught() {
+    let rest = |reads: &mut BTreeSet<ReadKey>| reads.retain(|read| !matches!(read, ReadKey::Placed(_)));
+    for (world, expected) in [
+        ("beaten by whom it shuns", "which shuns it"),
+        ("beaten by who shuns it", "which shuns it"),
+        ("beaten to be first", "near nobody"),
+        ("beaten to the zone", "the zones hold"),
+    ] {
+        let problem = problem_in(world, Mutant { rest, ..HONEST });
+        assert!(problem.contains(expected), "{world}: {problem}");
+    }
+}
+
+#[test]
+fn a_mutant_that_does_not_hear_of_company_is_caught() {
+    let declare = |declaration: &mut Declaration| {
+        declaration.watches.retain(|watch| watch.resource != Some(sampan_core::resource::PODS) || watch.heeds.is_none())
+    };
+    let problem = problem_in("together", Mutant { declare, ..HONEST });
+    assert!(!problem.is_empty());
+}
+
+#[test]
+fn a_mutant_that_binds_without_regard_to_others_is_caught() {
+    let command = |commands: &mut Vec<Command>| {
+        for command in commands {
+            if let Command::Subresource { body, .. } = command {
+                body["target"]["name"] = "e1".into();
+            }
+        }
+    };
+    for (world, expected) in [("apart", "which shuns it"), ("even", "the zones hold")] {
+        let problem = problem_in(world, Mutant { command, ..HONEST });
+        assert!(problem.contains(expected), "{world}: {problem}");
+    }
 }
 
 #[test]

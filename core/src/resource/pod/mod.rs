@@ -1,7 +1,9 @@
 //! Pods: containers that share a network and volumes, on one node.
 
 mod columns;
+pub mod company;
 pub mod default;
+mod label_keys;
 mod proxy;
 mod qos;
 mod subresource;
@@ -15,7 +17,8 @@ use super::check::{Faults, Field};
 use super::fill::{fill, object_at, set};
 use super::read::{is_true, size, text};
 use super::{
-    Cell, Column, Destination, FieldGetter, ProxyName, ResourceDefinition, ServedVersion, Strategy, WriteContext,
+    Cell, Column, Destination, FieldGetter, ProxyName, ResourceDefinition, ServedVersion, Strategy, ValuesGetter,
+    WriteContext,
 };
 use crate::object::{Object, ResourceType};
 use crate::status::{Status, StatusCause};
@@ -44,6 +47,9 @@ const SELECTABLE: &[(&str, FieldGetter)] = &[
 /// What a taint may do to pods.
 pub const TAINT_EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
+const INDEXED: &[(&str, ValuesGetter)] =
+    &[(company::REPELS, company::repels), (company::SEEKS_COMPANY, company::seeks_company)];
+
 struct PodStrategy;
 
 /// What a Pod is.
@@ -55,6 +61,7 @@ pub(super) fn definition() -> ResourceDefinition {
         has_status: true,
         subresources: subresource::ALL,
         selectable: SELECTABLE,
+        indexed: INDEXED,
         has_generation: true,
         ..ResourceDefinition::plain(PODS, "Pod", "pod", version, PodStrategy)
     }
@@ -66,6 +73,7 @@ impl Strategy for PodStrategy {
     }
 
     fn prepare_create(&self, object: &mut Value, _cx: &WriteContext<'_>) {
+        label_keys::write_out(object);
         let mut status = json!({"phase": "Pending", "qosClass": QosClass::of(object).as_str()});
         if size(object, "/spec/schedulingGates") > 0 {
             set(&mut status, "conditions", json!([scheduling_gated()]));

@@ -117,6 +117,23 @@ fn pod_term(term: &Field<'_>, faults: &mut Faults) {
         faults.errors.push_messages(&namespaces, namespace.text(), names::dns_1123_label(namespace.text()));
     }
     topology_key(term, faults);
+    label_keys(term, faults);
+}
+
+/// Labels that stand for the pod's own values: they narrow a selector, so there is one, and mean one thing each.
+fn label_keys(term: &Field<'_>, faults: &mut Faults) {
+    let differing: BTreeSet<&str> = term.at("mismatchLabelKeys").items().map(|key| key.text()).collect();
+    for keys in term.which(["matchLabelKeys", "mismatchLabelKeys"]) {
+        if keys.count() > 0 && !term.at("labelSelector").is_set() {
+            faults.forbidden(&keys, "must not be specified when labelSelector is not set");
+        }
+        for key in keys.items() {
+            names::label_key(key.text(), &key.path, &mut faults.errors);
+        }
+    }
+    for key in term.at("matchLabelKeys").items().filter(|key| differing.contains(key.text())) {
+        faults.invalid(&key, "exists in both matchLabelKeys and mismatchLabelKeys");
+    }
 }
 
 fn topology_key(holder: &Field<'_>, faults: &mut Faults) {
@@ -187,6 +204,7 @@ pub(super) fn topology_spread(constraints: &Field<'_>, faults: &mut Faults) {
             faults.one_of_if_set(&policy, &["Honor", "Ignore"]);
         }
         validate_label_selector(&constraint.at("labelSelector"), faults);
+        label_keys(&constraint, faults);
     }
 }
 

@@ -511,6 +511,17 @@ fn tolerations_and_affinity_are_well_formed() {
         json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}),
         "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey: Required value: can not be empty",
     );
+    let term = json!({"topologyKey": "z", "labelSelector": {}, "matchLabelKeys": ["a"], "mismatchLabelKeys": ["a"]});
+    check(
+        "/spec/affinity",
+        json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}),
+        "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].matchLabelKeys[0]: Invalid value: \"a\": exists in both matchLabelKeys and mismatchLabelKeys",
+    );
+    check(
+        "/spec/topologySpreadConstraints",
+        json!([{"maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule", "matchLabelKeys": ["a"]}]),
+        "spec.topologySpreadConstraints[0].matchLabelKeys: Forbidden: must not be specified when labelSelector is not set",
+    );
     let spread = |it: Value| json!([it]);
     check(
         "/spec/topologySpreadConstraints",

@@ -1,0 +1,96 @@
+//! Which pods hear of which change.
+
+use k8s_openapi::api::core::v1::Pod;
+use sampan_core::object::{Object, ObjectKey};
+use sampan_core::resource::PODS;
+use sampan_core::resource::pod::company::SEEKS_COMPANY;
+use sampan_core::store::{IndexKey, PLACE, Snapshot};
+use sampan_storage::claims_of;
+
+use crate::term::{Meant, Term, namespace, stands};
+use crate::{NAME, on_node};
+
+/// Whether a pod asks for this scheduler. A placed one does too: it is seen to be placed, and costs no search.
+pub(crate) fn is_own(pod: &Object) -> bool {
+    pod.field("spec.schedulerName").is_none_or(|name| name.is_empty() || name == NAME)
+}
+
+/// Whether a pod waits for this scheduler.
+fn is_unplaced(pod: &Object) -> bool {
+    pod.field("spec.nodeName").is_none_or(str::is_empty) && is_own(pod)
+}
+
+pub(crate) fn has_ended(pod: &Object) -> bool {
+    matches!(pod.field("status.phase"), Some("Succeeded" | "Failed"))
+}
+
+/// The pods that wait for a node: a change of any node may be what they wait for.
+pub(crate) fn pending(_node: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
+    waiting(snapshot).map(|pod| pod.key().clone()).collect()
+}
+
+fn waiting(snapshot: &Snapshot) -> impl Iterator<Item = &Object> {
+    let unplaced: Vec<&Object> = snapshot.index(&on_node("")).map(|pod| &**pod).collect();
+    unplaced.into_iter().filter(|pod| is_unplaced(pod) && !has_ended(pod))
+}
+
+/// The pods that wait for a node, when a pod has made room on one.
+pub(crate) fn freed(pod: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
+    let made_room = !is_unplaced(pod) && (has_ended(pod) || snapshot.get(pod.key()).is_none());
+    if made_room { pending(pod, snapshot) } else { Vec::new() }
+}
+
+/// The pods that wait for a node and use the claim.
+pub(crate) fn users(claim: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
+    let (namespace, name) = (&claim.key().namespace, &claim.key().name);
+    let uses = |pod: &Object| pod.decode::<Pod>().is_ok_and(|pod| sampan_storage::uses(&pod, name));
+    waiting(snapshot)
+        .filter(|pod| pod.key().namespace == *namespace && uses(pod))
+        .map(|pod| pod.key().clone())
+        .collect()
+}
+
+/// The pods that wait for a node and use any claim: a change of a volume or class may be what they wait for.
+pub(crate) fn claimants(_volume: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
+    let uses = |pod: &Object| pod.decode::<Pod>().is_ok_and(|pod| claims_of(&pod).next().is_some());
+    waiting(snapshot).filter(|pod| uses(pod)).map(|pod| pod.key().clone()).collect()
+}
+
+/// Whether others that wait may go elsewhere, or somewhere, by what has changed of a pod: where it stands, or its labels.
+pub(crate) fn company_differs(before: &Object, after: &Object) -> bool {
+    before.field(PLACE) != after.field(PLACE) || before.metadata().labels != after.metadata().labels
+}
+
+/// The pods that wait and that one standing somewhere may matter to: it may be whom they seek, or make the least full domain
+/// of theirs fuller.
+pub(crate) fn companions(pod: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
+    if !stands(pod) {
+        return Vec::new();
+    }
+    let seeking = seeking_company(snapshot).filter(|waiting| waiting.key() != pod.key());
+    seeking.filter(|waiting| speaks_of(waiting, pod, snapshot)).map(|waiting| waiting.key().clone()).collect()
+}
+
+/// The pods that wait and that others matter to: which namespaces they mean may have changed.
+pub(crate) fn seeking(_namespace: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
+    seeking_company(snapshot).map(|pod| pod.key().clone()).collect()
+}
+
+/// Whether what pods mean by a namespace has changed.
+pub(crate) fn labels_differ(before: &Object, after: &Object) -> bool {
+    before.metadata().labels != after.metadata().labels
+}
+
+fn seeking_company(snapshot: &Snapshot) -> impl Iterator<Item = &Object> {
+    let index = IndexKey::Field { resource: PODS, field: SEEKS_COMPANY, value: "".into() };
+    snapshot.index(&index).map(|pod| &**pod).filter(|pod| is_unplaced(pod) && !has_ended(pod))
+}
+
+fn speaks_of(waiting: &Object, pod: &Object, snapshot: &Snapshot) -> bool {
+    let Ok(waiting) = waiting.decode::<Pod>() else { return false };
+    let terms = [Term::sought(&waiting), Term::shunned(&waiting)].concat().into_iter().map(|term| term.meant);
+    let constraints = waiting.spec.iter().flat_map(|spec| spec.topology_spread_constraints.iter().flatten());
+    let spread = constraints.map(|it| Meant::within(namespace(&waiting), it.label_selector.as_ref()));
+    let lives_in = pod.key().namespace.as_deref().unwrap_or_default();
+    terms.chain(spread).any(|meant| meant.means(lives_in, &pod.metadata().labels, snapshot))
+}

@@ -161,6 +161,11 @@ impl<'s> Company<'s> {
         self.liked.iter().filter(|(domain, _)| is_in(node, domain)).map(|(_, weight)| *weight).sum()
     }
 
+    /// Whether nobody matters but who stands on the node.
+    pub(crate) fn is_nobody(&self) -> bool {
+        self.sought.is_empty() && self.avoided.is_empty() && self.closed.is_empty()
+    }
+
     /// Whether it would rather be near some than others.
     pub(crate) fn has_preference(&self) -> bool {
         !self.liked.is_empty()

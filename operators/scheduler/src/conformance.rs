@@ -5,12 +5,13 @@
 #![allow(clippy::indexing_slicing, reason = "a JSON value has null where a name is missing")]
 
 mod company;
+mod preemption;
 
 use std::collections::BTreeMap;
 
 use sampan_conformance::{Deed, Edit, Suite, World, actors};
 use sampan_core::Timestamp;
-use sampan_core::object::{Object, Quantity};
+use sampan_core::object::{Object, ObjectKey, Quantity};
 use sampan_core::operator::Operator;
 use sampan_core::resource::{NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS};
 use sampan_core::store::Snapshot;
@@ -48,10 +49,12 @@ pub fn suite_of<O: Operator + Clone + Sync>(operator: O) -> Suite {
         .always("nobody stands near whom a pod shuns", company::nobody_stands_near_whom_a_pod_shuns)
         .always("who seeks others stands near them", company::who_seeks_others_stands_near_them)
         .always("zones are filled evenly", company::zones_are_filled_evenly)
+        .always("promised room is kept", preemption::promised_room_is_kept)
+        .always("who gives way does it for somebody", preemption::who_gives_way_does_it_for_somebody)
         .at_rest("a pod without a node says why", a_pod_without_a_node_says_why)
         .at_rest("no pod waits for room there is", no_pod_waits_for_room_there_is)
         .incidental(drawn_by_lot)
-        .touching(|object, _| [PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES].contains(&object.key().resource))
+        .touching(|object, _| [PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS].contains(&object.key().resource))
         .world(crowded)
         .world(cordoned)
         .world(growing)
@@ -59,6 +62,11 @@ pub fn suite_of<O: Operator + Clone + Sync>(operator: O) -> Suite {
         .world(held)
         .world(provided)
         .world(provided_late)
+        .world(preemption::giving_way)
+        .world(preemption::patience)
+        .world(preemption::in_vain)
+        .world(preemption::closing)
+        .world(preemption::beaten_by_a_promise)
         .world(company::apart)
         .world(company::together)
         .world(company::pair)
@@ -270,7 +278,8 @@ fn waiting(snapshot: &Snapshot) -> impl Iterator<Item = &Object> {
         // One whose claim is to have its volume made waits for that.
         let is_selected = |claim: &Object| !claim.value()["metadata"]["annotations"][SELECTED_NODE].is_null();
         let awaits = claims(snapshot).any(|claim| is_open(claim) && is_selected(claim));
-        !is_placed(pod) && !gated && !awaits && !pod.metadata().is_terminating()
+        let is_own = pod.field("spec.schedulerName") == Some("default-scheduler");
+        is_own && !is_placed(pod) && !gated && !awaits && !pod.metadata().is_terminating()
     })
 }
 
@@ -289,14 +298,21 @@ fn a_pod_without_a_node_says_why(snapshot: &Snapshot, _now: Timestamp) -> Result
     Ok(())
 }
 
+fn takes_pods(snapshot: &Snapshot, node: &str) -> bool {
+    let node = snapshot.get(&ObjectKey::cluster(NODES, node));
+    node.is_some_and(|node| node.field("spec.unschedulable") != Some("true"))
+}
+
 fn no_pod_waits_for_room_there_is(snapshot: &Snapshot, _now: Timestamp) -> Result<(), String> {
     let free = free(snapshot);
-    let open = |name: &str| {
-        let mut nodes = snapshot.list(NODES, None, None);
-        nodes.any(|node| &*node.key().name == name && node.field("spec.unschedulable") != Some("true"))
-    };
     for pod in waiting(snapshot) {
-        let fits = |node: &str, cpu: i64| cpu >= asked(pod) && open(node) && company::is_welcome(snapshot, pod, node);
+        if !preemption::is_helped(snapshot, pod) {
+            return Err(format!("{} waits although others could give way", pod.key()));
+        }
+        let room = |node: &str, cpu: i64| cpu - preemption::promised_before(snapshot, pod, node) >= asked(pod);
+        let fits = |node: &str, cpu: i64| {
+            room(node, cpu) && takes_pods(snapshot, node) && company::is_welcome(snapshot, pod, node)
+        };
         if let Some((node, _)) = free.iter().find(|(node, cpu)| fits(node, **cpu)) {
             return Err(format!("{} waits although {node} has room", pod.key()));
         }

@@ -6,18 +6,24 @@
 //!
 //! What is weighed: what pods ask for against what nodes have, host ports, `nodeSelector` and node affinity, taints and
 //! tolerations, the volumes of its claims, affinity and anti-affinity between pods, topology spread constraints. What is
-//! not: preemption; and what pods that stand already would rather have near them, as against what they must not.
+//! not: what pods that stand already would rather have near them, as against what they must not.
+//!
+//! Where nothing fits, pods of lower priority may give way on one node. The room is promised to the pod
+//! (`status.nominatedNodeName`), and nobody less important takes it meanwhile.
 //!
 //! A pod that says nothing of others pays nothing for their number: whoever may keep it out is found by one of its labels, or
 //! on the node it is weighed for.
 
 mod amounts;
+mod budgets;
 mod company;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod machine;
+mod occupants;
 mod plan;
 mod ports;
+mod preemption;
 mod room;
 mod search;
 mod spread;
@@ -27,26 +33,28 @@ mod volumes;
 mod wake;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
+use sampan_core::gateway::DeleteOptions;
 use sampan_core::object::ObjectKey;
 use sampan_core::operator::{
     Command, Context, Declaration, EventKind, Guarding, Kind, Mapping, Operator, Wake, WriteVerb,
 };
-use sampan_core::resource::{NODES, PODS};
-use sampan_core::store::{IndexKey, PLACE, ReadKey, Snapshot};
+use sampan_core::resource::NODES;
+use sampan_core::store::{ReadKey, Snapshot};
 use sampan_machine::Chart;
 use sampan_podset::node_differs;
 use serde_json::json;
 
 use machine::Intent;
 pub use machine::SchedulerMachine;
+use occupants::{nominated_for, nominated_node, on_node};
 use plan::View;
+use preemption::{Claimant, Preemption};
 use search::{Search, Wanted};
 use volumes::{Choice, Claims};
-use wake::has_ended;
 
 /// The name pods ask for this scheduler by.
 const NAME: &str = "default-scheduler";
@@ -79,7 +87,11 @@ impl Operator for Scheduler {
             .watching::<PersistentVolumeClaim>(Mapping::function(wake::users))
             .watching::<PersistentVolume>(Mapping::function(wake::claimants))
             .watching::<StorageClass>(Mapping::function(wake::claimants))
+            .watching::<PodDisruptionBudget>(Mapping::Nobody {
+                because: "a budget only chooses between those who could give way",
+            })
             .writing::<Pod>(WriteVerb::Update)
+            .writing::<Pod>(WriteVerb::Delete)
             .writing::<PersistentVolumeClaim>(WriteVerb::Update)
             .writing::<PersistentVolume>(WriteVerb::Update)
             .writing::<Pod>(WriteVerb::UpdateStatus);
@@ -96,7 +108,8 @@ impl Operator for Scheduler {
     fn step(&self, machine: &mut SchedulerMachine, _wake: &Wake, cx: &mut Context<'_>) {
         let Some(pod) = cx.primary::<Pod>() else { return };
         let claims = if plan::needs_node(&pod) { Claims::of(&pod, cx.unguarded()) } else { Claims::default() };
-        let view = View { search: search(&pod, &claims, cx), claims, pod, now: cx.now() };
+        let (search, preemption) = search(&pod, &claims, cx);
+        let view = View { search, preemption, claims, pod, now: cx.now() };
         let (view, intents) = cx.observe(machine, view);
         view.wait(cx.trace());
         for intent in intents {
@@ -105,43 +118,47 @@ impl Operator for Scheduler {
     }
 }
 
-/// Looks for a node, where the pod needs one.
-fn search(pod: &Pod, claims: &Claims, cx: &mut Context<'_>) -> Search {
+/// Looks for a node, where the pod needs one, and for others to give way, where there is none.
+fn search(pod: &Pod, claims: &Claims, cx: &mut Context<'_>) -> (Search, Preemption) {
     let start = cx.random().next_u64();
     let mut search = Search::new(start);
     if !plan::needs_node(pod) {
-        return search;
+        return (search, Preemption::Untried);
     }
     let snapshot = cx.unguarded();
     let nodes = snapshot.count(NODES);
     if let Some(trouble) = claims.trouble() {
         search.give_up(nodes, trouble);
-        return search;
     }
     let wanted = Wanted::of(pod, claims, snapshot, &BTreeSet::new());
+    if claims.trouble().is_none() {
+        let promised = nominated_node(pod).and_then(|name| snapshot.get(&ObjectKey::cluster(NODES, name)));
+        search.try_first(&wanted, promised.and_then(|node| node.decode::<Node>().ok()));
+        look_around(&mut search, &wanted, snapshot, start);
+    }
+    if search.node().is_some() || search.looked_at() == 0 {
+        return (search, Preemption::Untried);
+    }
+    let preemption = Claimant { pod, wanted: &wanted, snapshot }.preempt(&search);
+    (search, preemption)
+}
+
+/// Weighs nodes from a place drawn by lot, until enough of them fit.
+fn look_around(search: &mut Search, wanted: &Wanted<'_>, snapshot: &Snapshot, start: u64) {
+    let nodes = snapshot.count(NODES);
     let weighed_max = wanted.weighed_max(nodes);
     let skipped = usize::try_from(start % u64::try_from(nodes.max(1)).unwrap_or(1)).unwrap_or_default();
     let ring = snapshot.list(NODES, None, None).skip(skipped).chain(snapshot.list(NODES, None, None).take(skipped));
     for object in ring {
-        // A node that does not decode is no candidate; the node's own reader reports it.
-        let Ok(node) = object.decode::<Node>() else { continue };
-        search.weigh(&wanted, &node, || pods_on(snapshot, &object.key().name));
-        if search.fitting() == weighed_max {
+        if search.is_settled(weighed_max) {
             break;
         }
+        // A node that does not decode is no candidate; the node's own reader reports it.
+        if let Ok(node) = object.decode::<Node>() {
+            search.weigh(wanted, &node, || wanted.occupants(&object.key().name));
+        }
     }
-    search.end(&wanted);
-    search
-}
-
-/// The pods that take room on a node.
-fn pods_on(snapshot: &Snapshot, node: &str) -> Vec<Arc<Pod>> {
-    let on_node = snapshot.index(&on_node(node));
-    on_node.filter(|pod| !has_ended(pod)).filter_map(|pod| pod.decode::<Pod>().ok()).collect()
-}
-
-fn on_node(node: &str) -> IndexKey {
-    IndexKey::Field { resource: PODS, field: PLACE, value: node.into() }
+    search.end(wanted);
 }
 
 /// Writes what the pod's claims need on its node, and rests on all that was seen of them.
@@ -162,14 +179,37 @@ fn settle_claims(view: &View, cx: &mut Context<'_>) {
     }
 }
 
+/// A pod is told to give way, and goes in the step after: what is said of it and its going are two changes of it.
+fn preempt(view: &View, cx: &mut Context<'_>) {
+    let Some(way) = view.preemption.way() else { return };
+    cx.guard_status();
+    rest_on_room(&way.node, cx);
+    let by = view.pod.metadata.uid.as_deref().unwrap_or_default();
+    for victim in way.unmarked() {
+        cx.update_status(&status::preempted(victim, view.now));
+        let message = format!("Preempted by pod {by} on node {}", way.node);
+        let (kind, reason) = (EventKind::Normal, "Preempted".into());
+        cx.command(Command::Event { regarding: victim.key(), kind, reason, message });
+    }
+    for victim in way.marked() {
+        cx.delete(&**victim, DeleteOptions::default());
+    }
+}
+
+/// A decision for a node rests on the node, on who is there, and on who was promised it. What changes a pod that is there
+/// already only makes room: a pod more is all that matters.
+fn rest_on_room(node: &str, cx: &mut Context<'_>) {
+    cx.rests_on(ReadKey::Object(ObjectKey::cluster(NODES, node)));
+    cx.rests_on(ReadKey::Index(on_node(node)).by_membership());
+    cx.rests_on(ReadKey::Index(nominated_for(node)).by_membership());
+}
+
 fn carry_out(intent: Intent, view: &View, cx: &mut Context<'_>) {
     let key = view.pod.key();
     match intent {
         Intent::SettleClaims => settle_claims(view, cx),
         Intent::Bind(node) => {
-            cx.rests_on(ReadKey::Object(ObjectKey::cluster(NODES, &node)));
-            // What changes a pod that is there already only makes room: a pod more is all that matters.
-            cx.rests_on(ReadKey::Index(on_node(&node)).by_membership());
+            rest_on_room(&node, cx);
             view.search.rests_on().iter().for_each(|read| cx.rests_on(read.clone()));
             let namespace = key.namespace.as_deref().unwrap_or_default();
             cx.event(
@@ -183,6 +223,7 @@ fn carry_out(intent: Intent, view: &View, cx: &mut Context<'_>) {
             cx.command(Command::Subresource { key, name: "binding", body });
         }
         Intent::Report(changed) => cx.update_status(&*changed),
+        Intent::Preempt => preempt(view, cx),
         Intent::Warn(message) => cx.event(EventKind::Warning, "FailedScheduling", message),
     }
 }

@@ -10,6 +10,11 @@
 //! | Unschedulable | Unschedulable | the reasons changed |
 //! | Unschedulable | AwaitingVolumes | a node fits |
 //! | Gated | AwaitingVolumes | no scheduling gate is left |
+//! | Gated | Preempting | no scheduling gate is left |
+//! | Unschedulable | Preempting | others give way |
+//! | Preempting | Preempting | more is to be done for it |
+//! | Preempting | Unschedulable | nobody gives way any more |
+//! | Preempting | Fitting | a node fits |
 //! | AwaitingVolumes | AwaitingVolumes | a claim needs a node |
 //! | AwaitingVolumes | Fitting | its volumes are there |
 //! | Fitting | Placed | bound to its node |
@@ -19,6 +24,7 @@ use sampan_machine::{ANY, Chart, Edge, Observed, Observer, State as Named, Trace
 use statig::prelude::*;
 use strum::IntoStaticStr;
 
+use crate::occupants::nominated_node;
 use crate::plan::{self, View};
 use crate::status;
 
@@ -28,6 +34,8 @@ pub enum Intent {
     SettleClaims,
     /// Give the pod this node.
     Bind(String),
+    /// Have others give way.
+    Preempt,
     /// Store the pod's status.
     Report(Box<Pod>),
     /// Tell users why the pod has no node.
@@ -43,6 +51,7 @@ static CHART: Chart = Chart {
     states: &[
         Named { name: "Gated", meaning: "Somebody holds the pod back by a scheduling gate." },
         Named { name: "Unschedulable", meaning: "No node fits; a change of a node or room on one wakes it." },
+        Named { name: "Preempting", meaning: "No node fits; pods of lower priority give way on one." },
         Named { name: "AwaitingVolumes", meaning: "A node fits; somebody makes its volumes there before it gets it." },
         Named { name: "Fitting", meaning: "A node fits and is being given to the pod." },
         Named { name: "Placed", meaning: "The pod has its node." },
@@ -57,6 +66,11 @@ static CHART: Chart = Chart {
         Edge { from: "Unschedulable", to: "Unschedulable", guard: "the reasons changed" },
         Edge { from: "Unschedulable", to: "AwaitingVolumes", guard: "a node fits" },
         Edge { from: "Gated", to: "AwaitingVolumes", guard: UNGATED },
+        Edge { from: "Gated", to: "Preempting", guard: UNGATED },
+        Edge { from: "Unschedulable", to: "Preempting", guard: "others give way" },
+        Edge { from: "Preempting", to: "Preempting", guard: "more is to be done for it" },
+        Edge { from: "Preempting", to: "Unschedulable", guard: "nobody gives way any more" },
+        Edge { from: "Preempting", to: "Fitting", guard: "a node fits" },
         Edge { from: "AwaitingVolumes", to: "AwaitingVolumes", guard: "a claim needs a node" },
         Edge { from: "AwaitingVolumes", to: "Fitting", guard: PROVIDED },
         Edge { from: "Fitting", to: "Placed", guard: "bound to its node" },
@@ -78,6 +92,7 @@ impl View {
         match self.search.node() {
             Some(_) if self.awaits_volumes() => State::awaiting_volumes(),
             Some(_) => State::fitting(),
+            None if self.preemption.way().is_some() => State::preempting(),
             None => State::unschedulable(),
         }
     }
@@ -99,13 +114,43 @@ impl View {
                 let node = self.search.node().unwrap_or_default();
                 trace.waiting_for(PROVIDED, format!("they are being made on {node}"), None);
             }
-            State::Unschedulable {} => trace.waiting_for("a node that fits", self.search.message(), None),
+            State::Unschedulable {} => trace.waiting_for("a node that fits", self.message(), None),
+            State::Preempting {} => {
+                let (node, leaving) =
+                    self.preemption.way().map(|way| (&*way.node, way.victims.len())).unwrap_or_default();
+                trace.waiting_for("others give way", format!("{leaving} of lower priority leave {node}"), None);
+            }
             _ => {}
         }
     }
 
     fn has_said_why(&self) -> bool {
-        status::says(&self.pod, &self.search.message())
+        status::says(&self.pod, &self.message()) && nominated_node(&self.pod) == self.promised()
+    }
+
+    /// Why the pod has no node, and why nobody gives way to it.
+    fn message(&self) -> String {
+        let why = self.search.message();
+        match self.preemption.message() {
+            Some(preemption) => format!("{why} preemption: {preemption}"),
+            None => why,
+        }
+    }
+
+    /// The node others give way on.
+    fn promised(&self) -> Option<&str> {
+        self.preemption.way().map(|way| &*way.node)
+    }
+
+    /// Whether those who give way have all been told to, and go.
+    fn is_under_way(&self) -> bool {
+        self.preemption.way().is_none_or(|way| way.unmarked().chain(way.marked()).next().is_none())
+    }
+
+    /// The pod, saying why it has no node.
+    fn told(&self) -> Pod {
+        let told = status::unschedulable(&self.pod, &self.message(), self.now);
+        status::nominated(told, self.promised())
     }
 }
 
@@ -146,7 +191,8 @@ impl Behaviour {
     fn gated(context: &mut Scene) -> Outcome<State> {
         match context.view.classify() {
             State::Gated {} => Handled,
-            state @ (State::Fitting {} | State::Unschedulable {} | State::AwaitingVolumes {}) => {
+            state
+            @ (State::Fitting {} | State::Unschedulable {} | State::AwaitingVolumes {} | State::Preempting {}) => {
                 context.take(UNGATED, state)
             }
             _ => Super,
@@ -159,6 +205,7 @@ impl Behaviour {
             State::Unschedulable {} if context.view.has_said_why() => Handled,
             state @ State::Unschedulable {} => context.take("the reasons changed", state),
             state @ (State::Fitting {} | State::AwaitingVolumes {}) => context.take("a node fits", state),
+            state @ State::Preempting {} => context.take("others give way", state),
             _ => Super,
         }
     }
@@ -166,10 +213,30 @@ impl Behaviour {
     #[action]
     fn enter_unschedulable(context: &mut Scene) {
         if !context.view.has_said_why() {
-            let message = context.view.search.message();
-            let changed = status::unschedulable(&context.view.pod, &message, context.view.now);
-            context.intents.push(Intent::Report(Box::new(changed)));
-            context.intents.push(Intent::Warn(message));
+            context.intents.push(Intent::Report(Box::new(context.view.told())));
+            context.intents.push(Intent::Warn(context.view.message()));
+        }
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_preempting")]
+    fn preempting(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            State::Preempting {} if context.view.has_said_why() && context.view.is_under_way() => Handled,
+            state @ State::Preempting {} => context.take("more is to be done for it", state),
+            state @ State::Unschedulable {} => context.take("nobody gives way any more", state),
+            state @ State::Fitting {} => context.take("a node fits", state),
+            _ => Super,
+        }
+    }
+
+    #[action]
+    fn enter_preempting(context: &mut Scene) {
+        if !context.view.has_said_why() {
+            context.intents.push(Intent::Report(Box::new(context.view.told())));
+            context.intents.push(Intent::Warn(context.view.message()));
+        }
+        if !context.view.is_under_way() {
+            context.intents.push(Intent::Preempt);
         }
     }
 
@@ -235,6 +302,7 @@ mod tests {
 
     use super::*;
     use crate::plan::needs_node;
+    use crate::preemption::{Preemption, Way};
     use crate::search::{Search, Wanted};
     use crate::volumes::Claims;
 
@@ -245,6 +313,8 @@ mod tests {
         placed: bool,
         deleted: bool,
         cpus: u8,
+        /// Somebody of lower priority is there to give way.
+        lower: bool,
         /// Somebody makes the pod's volume, and knows on which node.
         awaits: bool,
         selected: bool,
@@ -255,7 +325,15 @@ mod tests {
         let mut worlds = Vec::new();
         for (gated, placed, deleted) in flags.iter().flat_map(|a| flags.map(|b| flags.map(|c| (*a, b, c)))).flatten() {
             for (awaits, selected) in [(false, false), (true, false), (true, true)] {
-                worlds.extend([0, 1, 4].map(|cpus| World { gated, placed, deleted, cpus, awaits, selected }));
+                worlds.extend([(0, false), (1, false), (1, true), (4, false)].map(|(cpus, lower)| World {
+                    gated,
+                    placed,
+                    deleted,
+                    cpus,
+                    lower,
+                    awaits,
+                    selected,
+                }));
             }
         }
         worlds
@@ -284,7 +362,11 @@ mod tests {
             search.weigh(&Wanted::of(&pod, &claims, &snapshot, &BTreeSet::new()), &node, Vec::new);
         }
         let now = Timestamp::UNIX_EPOCH;
-        Scene::new(View { pod: Arc::new(pod), search, claims, now })
+        let preemption = match needs_node(&pod) && world.lower {
+            true => Preemption::Making(Box::new(Way { node: "n".to_owned(), victims: vec![Arc::new(Pod::default())] })),
+            false => Preemption::Untried,
+        };
+        Scene::new(View { pod: Arc::new(pod), search, preemption, claims, now })
     }
 
     #[test]
@@ -314,7 +396,15 @@ mod tests {
 
     #[test]
     fn a_fresh_machine_asks_for_what_the_old_one_asked_for() {
-        let world = World { gated: false, placed: false, deleted: false, cpus: 4, awaits: false, selected: false };
+        let world = World {
+            gated: false,
+            placed: false,
+            deleted: false,
+            cpus: 4,
+            lower: false,
+            awaits: false,
+            selected: false,
+        };
         let mut machine = SchedulerMachine::default();
         for _ in 0..2 {
             let mut scene = scene(world, None);
@@ -325,7 +415,15 @@ mod tests {
 
     #[test]
     fn a_reason_is_told_once() {
-        let world = World { gated: false, placed: false, deleted: false, cpus: 1, awaits: false, selected: false };
+        let world = World {
+            gated: false,
+            placed: false,
+            deleted: false,
+            cpus: 1,
+            lower: false,
+            awaits: false,
+            selected: false,
+        };
         let mut machine = SchedulerMachine::default();
         let mut first = scene(world, None);
         machine.observe(&mut first);

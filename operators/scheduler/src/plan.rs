@@ -5,6 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use sampan_core::Timestamp;
 
+use crate::preemption::Preemption;
 use crate::search::Search;
 use crate::volumes::Claims;
 
@@ -13,6 +14,8 @@ pub struct View {
     pub(crate) pod: Arc<Pod>,
     /// What came of looking for a node, where it needs one.
     pub(crate) search: Search,
+    /// What may be hoped of others, where there is none.
+    pub(crate) preemption: Preemption,
     /// What its claims say of where it may run.
     pub(crate) claims: Claims,
     pub(crate) now: Timestamp,

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use sampan_core::object::ObjectKey;
+use sampan_core::operator::Kind;
 use sampan_core::store::{ReadKey, Snapshot};
 use sampan_podset::{affinity, taints};
 
 use crate::amounts::Amounts;
 use crate::company::Company;
+use crate::occupants::occupants;
 use crate::plan::Refusal;
 use crate::ports::HostPort;
 use crate::room::Room;
@@ -32,6 +34,7 @@ pub(crate) struct Wanted<'p> {
     claims: &'p Claims,
     company: Company<'p>,
     spread: Spread,
+    snapshot: &'p Snapshot,
 }
 
 impl<'p> Wanted<'p> {
@@ -45,6 +48,7 @@ impl<'p> Wanted<'p> {
             claims,
             company: Company::of(pod, snapshot, without),
             spread: Spread::of(pod, snapshot, without),
+            snapshot,
         }
     }
 
@@ -58,6 +62,22 @@ impl<'p> Wanted<'p> {
     /// What a placement rests on, beyond its node and who is on it.
     pub(crate) fn rests_on(&self) -> Vec<ReadKey> {
         [self.company.rests_on(), self.spread.rests_on()].concat()
+    }
+
+    /// The pods that take room on a node from it.
+    pub(crate) fn occupants(&self, node: &str) -> Vec<Arc<Pod>> {
+        occupants(self.pod, node, self.snapshot)
+    }
+
+    /// Why the node would refuse it if those of `gone`, who stand there, were gone.
+    pub(crate) fn refusal_without(&self, node: &Node, gone: &BTreeSet<ObjectKey>) -> Option<Refusal> {
+        let mut pods = self.occupants(node.metadata.name.as_deref().unwrap_or_default());
+        pods.retain(|pod| !gone.contains(&pod.key()));
+        let room = Room::of(node, &pods);
+        if self.company.is_nobody() && self.spread.is_empty() {
+            return self.crowded(node, &pods, &room);
+        }
+        Self::of(self.pod, self.claims, self.snapshot, gone).crowded(node, &pods, &room)
     }
 
     /// Why the pod may not go to the node, whatever stands there.
@@ -121,8 +141,12 @@ struct Rank {
 pub(crate) struct Search {
     best: Option<(Rank, Arc<Node>)>,
     fitting: usize,
+    /// The best is the one the pod was promised.
+    is_promised: bool,
     looked_at: usize,
     reasons: BTreeMap<String, usize>,
+    /// Nodes that refused for who stands somewhere.
+    passing: Vec<Arc<Node>>,
     /// What keeps the pod from every node.
     trouble: Option<String>,
     lots: u64,
@@ -162,9 +186,14 @@ impl Search {
         self.trouble = Some(trouble.to_owned());
     }
 
-    /// How many nodes fitted.
-    pub(crate) fn fitting(&self) -> usize {
-        self.fitting
+    /// How many nodes were looked at.
+    pub(crate) fn looked_at(&self) -> usize {
+        self.looked_at
+    }
+
+    /// The nodes that refused for who stands somewhere.
+    pub(crate) fn passing(&self) -> &[Arc<Node>] {
+        &self.passing
     }
 
     /// Why there is no node, in the words of Kubernetes.
@@ -180,6 +209,22 @@ impl Search {
         format!("0/{} nodes are available: {}.", self.looked_at, reasons.join(", "))
     }
 
+    /// The node the pod was promised is looked at before all others: others gave way there.
+    pub(crate) fn try_first(&mut self, wanted: &Wanted<'_>, promised: Option<Arc<Node>>) {
+        let Some(node) = promised else { return };
+        let mut first = Self::new(self.lots);
+        first.weigh(wanted, &node, || wanted.occupants(node.metadata.name.as_deref().unwrap_or_default()));
+        if first.fitting > 0 {
+            first.is_promised = true;
+            *self = first;
+        }
+    }
+
+    /// Whether no other node need be looked at.
+    pub(crate) fn is_settled(&self, weighed_max: usize) -> bool {
+        self.is_promised || self.fitting >= weighed_max
+    }
+
     /// Looks at a node; what stands on it is asked for only where it may matter.
     pub(crate) fn weigh(&mut self, wanted: &Wanted<'_>, node: &Arc<Node>, pods: impl FnOnce() -> Vec<Arc<Pod>>) {
         self.looked_at += 1;
@@ -189,6 +234,9 @@ impl Search {
         let pods = pods();
         let room = Room::of(node, &pods);
         if let Some(refusal) = wanted.crowded(node, &pods, &room) {
+            if !refusal.is_lasting {
+                self.passing.push(node.clone());
+            }
             return self.count(refusal);
         }
         self.fitting += 1;

@@ -79,6 +79,11 @@ impl Spread {
         unevenness
     }
 
+    /// Whether nothing must hold.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.hard.is_empty()
+    }
+
     /// Whether it would rather be in some domains than in others.
     pub(crate) fn has_preference(&self) -> bool {
         !self.soft.is_empty()

@@ -6,11 +6,42 @@ use sampan_core::Timestamp;
 
 const SCHEDULED: &str = "PodScheduled";
 const REASON: &str = "Unschedulable";
+const DISRUPTED: &str = "DisruptionTarget";
+const BY_SCHEDULER: &str = "PreemptionByScheduler";
 
 /// Whether the pod says that it cannot be placed, and for this reason.
 pub(crate) fn says(pod: &Pod, message: &str) -> bool {
     let condition = condition(pod);
     condition.is_some_and(|it| it.reason.as_deref() == Some(REASON) && it.message.as_deref() == Some(message))
+}
+
+/// The pod, promised room on this node, or on none.
+pub(crate) fn nominated(mut pod: Pod, node: Option<&str>) -> Pod {
+    pod.status.get_or_insert_default().nominated_node_name = node.map(str::to_owned);
+    pod
+}
+
+/// Whether the pod gives way to another.
+pub(crate) fn is_preempted(pod: &Pod) -> bool {
+    let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.any(|it| it.type_ == DISRUPTED && it.status == "True" && it.reason.as_deref() == Some(BY_SCHEDULER))
+}
+
+/// The pod, which gives way to another.
+pub(crate) fn preempted(pod: &Pod, now: Timestamp) -> Pod {
+    let said = PodCondition {
+        type_: DISRUPTED.to_owned(),
+        status: "True".to_owned(),
+        reason: Some(BY_SCHEDULER.to_owned()),
+        message: Some(format!("{}: preempting to accommodate a higher priority pod", crate::NAME)),
+        last_transition_time: Some(Time(Timestamp::from_second(now.as_second()).unwrap_or(now))),
+        ..PodCondition::default()
+    };
+    let mut pod = pod.clone();
+    let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
+    conditions.retain(|condition| condition.type_ != DISRUPTED);
+    conditions.push(said);
+    pod
 }
 
 /// The pod, saying why it cannot be placed.

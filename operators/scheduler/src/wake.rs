@@ -7,8 +7,9 @@ use sampan_core::resource::pod::company::SEEKS_COMPANY;
 use sampan_core::store::{IndexKey, PLACE, Snapshot};
 use sampan_storage::claims_of;
 
+use crate::NAME;
+use crate::occupants::{is_promised, on_node};
 use crate::term::{Meant, Term, namespace, stands};
-use crate::{NAME, on_node};
 
 /// Whether a pod asks for this scheduler. A placed one does too: it is seen to be placed, and costs no search.
 pub(crate) fn is_own(pod: &Object) -> bool {
@@ -34,10 +35,13 @@ fn waiting(snapshot: &Snapshot) -> impl Iterator<Item = &Object> {
     unplaced.into_iter().filter(|pod| is_unplaced(pod) && !has_ended(pod))
 }
 
-/// The pods that wait for a node, when a pod has made room on one.
+/// The pods that wait for a node, when a pod has made room on one, or is promised none any more.
 pub(crate) fn freed(pod: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
-    let made_room = !is_unplaced(pod) && (has_ended(pod) || snapshot.get(pod.key()).is_none());
-    if made_room { pending(pod, snapshot) } else { Vec::new() }
+    let now = snapshot.get(pod.key());
+    let left = !is_unplaced(pod) && (has_ended(pod) || now.is_none());
+    // Room that was promised may be had by others when the promise is over.
+    let gave_up = is_promised(pod) && now.is_none_or(|now| !is_promised(now));
+    if left || gave_up { pending(pod, snapshot) } else { Vec::new() }
 }
 
 /// The pods that wait for a node and use the claim.

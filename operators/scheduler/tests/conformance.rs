@@ -114,6 +114,32 @@ fn a_mutant_that_does_not_rest_on_who_comes_near_is_caught() {
 }
 
 #[test]
+fn a_mutant_that_does_not_rest_on_promises_is_caught() {
+    let rest = |reads: &mut BTreeSet<ReadKey>| reads.retain(|read| !format!("{read:?}").contains("nominatedNodeName"));
+    let problem = problem_in("beaten by a promise", Mutant { rest, ..HONEST });
+    assert!(problem.contains("was promised small"), "{problem}");
+}
+
+#[test]
+fn a_mutant_that_has_nobody_go_is_caught() {
+    let command = |commands: &mut Vec<Command>| commands.retain(|it| !matches!(it, Command::Delete { .. }));
+    let problem = problem_in("giving way", Mutant { command, ..HONEST });
+    assert!(problem.contains("others could give way"), "{problem}");
+}
+
+#[test]
+fn a_mutant_that_promises_nothing_is_caught() {
+    let command = |commands: &mut Vec<Command>| {
+        for command in commands {
+            if let Command::UpdateStatus { object, .. } = command {
+                object["status"].as_object_mut().unwrap().remove("nominatedNodeName");
+            }
+        }
+    };
+    assert!(!problem_in("giving way", Mutant { command, ..HONEST }).is_empty());
+}
+
+#[test]
 fn a_mutant_that_does_not_hear_of_company_is_caught() {
     let declare = |declaration: &mut Declaration| {
         declaration.watches.retain(|watch| watch.resource != Some(sampan_core::resource::PODS) || watch.heeds.is_none())

@@ -61,6 +61,10 @@ pub(super) fn bind(binding: &Value, pod: &mut Value, now: Timestamp) -> Result<(
     if let Some(spec) = object_at(pod, "spec") {
         set(spec, "nodeName", node);
     }
+    // What was promised is had, or done without.
+    if let Some(status) = object_at(pod, "status") {
+        clear(status, "nominatedNodeName");
+    }
     scheduled(pod, now);
     Ok(())
 }

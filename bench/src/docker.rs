@@ -4,7 +4,7 @@ use std::io::BufReader;
 use std::os::unix::net::UnixStream;
 
 use anyhow::{Context as _, Result, ensure};
-use sampan_system_tests::wire::{Answer, Request, exchange};
+use sampan_system_tests::wire::{Answer, JSON, Request, exchange};
 use serde_json::{Value, json};
 
 /// What our containers are called.
@@ -64,7 +64,7 @@ impl Connection {
     }
 
     fn post(&mut self, path: &str, body: &str) -> Result<Answer> {
-        let content_type = "application/json";
-        exchange(&mut self.0, &Request { method: "POST", host: "docker", path, content_type, body: body.as_bytes() })
+        let (accept, content_type, body) = (JSON, JSON, body.as_bytes());
+        exchange(&mut self.0, &Request { method: "POST", host: "docker", path, accept, content_type, body })
     }
 }

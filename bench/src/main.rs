@@ -10,11 +10,14 @@ mod figures;
 mod idle;
 mod paths;
 mod pods;
+mod reads;
 mod rollout;
 mod rules;
+mod scheduling;
 mod size;
 mod startup;
 mod traffic;
+mod watches;
 mod writes;
 
 use anyhow::{Result, bail};
@@ -23,11 +26,14 @@ use figures::Report;
 /// A benchmark: what it is called, and what it does.
 type Measure = (&'static str, fn(&mut Report) -> Result<()>);
 
-const MEASURES: [Measure; 11] = [
+const MEASURES: [Measure; 14] = [
     ("startup", startup::measure),
     ("writes", writes::measure),
     ("size", size::measure),
+    ("reads", reads::measure),
+    ("watches", watches::measure),
     ("rollout", rollout::measure),
+    ("scheduling", scheduling::measure),
     ("idle", idle::measure),
     ("pods", pods::measure),
     ("rules", rules::measure),

@@ -91,7 +91,8 @@ impl Client {
 
     fn ask(&mut self) -> Result<()> {
         let mut connection = self.kept.take().map_or_else(|| open(self.door), Ok)?;
-        let request = Request { method: "GET", host: "web", path: "/", content_type: "text/plain", body: b"" };
+        let request =
+            Request { method: "GET", host: "web", path: "/", accept: "*/*", content_type: "text/plain", body: b"" };
         let answer = exchange(&mut connection, &request)?;
         ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
         self.kept = Some(connection).filter(|_| self.keeps && !answer.closes());

@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use sampan_system_tests::api::Credentials;
+use sampan_system_tests::api::Api;
 use sampan_system_tests::{Cluster, Setup};
 use serde_json::json;
 
 use crate::figures::{Budget, Report, Samples};
 use crate::idle::Process;
+use crate::writes::from_all;
 
 /// Clients that fill the store.
 const CLIENTS: usize = 64;
@@ -55,21 +56,10 @@ fn reads(cluster: &Cluster) -> Result<f64> {
 
 /// Creates objects of about a kilobyte until there are `count`.
 pub(crate) fn fill(cluster: &Cluster, count: usize) -> Result<()> {
-    let credentials = Credentials::from_kubeconfig(&cluster.kubeconfig()?)?;
-    let each = count.div_ceil(CLIENTS);
-    std::thread::scope(|scope| {
-        let credentials = &credentials;
-        let clients: Vec<_> =
-            (0..CLIENTS).map(|client| scope.spawn(move || create(credentials, client, each))).collect();
-        for client in clients {
-            client.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
-        }
-        Ok(())
-    })
+    from_all(cluster, CLIENTS, |api, client| create(api, client, count.div_ceil(CLIENTS)))
 }
 
-fn create(credentials: &Credentials, client: usize, count: usize) -> Result<()> {
-    let mut api = credentials.connect();
+fn create(api: &mut Api, client: usize, count: usize) -> Result<()> {
     for number in 0..count {
         let object = json!({"metadata": {"name": format!("f-{client}-{number}")}, "data": {"key": "x".repeat(900)}});
         let answer = api.create("/api/v1/namespaces/default/configmaps", &object)?;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use sampan_system_tests::api::Credentials;
+use sampan_system_tests::api::{Api, Credentials};
 use sampan_system_tests::{Cluster, Setup};
 use serde_json::json;
 
@@ -33,6 +33,21 @@ pub(crate) fn measure(report: &mut Report) -> Result<()> {
         report.figure(&what("syncs per write"), spent, "", budget);
     }
     Ok(())
+}
+
+/// Runs `act` from so many connections at once, each with its number.
+pub(crate) fn from_all(
+    cluster: &Cluster,
+    connections: usize,
+    act: impl Fn(&mut Api, usize) -> Result<()> + Sync,
+) -> Result<()> {
+    let credentials = Credentials::from_kubeconfig(&cluster.kubeconfig()?)?;
+    std::thread::scope(|scope| {
+        let (credentials, act) = (&credentials, &act);
+        let clients: Vec<_> =
+            (0..connections).map(|client| scope.spawn(move || act(&mut credentials.connect(), client))).collect();
+        clients.into_iter().try_for_each(|client| client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?)
+    })
 }
 
 fn write_from(credentials: &Credentials, connections: usize) -> Result<Samples> {

@@ -16,8 +16,10 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
 use crate::run;
-use crate::wire::{Answer, Request, exchange, follow};
+use crate::wire::{Answer, JSON, Request, exchange, follow};
 
+/// How kubectl asks for a table.
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 /// A server that says nothing for so long has hung.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
@@ -97,7 +99,15 @@ impl Api {
     /// # Errors
     /// When no answer comes.
     pub fn get(&mut self, path: &str) -> Result<Answer> {
-        self.send("GET", path, "application/json", b"")
+        self.send("GET", path, JSON, b"")
+    }
+
+    /// GET, answered as a table, as kubectl asks for it.
+    ///
+    /// # Errors
+    /// When no answer comes.
+    pub fn get_table(&mut self, path: &str) -> Result<Answer> {
+        self.exchange("GET", path, TABLE, JSON, b"")
     }
 
     /// POST of JSON.
@@ -105,7 +115,7 @@ impl Api {
     /// # Errors
     /// When no answer comes.
     pub fn create(&mut self, path: &str, object: &Value) -> Result<Answer> {
-        self.send("POST", path, "application/json", object.to_string().as_bytes())
+        self.send("POST", path, JSON, object.to_string().as_bytes())
     }
 
     /// DELETE without options.
@@ -113,7 +123,7 @@ impl Api {
     /// # Errors
     /// When no answer comes.
     pub fn delete(&mut self, path: &str) -> Result<Answer> {
-        self.send("DELETE", path, "application/json", b"")
+        self.send("DELETE", path, JSON, b"")
     }
 
     /// Sends these bytes, whatever they are.
@@ -121,11 +131,15 @@ impl Api {
     /// # Errors
     /// When no answer comes.
     pub fn send(&mut self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<Answer> {
+        self.exchange(method, path, JSON, content_type, body)
+    }
+
+    fn exchange(&mut self, method: &str, path: &str, accept: &str, content_type: &str, body: &[u8]) -> Result<Answer> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.open()?,
         };
-        let request = Request { method, host: &self.address, path, content_type, body };
+        let request = Request { method, host: &self.address, path, accept, content_type, body };
         let answer = exchange(&mut connection, &request)?;
         if !answer.closes() {
             self.connection = Some(connection);
@@ -139,8 +153,8 @@ impl Api {
     /// When the API does not take the watch.
     pub fn watch(&self, path: &str) -> Result<impl Iterator<Item = Result<Value>> + use<>> {
         let path = format!("{path}?watch=true");
-        let request =
-            Request { method: "GET", host: &self.address, path: &path, content_type: "application/json", body: b"" };
+        let host = &self.address;
+        let request = Request { method: "GET", host, path: &path, accept: JSON, content_type: JSON, body: b"" };
         let lines = follow(self.open()?, &request)?;
         Ok(lines.map(|line| Ok(serde_json::from_str(&line?)?)))
     }

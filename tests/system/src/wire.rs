@@ -5,6 +5,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+/// What most requests say and most answers are.
+pub const JSON: &str = "application/json";
+
 /// What is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -14,6 +17,8 @@ pub struct Request<'a> {
     pub host: &'a str,
     /// The path with its query.
     pub path: &'a str,
+    /// What the answer may be.
+    pub accept: &'a str,
     /// What the body is.
     pub content_type: &'a str,
     /// The body, as it is sent.
@@ -105,9 +110,9 @@ impl<S: Read> Iterator for Lines<S> {
 }
 
 fn send<S: Read + Write>(connection: &mut BufReader<S>, request: &Request<'_>) -> Result<()> {
-    let Request { method, host, path, content_type, body } = request;
+    let Request { method, host, path, accept, content_type, body } = request;
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\nContent-Type: {content_type}\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\nContent-Type: {content_type}\r\n\
          Content-Length: {}\r\n\r\n",
         body.len()
     );
@@ -196,7 +201,8 @@ mod tests {
 
     fn asked_of(answers: &'static str, times: usize) -> Vec<Result<Answer>> {
         let mut server = BufReader::new(Canned { answers: Cursor::new(answers.as_bytes()), asked: Vec::new() });
-        let request = Request { method: "GET", host: "h", path: "/p", content_type: "text/plain", body: b"" };
+        let request =
+            Request { method: "GET", host: "h", path: "/p", accept: JSON, content_type: "text/plain", body: b"" };
         (0..times).map(|_| exchange(&mut server, &request)).collect()
     }
 
@@ -218,7 +224,8 @@ mod tests {
     fn lines_are_given_as_they_come_whatever_the_pieces() {
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n7\r\n\ntwo\nth\r\n4\r\nree\n\r\n0\r\n\r\n";
         let server = BufReader::new(Canned { answers: Cursor::new(chunked.as_bytes()), asked: Vec::new() });
-        let request = Request { method: "GET", host: "h", path: "/p", content_type: "text/plain", body: b"" };
+        let request =
+            Request { method: "GET", host: "h", path: "/p", accept: JSON, content_type: "text/plain", body: b"" };
         let lines: Vec<String> = follow(server, &request).unwrap().map(Result::unwrap).collect();
         assert_eq!(lines, ["one", "two", "three"]);
     }

@@ -91,7 +91,7 @@ pub use manifest_file::MANIFEST_FILES;
 pub use metadata::validate_metadata;
 pub use namespace::NAMESPACES;
 pub use networking::{INGRESS_CLASSES, INGRESSES, NETWORK_POLICIES};
-pub use node::NODES;
+pub use node::{NODES, UNREADY};
 pub use operator_plugin::{OPERATOR_PLUGINS, PLUGIN_FINALIZER};
 pub use pod::PODS;
 pub use pod_disruption_budget::POD_DISRUPTION_BUDGETS;

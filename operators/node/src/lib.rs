@@ -16,7 +16,6 @@ mod plan;
 mod status;
 mod taints;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -26,7 +25,7 @@ use sampan_core::object::{Object, ObjectKey};
 use sampan_core::operator::{
     Command, Context, Declaration, EventKind, Guarding, Kind, Mapping, Operator, Wake, WriteVerb,
 };
-use sampan_core::resource::{EVENT_TTL_SECONDS, EVENTS, LEASES, NODES, PODS};
+use sampan_core::resource::{EVENT_TTL_SECONDS, EVENTS, LEASES, NODES, PODS, UNREADY};
 use sampan_core::store::{IndexKey, ReadKey, Snapshot};
 use sampan_machine::Chart;
 use sampan_podset::{condition_of, is_node_ready, is_ready};
@@ -122,8 +121,8 @@ fn heard(node: &Node, cx: &mut Context<'_>) -> Timestamp {
 
 /// The nodes that are not ready, when the readiness of one changes: how many are lost at once decides what becomes of each.
 fn others_not_ready(_node: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
-    let is_not_ready = |node: &&Arc<Object>| node.decode::<Node>().is_ok_and(|node| !is_node_ready(&node));
-    snapshot.list(NODES, None, None).filter(is_not_ready).map(|node| node.key().clone()).collect()
+    let unready = IndexKey::Field { resource: NODES, field: UNREADY, value: "".into() };
+    snapshot.index(&unready).map(|node| node.key().clone()).collect()
 }
 
 fn differs_in_readiness(before: &Object, after: &Object) -> bool {

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::fill::{fill, object_at, present, set};
-use super::read::is_true;
+use super::read::{is_true, items, text};
 use super::{
     Cell, Column, Destination, FieldGetter, ProxyName, ResourceDefinition, Scope, ServedVersion, Strategy,
-    SubresourceDefinition,
+    SubresourceDefinition, ValuesGetter,
 };
 use crate::object::{Object, ResourceType};
 use crate::status::{Status, StatusCause};
@@ -21,6 +21,17 @@ pub const NODES: ResourceType = ResourceType::new("", "nodes");
 
 const SELECTABLE: &[(&str, FieldGetter)] =
     &[("spec.unschedulable", |node| is_true(node, "/spec/unschedulable").to_string())];
+
+/// The field nodes are found by that are not ready; its value is always the same.
+pub const UNREADY: &str = "unready";
+
+const INDEXED: &[(&str, ValuesGetter)] = &[(UNREADY, |node| unready(node).into_iter().collect())];
+
+fn unready(node: &Value) -> Option<String> {
+    let mut conditions = items(node, "/status/conditions");
+    let is_ready = conditions.any(|one| text(one, "/type") == "Ready" && text(one, "/status") == "True");
+    (!is_ready).then(String::new)
+}
 
 const SUBRESOURCES: &[SubresourceDefinition] = &[SubresourceDefinition::proxy("NodeProxyOptions")];
 
@@ -35,6 +46,7 @@ pub(super) fn definition() -> ResourceDefinition {
         has_status: true,
         subresources: SUBRESOURCES,
         selectable: SELECTABLE,
+        indexed: INDEXED,
         ..ResourceDefinition::plain(NODES, "Node", "node", version, NodeStrategy)
     }
 }

@@ -8,6 +8,7 @@ pub mod names;
 pub mod patch;
 mod quantity;
 pub mod selector;
+mod share;
 mod stored;
 mod typed;
 
@@ -17,5 +18,6 @@ pub(crate) use key::{intern, intern_list};
 pub use label_selector::UnknownOperator;
 pub use metadata::{Metadata, OwnerReference};
 pub use quantity::{Quantity, QuantityError};
+pub use share::{SHARE, Share, written_share};
 pub(crate) use stored::StoredObject;
 pub use stored::{DecodeError, Draft, DraftError, Object};

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::typed::Typed;
-use super::{Metadata, ObjectKey, Revision};
+use super::{Metadata, ObjectKey, Revision, Share};
 
 /// An object that is encoded but for the revision it will become.
 ///
@@ -243,6 +243,11 @@ impl Object {
     /// The selectable fields beyond name and namespace.
     pub fn fields(&self) -> &[(&'static str, String)] {
         &self.fields
+    }
+
+    /// What it adds to sums, where it does.
+    pub fn share(&self) -> Option<Share<'_>> {
+        Share::read(&self.fields)
     }
 
     /// The object as a JSON value of the caller's own.

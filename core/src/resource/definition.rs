@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Destination, ProxyName, Question, SubresourceDefinition, Verb, table};
-use crate::object::{FieldPath, Object, ObjectKey, ResourceType, names};
+use crate::object::{FieldPath, Object, ObjectKey, ResourceType, SHARE, names};
 use crate::schema::Schema;
 use crate::status::{Status, StatusCause};
 use crate::store::{CommitCondition, Snapshot};
@@ -154,6 +154,9 @@ pub type FieldGetter = fn(&Value) -> String;
 
 /// Reads all values objects are found by under one name from a stored object's JSON.
 pub type ValuesGetter = fn(&Value) -> Vec<String>;
+
+/// Reads an object's share in a sum from its JSON, as [`written_share`](crate::object::written_share) writes it.
+pub type ShareGetter = fn(&Value) -> Option<String>;
 
 /// The behaviour of a resource type on the write path and in tables. Every method has the default of a plain object.
 ///
@@ -313,6 +316,8 @@ pub struct ResourceDefinition {
     pub selectable_paths: Vec<&'static str>,
     /// What objects are found by beside them, any number of values each: for claims and operators, not for selectors.
     pub indexed: &'static [(&'static str, ValuesGetter)],
+    /// What each object adds to sums the store keeps: [`Snapshot::sums`](crate::store::Snapshot::sums).
+    pub share: Option<ShareGetter>,
     /// Objects expire this many seconds after their last change.
     pub ttl_seconds: Option<u32>,
     /// Whether writing the spec raises the generation. Kinds without spec and status keep 0.
@@ -349,6 +354,7 @@ impl ResourceDefinition {
             selectable: &[],
             selectable_paths: Vec::new(),
             indexed: &[],
+            share: None,
             ttl_seconds: None,
             has_generation: false,
             defined_by: None,
@@ -374,10 +380,11 @@ impl ResourceDefinition {
         read.chain(found).collect()
     }
 
-    /// Everything the store finds an object by beyond its key, owners and labels.
+    /// Everything the store finds an object by beyond its key, owners and labels, and its share in sums.
     pub fn index_values(&self, object: &Value) -> Vec<(&'static str, String)> {
         let hidden = self.indexed.iter().flat_map(|(name, read)| read(object).into_iter().map(|value| (*name, value)));
-        self.selectable_values(object).into_iter().chain(hidden).collect()
+        let share = self.share.and_then(|read| read(object)).map(|share| (SHARE, share));
+        self.selectable_values(object).into_iter().chain(hidden).chain(share).collect()
     }
 
     /// The version objects are stored in.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use crate::object::{Draft, Metadata, Name, Object, ObjectKey, ResourceType, Uid};
+use crate::object::{Draft, Metadata, Name, Object, ObjectKey, ResourceType, SHARE, Uid};
 
 /// The selectable field that says where an object stands, where its kind has one: the node of a pod.
 pub const PLACE: &str = "spec.nodeName";
@@ -83,7 +83,8 @@ pub(super) fn digests<'o>(
     let owners = metadata.owner_references.iter().map(|owner| owner_digest(&owner.uid));
     let namespace = key.namespace.as_deref();
     let labels = metadata.labels.iter().map(move |(label, value)| label_digest(key.resource, namespace, label, value));
-    let fields = fields.iter().map(|(field, value)| field_digest(key.resource, field, value));
+    let fields = fields.iter().filter(|(field, _)| *field != SHARE);
+    let fields = fields.map(|(field, value)| field_digest(key.resource, field, value));
     owners.chain(labels).chain(fields)
 }
 

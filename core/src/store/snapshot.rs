@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::check::check;
 use super::condition::Counters;
 use super::index::Index;
+use super::sums::{Sums, Totals};
 use super::{IndexKey, Origin};
 use super::{Refusal, Write};
 use crate::object::{Draft, Name, Object, ObjectKey, ResourceType, Revision};
@@ -35,6 +36,7 @@ pub(super) struct Head {
     pub(super) revision: Revision,
     resources: BTreeMap<ResourceType, Objects>,
     index: Index,
+    totals: Totals,
 }
 
 type Objects = OrdMap<Arc<ObjectKey>, Entry>;
@@ -83,6 +85,7 @@ impl Head {
         let entry = Entry { object: object.clone(), origins, changed_at_ms: changed_at.as_millisecond() };
         let old = objects.insert(object.shared_key().clone(), entry).map(|entry| entry.object);
         self.index.replace(old.as_deref(), Some(&object));
+        self.totals.replace(old.as_deref(), Some(&object));
         old
     }
 
@@ -94,6 +97,7 @@ impl Head {
             self.resources.remove(&key.resource);
         }
         self.index.replace(Some(&old), None);
+        self.totals.replace(Some(&old), None);
         Some(old)
     }
 
@@ -202,6 +206,11 @@ impl Snapshot {
     /// The objects under an index key, in key order.
     pub fn index(&self, index: &IndexKey) -> impl Iterator<Item = &Arc<Object>> + use<'_> {
         self.0.index.find(index)
+    }
+
+    /// What the objects of a resource type add to the sums of `of`, where any does: of pods, what they take of that node.
+    pub fn sums(&self, resource: ResourceType, of: &str) -> Option<&Arc<Sums>> {
+        self.0.totals.get(resource, of)
     }
 }
 

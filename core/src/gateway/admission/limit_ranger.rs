@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::pod_resources::{Amounts, List, amounts, of_container, of_pod};
 use super::{Admission, AdmissionRequest, Operation, Verdict};
 use crate::object::{Quantity, ResourceType};
 use crate::resource::fill::{items_mut, object_at, set};
+use crate::resource::pod::resources::{Amounts, List, amounts, of_container, of_pod};
 use crate::resource::read::{items, text};
 use crate::resource::{PERSISTENT_VOLUME_CLAIMS as CLAIMS, PODS};
 use crate::status::Status;

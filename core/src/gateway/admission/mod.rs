@@ -20,7 +20,6 @@ mod manifest_file_records;
 mod matching;
 mod namespace_lifecycle;
 mod node_restriction;
-mod pod_resources;
 mod pod_security;
 mod priority;
 mod resource_quota;

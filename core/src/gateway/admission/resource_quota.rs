@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::pod_resources::{Amounts, List, amounts, of_container, of_pod};
 use super::{Admission, AdmissionRequest, Operation, Verdict};
 use crate::object::{Name, Object, ObjectKey, Quantity, ResourceType, Uid};
 use crate::resource::pod::QosClass;
+use crate::resource::pod::resources::{Amounts, List, amounts, of_container, of_pod};
 use crate::resource::read::{items, size, text};
 use crate::resource::{PERSISTENT_VOLUME_CLAIMS as CLAIMS, PODS, RESOURCE_QUOTAS, SERVICES};
 use crate::status::Status;

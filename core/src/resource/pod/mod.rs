@@ -6,6 +6,8 @@ pub mod default;
 mod label_keys;
 mod proxy;
 mod qos;
+pub(crate) mod resources;
+mod share;
 mod subresource;
 pub(crate) use subresource::mark_evicted;
 mod validate;
@@ -25,6 +27,7 @@ use crate::status::{Status, StatusCause};
 use crate::store::Snapshot;
 
 pub use qos::QosClass;
+pub use share::siblings;
 
 /// The resource type.
 pub const PODS: ResourceType = ResourceType::new("", "pods");
@@ -62,6 +65,7 @@ pub(super) fn definition() -> ResourceDefinition {
         subresources: subresource::ALL,
         selectable: SELECTABLE,
         indexed: INDEXED,
+        share: Some(share::of),
         has_generation: true,
         ..ResourceDefinition::plain(PODS, "Pod", "pod", version, PodStrategy)
     }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::super::read::{items, text, texts};
 use crate::object::Quantity;
-use crate::resource::read::{items, text, texts};
 
 /// Amounts by resource name, such as `cpu`.
-pub(super) type Amounts = BTreeMap<String, Quantity>;
+pub(crate) type Amounts = BTreeMap<String, Quantity>;
 
 /// The list of a container's or pod's `resources`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum List {
+pub(crate) enum List {
     /// What it asks for.
     Requests,
     /// What it must not exceed.
@@ -21,7 +21,7 @@ pub(super) enum List {
 
 impl List {
     /// Its field.
-    pub(super) fn field(self) -> &'static str {
+    pub(crate) fn field(self) -> &'static str {
         match self {
             Self::Requests => "requests",
             Self::Limits => "limits",
@@ -30,19 +30,19 @@ impl List {
 }
 
 /// What a container asks for, or must not exceed.
-pub(super) fn of_container(container: &Value, list: List) -> Amounts {
+pub(crate) fn of_container(container: &Value, list: List) -> Amounts {
     amounts(container, &format!("/resources/{}", list.field()))
 }
 
 /// The amounts of a map at a JSON pointer.
-pub(super) fn amounts(object: &Value, pointer: &str) -> Amounts {
+pub(crate) fn amounts(object: &Value, pointer: &str) -> Amounts {
     let found = texts(object, pointer);
     found.filter_map(|(name, amount)| Some((name.to_owned(), Quantity::parse(amount).ok()?))).collect()
 }
 
 /// What a pod asks for in all: what runs at once, or what it needs to start, whichever is more. What the pod names as a
 /// whole stands in the place of its containers' sum.
-pub(super) fn of_pod(pod: &Value, list: List) -> Amounts {
+pub(crate) fn of_pod(pod: &Value, list: List) -> Amounts {
     let mut running = Amounts::new();
     let mut starting = Amounts::new();
     let mut sidecars = Amounts::new();

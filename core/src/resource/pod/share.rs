@@ -1,0 +1,51 @@
+//! What a pod takes of its node.
+
+use serde_json::Value;
+
+use super::super::read::{items, text};
+use super::resources::{List, of_pod};
+use crate::object::written_share;
+
+/// The sum of what the pods of a controller on a node count for, one each.
+pub fn siblings(controller: &str) -> String {
+    format!("controller/{controller}")
+}
+
+/// What a pod has a share in: the sums of its node, by resource (thousandths of CPUs, whole units of all else), `pods`, and
+/// [`siblings`]. One that has ended takes nothing.
+pub(super) fn of(pod: &Value) -> Option<String> {
+    let node = text(pod, "/spec/nodeName");
+    if node.is_empty() || matches!(text(pod, "/status/phase"), "Succeeded" | "Failed") {
+        return None;
+    }
+    let asked = of_pod(pod, List::Requests);
+    let whole = asked.iter().map(|(name, amount)| match &**name {
+        "cpu" => ("cpu", amount.milli_value()),
+        name => (name, amount.value()),
+    });
+    let mut owners = items(pod, "/metadata/ownerReferences");
+    let controller = owners.find(|owner| owner.get("controller") == Some(&Value::Bool(true)));
+    let siblings = controller.map(|owner| siblings(text(owner, "/uid")));
+    let counted = siblings.as_deref().into_iter().chain(["pods"]).map(|name| (name, 1));
+    Some(written_share(node, whole.chain(counted)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_takes_of_its_node_until_it_has_ended() {
+        let pod = |node: &str, phase: &str| {
+            json!({"metadata": {"ownerReferences": [{"uid": "x"}, {"uid": "u", "controller": true}]},
+                "spec": {"nodeName": node, "containers": [{"resources": {"requests": {"cpu": "1500m", "memory": "1Ki"}}}]},
+                "status": {"phase": phase}})
+        };
+        let expect = "n\ncpu=1500\nmemory=1024\ncontroller/u=1\npods=1";
+        assert_eq!(of(&pod("n", "Running")).as_deref(), Some(expect));
+        assert_eq!(of(&pod("n", "Failed")), None);
+        assert_eq!(of(&pod("", "Pending")), None);
+    }
+}

@@ -35,6 +35,7 @@ fn definition(plural: &'static str, kind: &'static str, scope: Scope) -> Resourc
         selectable: &[],
         selectable_paths: Vec::new(),
         indexed: &[],
+        share: None,
         ttl_seconds: None,
         has_generation: false,
         defined_by: None,

@@ -6,9 +6,13 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::typed::Typed;
 use super::{Metadata, ObjectKey, Revision, Share};
+
+/// How metadata begins: the revision's digits follow.
+const METADATA_OPENING: &[u8] = br#"{"resourceVersion":""#;
 
 /// An object that is encoded but for the revision it will become.
 ///
@@ -105,7 +109,7 @@ fn encode_around_revision(value: &Value, metadata: &Value) -> (Vec<u8>, Vec<u8>)
         encode(out, name);
         out.push(b':');
         if name == "metadata" {
-            head.extend_from_slice(br#"{"resourceVersion":""#);
+            head.extend_from_slice(METADATA_OPENING);
             tail.push(b'"');
             let start = tail.len();
             encode(&mut tail, metadata);
@@ -255,17 +259,38 @@ impl Object {
         serde_json::from_slice(&self.bytes).expect("what the store encoded decodes")
     }
 
-    /// The object as `T`, decoded on first use and kept until [`forget_typed`](Self::forget_typed).
+    /// The object as `T`, decoded on first use and kept until [`forget_typed`](Self::forget_typed). Its `managedFields` are
+    /// left out: they would take as much as all else, and whoever writes an object without them leaves them as they are.
     ///
     /// # Errors
     /// When the stored object is no `T`.
     pub fn decode<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, DecodeError> {
-        let decode = || serde_json::from_slice(&self.bytes);
-        self.typed.get_or_decode(self.bytes.len(), decode).map_err(|source| DecodeError {
+        let [before, after] = self.around_managed_fields();
+        let decode = || match after {
+            b"" => serde_json::from_slice(before),
+            _ => serde_json::from_slice(&[before, b"null", after].concat()),
+        };
+        self.typed.get_or_decode(before.len() + after.len(), decode).map_err(|source| DecodeError {
             key: (*self.key).clone(),
             revision: self.revision,
             source,
         })
+    }
+
+    /// Its JSON before and after the value of `metadata.managedFields`; all of it before where there is none.
+    fn around_managed_fields(&self) -> [&[u8]; 2] {
+        #[derive(Deserialize)]
+        struct Managed<'b> {
+            #[serde(borrow, rename = "managedFields")]
+            fields: Option<&'b RawValue>,
+        }
+        let start = self.revision_start.saturating_sub(METADATA_OPENING.len());
+        let metadata = self.bytes.get(start..).unwrap_or_default();
+        let managed = serde_json::Deserializer::from_slice(metadata).into_iter::<Managed<'_>>().next();
+        let Some(Ok(Managed { fields: Some(fields) })) = managed else { return [&self.bytes, b""] };
+        let from = fields.get().as_ptr() as usize - self.bytes.as_ptr() as usize;
+        let [before, after] = [self.bytes.get(..from), self.bytes.get(from + fields.get().len()..)];
+        [before.unwrap_or_default(), after.unwrap_or_default()]
     }
 
     /// Drops the decoded value, to bound memory.
@@ -292,6 +317,21 @@ mod tests {
         let value = json!({"data": {"k": "resourceVersion"}, "spec": {}, "metadata": {
             "name": "a", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z", "resourceVersion": "3"}});
         Draft::new(key, value, Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn what_is_decoded_leaves_out_who_manages_which_field() {
+        let key = ObjectKey::namespaced(ResourceType::new("", "configmaps"), "default", "a");
+        let value = json!({"data": {"k": "\"managedFields\":[1]"}, "metadata": {
+            "annotations": {"managedFields": "mine"}, "managedFields": [{"manager": "m", "fieldsV1": {"f:data": {}}}],
+            "name": "a", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}, "kind": "ConfigMap"});
+        let decoded = Draft::new(key, value.clone(), Vec::new()).unwrap().at(Revision(7)).decode::<Value>().unwrap();
+        let mut expect = value;
+        expect["metadata"]["managedFields"] = Value::Null;
+        expect["metadata"]["resourceVersion"] = json!("7");
+        assert_eq!(*decoded, expect);
+        let plain = draft().at(Revision(1234));
+        assert_eq!(*plain.decode::<Value>().unwrap(), plain.value());
     }
 
     #[test]

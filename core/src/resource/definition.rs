@@ -156,7 +156,7 @@ pub type FieldGetter = fn(&Value) -> String;
 pub type ValuesGetter = fn(&Value) -> Vec<String>;
 
 /// Reads an object's share in a sum from its JSON, as [`written_share`](crate::object::written_share) writes it.
-pub type ShareGetter = fn(&Value) -> Option<String>;
+pub(super) type ShareGetter = fn(&Value) -> Option<String>;
 
 /// The behaviour of a resource type on the write path and in tables. Every method has the default of a plain object.
 ///

@@ -93,7 +93,7 @@ pub use namespace::NAMESPACES;
 pub use networking::{INGRESS_CLASSES, INGRESSES, NETWORK_POLICIES};
 pub use node::{NODES, UNREADY};
 pub use operator_plugin::{OPERATOR_PLUGINS, PLUGIN_FINALIZER};
-pub use pod::{PODS, siblings};
+pub use pod::{PODS, SHUNNING, siblings};
 pub use pod_disruption_budget::POD_DISRUPTION_BUDGETS;
 pub use pod_template::POD_TEMPLATES;
 pub(crate) use priority_class::{ClassPriority, priority_of};

@@ -27,7 +27,7 @@ use crate::status::{Status, StatusCause};
 use crate::store::Snapshot;
 
 pub use qos::QosClass;
-pub use share::siblings;
+pub use share::{SHUNNING, siblings};
 
 /// The resource type.
 pub const PODS: ResourceType = ResourceType::new("", "pods");

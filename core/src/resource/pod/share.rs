@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::read::{items, text};
+use super::super::read::{items, size, text};
 use super::resources::{List, of_pod};
 use crate::object::written_share;
 
@@ -11,8 +11,11 @@ pub fn siblings(controller: &str) -> String {
     format!("controller/{controller}")
 }
 
-/// What a pod has a share in: the sums of its node, by resource (thousandths of CPUs, whole units of all else), `pods`, and
-/// [`siblings`]. One that has ended takes nothing.
+/// The sum of pods on a node that shun others: that require not to stand near some.
+pub const SHUNNING: &str = "shunning";
+
+/// What a pod has a share in: the sums of its node, by resource (thousandths of CPUs, whole units of all else), `pods`,
+/// [`siblings`] and [`SHUNNING`]. One that has ended takes nothing.
 pub(super) fn of(pod: &Value) -> Option<String> {
     let node = text(pod, "/spec/nodeName");
     if node.is_empty() || matches!(text(pod, "/status/phase"), "Succeeded" | "Failed") {
@@ -26,7 +29,9 @@ pub(super) fn of(pod: &Value) -> Option<String> {
     let mut owners = items(pod, "/metadata/ownerReferences");
     let controller = owners.find(|owner| owner.get("controller") == Some(&Value::Bool(true)));
     let siblings = controller.map(|owner| siblings(text(owner, "/uid")));
-    let counted = siblings.as_deref().into_iter().chain(["pods"]).map(|name| (name, 1));
+    let shuns = size(pod, "/spec/affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution") > 0;
+    let counted = siblings.as_deref().into_iter().chain(["pods"]).chain(shuns.then_some(SHUNNING));
+    let counted = counted.map(|name| (name, 1));
     Some(written_share(node, whole.chain(counted)))
 }
 

@@ -1,6 +1,6 @@
 //! Which nodes a pod may run on by `nodeSelector` and node affinity, and which it would rather.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Node, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod};
 
@@ -16,6 +16,18 @@ pub fn admits(pod: &Pod, node: &Node) -> bool {
 /// Whether one of the terms selects the node.
 pub fn selects(terms: &NodeSelector, node: &Node) -> bool {
     terms.node_selector_terms.iter().any(|term| holds(term, node))
+}
+
+/// The nodes a pod names that may run on no other, as those of a DaemonSet do: every term of its names some.
+pub fn named_nodes(pod: &Pod) -> Option<BTreeSet<&str>> {
+    let required = affinity(pod)?.required_during_scheduling_ignored_during_execution.as_ref()?;
+    let mut names = BTreeSet::new();
+    for term in &required.node_selector_terms {
+        let mut fields = term.match_fields.iter().flatten();
+        let naming = fields.find(|it| it.key == "metadata.name" && it.operator == "In")?;
+        names.extend(naming.values.iter().flatten().map(String::as_str));
+    }
+    Some(names)
 }
 
 /// Whether the pod would rather run on some nodes than on others.
@@ -108,6 +120,21 @@ mod tests {
         assert!(!admits(&required(json!({})), &node()));
         let field = json!({"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]});
         assert!(admits(&required(field), &node()));
+    }
+
+    #[test]
+    fn nodes_are_named_where_every_term_names_one() {
+        let naming =
+            |name: &str| json!({"matchFields": [{"key": "metadata.name", "operator": "In", "values": [name]}]});
+        let terms = |terms: Value| {
+            pod(json!({"affinity": {"nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}}))
+        };
+        let both = terms(json!([naming("a"), naming("b")]));
+        assert_eq!(named_nodes(&both), Some(BTreeSet::from(["a", "b"])));
+        let any = json!({"matchExpressions": [{"key": "zone", "operator": "Exists"}]});
+        assert_eq!(named_nodes(&terms(json!([naming("a"), any]))), None);
+        assert_eq!(named_nodes(&pod(json!({}))), None);
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod volumes;
 mod wake;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -134,7 +135,10 @@ fn search(pod: &Pod, claims: &Claims, cx: &mut Context<'_>) -> (Search, Preempti
     if claims.trouble().is_none() {
         let promised = nominated_node(pod).and_then(|name| snapshot.get(&ObjectKey::cluster(NODES, name)));
         search.try_first(&wanted, promised.and_then(|node| node.decode::<Node>().ok()));
-        look_around(&mut search, &wanted, snapshot, start);
+        if !search.is_promised() {
+            look_around(&mut search, &wanted, snapshot, start);
+        }
+        search.end(&wanted);
     }
     if search.node().is_some() || search.looked_at() == 0 {
         return (search, Preemption::Untried);
@@ -143,14 +147,25 @@ fn search(pod: &Pod, claims: &Claims, cx: &mut Context<'_>) -> (Search, Preempti
     (search, preemption)
 }
 
-/// Weighs nodes from a place drawn by lot, until enough of them fit.
+/// Weighs the nodes the pod names, where it may go to no other; else nodes from a place drawn by lot, until enough of them
+/// fit.
 fn look_around(search: &mut Search, wanted: &Wanted<'_>, snapshot: &Snapshot, start: u64) {
     let nodes = snapshot.count(NODES);
+    if let Some(named) = wanted.named_nodes() {
+        let found =
+            named.iter().filter_map(|name| snapshot.get(&ObjectKey::cluster(NODES, name))?.decode::<Node>().ok());
+        let found: Vec<Arc<Node>> = found.collect();
+        search.pass_over(nodes.saturating_sub(found.len()));
+        for node in &found {
+            search.weigh(wanted, node, || wanted.occupants(node.metadata.name.as_deref().unwrap_or_default()));
+        }
+        return;
+    }
     let weighed_max = wanted.weighed_max(nodes);
     let skipped = usize::try_from(start % u64::try_from(nodes.max(1)).unwrap_or(1)).unwrap_or_default();
     let ring = snapshot.list(NODES, None, None).skip(skipped).chain(snapshot.list(NODES, None, None).take(skipped));
     for object in ring {
-        if search.is_settled(weighed_max) {
+        if search.fitting() >= weighed_max {
             break;
         }
         // A node that does not decode is no candidate; the node's own reader reports it.
@@ -158,7 +173,6 @@ fn look_around(search: &mut Search, wanted: &Wanted<'_>, snapshot: &Snapshot, st
             search.weigh(wanted, &node, || wanted.occupants(&object.key().name));
         }
     }
-    search.end(wanted);
 }
 
 /// Writes what the pod's claims need on its node, and rests on all that was seen of them.

@@ -301,6 +301,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::occupants::Occupants;
     use crate::plan::needs_node;
     use crate::preemption::{Preemption, Way};
     use crate::search::{Search, Wanted};
@@ -359,7 +360,9 @@ mod tests {
                 serde_json::from_value(json!({"metadata": {"name": "n"}, "status": {"allocatable": amounts}})).unwrap(),
             );
             let snapshot = Snapshot::default();
-            search.weigh(&Wanted::of(&pod, &claims, &snapshot, &BTreeSet::new()), &node, Vec::new);
+            search.weigh(&Wanted::of(&pod, &claims, &snapshot, &BTreeSet::new()), &node, || {
+                Occupants::counted(Vec::new(), &pod)
+            });
         }
         let now = Timestamp::UNIX_EPOCH;
         let preemption = match needs_node(&pod) && world.lower {

@@ -144,7 +144,7 @@ impl Claimant<'_> {
     }
 
     fn lower_on(&self, node: &str) -> Vec<Arc<Pod>> {
-        let mut pods = self.wanted.occupants(node);
+        let mut pods = self.wanted.everybody_on(node);
         pods.retain(|pod| priority(pod) < priority(self.pod));
         pods
     }

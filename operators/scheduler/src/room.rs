@@ -5,35 +5,44 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Node, Pod};
 
 use crate::amounts::Amounts;
+use crate::occupants::Occupants;
 
-/// What a node has and what of it is taken.
+/// What a node has and who takes what of it.
 pub(crate) struct Room {
     has: Amounts,
-    taken: Amounts,
-    pods: usize,
+    occupants: Occupants,
 }
 
 impl Room {
-    /// What the pods leave on the node.
-    pub(crate) fn of(node: &Node, pods: &[Arc<Pod>]) -> Self {
+    /// What the occupants leave on the node.
+    pub(crate) fn of(node: &Node, occupants: Occupants) -> Self {
         let status = node.status.as_ref();
         let has = Amounts::of(status.and_then(|status| status.allocatable.as_ref().or(status.capacity.as_ref())));
-        let mut taken = Amounts::default();
-        for pod in pods {
-            taken.add(&Amounts::asked_by(pod));
-        }
-        Self { has, taken, pods: pods.len() }
+        Self { has, occupants }
+    }
+
+    /// Those whose ports or terms may keep a pod off.
+    pub(crate) fn pods(&self) -> &[Arc<Pod>] {
+        &self.occupants.pods
+    }
+
+    /// How many there are of the pod's own controller.
+    pub(crate) fn siblings(&self) -> i64 {
+        self.occupants.siblings
+    }
+
+    fn taken(&self, resource: &str) -> i64 {
+        self.occupants.taken.get(resource)
     }
 
     /// What there is too little of, in the words of Kubernetes.
     pub(crate) fn shortages(&self, asked: &Amounts) -> Vec<String> {
         let mut shortages = Vec::new();
-        let pods_max = usize::try_from(self.has.get("pods")).unwrap_or_default();
-        if self.pods >= pods_max {
+        if self.occupants.taken.pods() >= self.has.get("pods") {
             shortages.push("Too many pods".to_owned());
         }
         let asked = asked.iter().filter(|(_, amount)| *amount > 0);
-        let short = asked.filter(|(name, amount)| self.taken.get(name).saturating_add(*amount) > self.has.get(name));
+        let short = asked.filter(|(name, amount)| self.taken(name).saturating_add(*amount) > self.has.get(name));
         shortages.extend(short.map(|(name, _)| format!("Insufficient {name}")));
         shortages
     }
@@ -46,7 +55,7 @@ impl Room {
     /// How full the node would be, of its scarcer resource, in thousandths.
     pub(crate) fn load_permille(&self, asked: &Amounts) -> i64 {
         let load = |name: &str| {
-            let taken = i128::from(self.taken.get(name)) + i128::from(asked.get(name));
+            let taken = i128::from(self.taken(name)) + i128::from(asked.get(name));
             i64::try_from(taken * 1000 / i128::from(self.has.get(name).max(1))).unwrap_or(i64::MAX)
         };
         load("cpu").max(load("memory"))

@@ -12,7 +12,7 @@ use sampan_podset::{affinity, taints};
 
 use crate::amounts::Amounts;
 use crate::company::Company;
-use crate::occupants::occupants;
+use crate::occupants::{Occupants, everybody_on};
 use crate::plan::Refusal;
 use crate::ports::HostPort;
 use crate::room::Room;
@@ -30,7 +30,6 @@ pub(crate) struct Wanted<'p> {
     pod: &'p Pod,
     amounts: Amounts,
     ports: Vec<HostPort>,
-    controller: Option<&'p str>,
     claims: &'p Claims,
     company: Company<'p>,
     spread: Spread,
@@ -44,7 +43,6 @@ impl<'p> Wanted<'p> {
             pod,
             amounts: Amounts::asked_by(pod),
             ports: HostPort::asked_by(pod).collect(),
-            controller: controller(pod),
             claims,
             company: Company::of(pod, snapshot, without),
             spread: Spread::of(pod, snapshot, without),
@@ -59,25 +57,35 @@ impl<'p> Wanted<'p> {
         if prefers { WEIGHED_BY_PREFERENCE_MIN.max(nodes / 20) } else { WEIGHED_MAX }
     }
 
+    /// The nodes it names, where it may go to no other.
+    pub(crate) fn named_nodes(&self) -> Option<BTreeSet<&str>> {
+        affinity::named_nodes(self.pod)
+    }
+
     /// What a placement rests on, beyond its node and who is on it.
     pub(crate) fn rests_on(&self) -> Vec<ReadKey> {
         [self.company.rests_on(), self.spread.rests_on()].concat()
     }
 
-    /// The pods that take room on a node from it.
-    pub(crate) fn occupants(&self, node: &str) -> Vec<Arc<Pod>> {
-        occupants(self.pod, node, self.snapshot)
+    /// Who takes room on a node, as far as it matters.
+    pub(crate) fn occupants(&self, node: &str) -> Occupants {
+        Occupants::on(node, self.pod, !self.ports.is_empty(), self.snapshot)
+    }
+
+    /// The pods that take room on a node from it, each of them.
+    pub(crate) fn everybody_on(&self, node: &str) -> Vec<Arc<Pod>> {
+        everybody_on(node, self.pod, self.snapshot)
     }
 
     /// Why the node would refuse it if those of `gone`, who stand there, were gone.
     pub(crate) fn refusal_without(&self, node: &Node, gone: &BTreeSet<ObjectKey>) -> Option<Refusal> {
-        let mut pods = self.occupants(node.metadata.name.as_deref().unwrap_or_default());
+        let mut pods = self.everybody_on(node.metadata.name.as_deref().unwrap_or_default());
         pods.retain(|pod| !gone.contains(&pod.key()));
-        let room = Room::of(node, &pods);
+        let room = Room::of(node, Occupants::counted(pods, self.pod));
         if self.company.is_nobody() && self.spread.is_empty() {
-            return self.crowded(node, &pods, &room);
+            return self.crowded(node, &room);
         }
-        Self::of(self.pod, self.claims, self.snapshot, gone).crowded(node, &pods, &room)
+        Self::of(self.pod, self.claims, self.snapshot, gone).crowded(node, &room)
     }
 
     /// Why the pod may not go to the node, whatever stands there.
@@ -94,8 +102,8 @@ impl<'p> Wanted<'p> {
     }
 
     /// Why it may not go to the node, with these pods on it: the first reason, in the order Kubernetes asks in.
-    fn crowded(&self, node: &Node, pods: &[Arc<Pod>], room: &Room) -> Option<Refusal> {
-        let taken = || pods.iter().flat_map(|pod| HostPort::asked_by(pod));
+    fn crowded(&self, node: &Node, room: &Room) -> Option<Refusal> {
+        let taken = || room.pods().iter().flat_map(|pod| HostPort::asked_by(pod));
         if self.ports.iter().any(|port| taken().any(|other| port.clashes(&other))) {
             return Some(Refusal::passing("node(s) didn't have free ports for the requested pod ports"));
         }
@@ -104,25 +112,19 @@ impl<'p> Wanted<'p> {
             return Some(Refusal { reasons: shortages, is_lasting: room.is_too_small(&self.amounts) });
         }
         let by_claims = self.claims.refusal(node).map(Refusal::lasting);
-        by_claims.or_else(|| self.spread.refusal(node)).or_else(|| self.company.refusal(node, pods))
+        by_claims.or_else(|| self.spread.refusal(node)).or_else(|| self.company.refusal(node, room.pods()))
     }
 
-    fn rank(&self, node: &Node, pods: &[Arc<Pod>], room: &Room, lot: u64) -> Rank {
-        let of_same = |pod: &&Arc<Pod>| self.controller.is_some() && controller(pod) == self.controller;
+    fn rank(&self, node: &Node, room: &Room, lot: u64) -> Rank {
         Rank {
             discouraging_taints: taints::discouraging(self.pod, node),
             preference: Reverse(affinity::preference(self.pod, node) + self.company.preference(node)),
             unevenness: self.spread.unevenness(node),
-            siblings: pods.iter().filter(of_same).count(),
+            siblings: room.siblings(),
             load_permille: room.load_permille(&self.amounts),
             lot,
         }
     }
-}
-
-fn controller(pod: &Pod) -> Option<&str> {
-    let mut owners = pod.metadata.owner_references.iter().flatten();
-    owners.find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.as_str())
 }
 
 /// How well a fitting node suits: the least is the best.
@@ -131,7 +133,7 @@ struct Rank {
     discouraging_taints: usize,
     preference: Reverse<i64>,
     unevenness: Unevenness,
-    siblings: usize,
+    siblings: i64,
     load_permille: i64,
     lot: u64,
 }
@@ -220,20 +222,32 @@ impl Search {
         }
     }
 
-    /// Whether no other node need be looked at.
-    pub(crate) fn is_settled(&self, weighed_max: usize) -> bool {
-        self.is_promised || self.fitting >= weighed_max
+    /// Whether the pod gets the node it was promised.
+    pub(crate) fn is_promised(&self) -> bool {
+        self.is_promised
+    }
+
+    /// How many nodes fitted.
+    pub(crate) fn fitting(&self) -> usize {
+        self.fitting
+    }
+
+    /// So many nodes are none the pod names.
+    pub(crate) fn pass_over(&mut self, nodes: usize) {
+        self.looked_at += nodes;
+        if nodes > 0 {
+            *self.reasons.entry("node(s) didn't satisfy plugin(s) [NodeAffinity]".to_owned()).or_default() += nodes;
+        }
     }
 
     /// Looks at a node; what stands on it is asked for only where it may matter.
-    pub(crate) fn weigh(&mut self, wanted: &Wanted<'_>, node: &Arc<Node>, pods: impl FnOnce() -> Vec<Arc<Pod>>) {
+    pub(crate) fn weigh(&mut self, wanted: &Wanted<'_>, node: &Arc<Node>, occupants: impl FnOnce() -> Occupants) {
         self.looked_at += 1;
         if let Some(refusal) = wanted.barred(node) {
             return self.count(refusal);
         }
-        let pods = pods();
-        let room = Room::of(node, &pods);
-        if let Some(refusal) = wanted.crowded(node, &pods, &room) {
+        let room = Room::of(node, occupants());
+        if let Some(refusal) = wanted.crowded(node, &room) {
             if !refusal.is_lasting {
                 self.passing.push(node.clone());
             }
@@ -241,7 +255,7 @@ impl Search {
         }
         self.fitting += 1;
         self.lots = next_lot(self.lots);
-        let rank = wanted.rank(node, &pods, &room, self.lots);
+        let rank = wanted.rank(node, &room, self.lots);
         if self.best.as_ref().is_none_or(|(best, _)| rank < *best) {
             self.best = Some((rank, node.clone()));
         }
@@ -286,7 +300,9 @@ mod tests {
         for (node, pods) in world {
             let pods: Vec<Arc<Pod>> = pods.into_iter().map(Arc::new).collect();
             let (claims, snapshot) = (Claims::default(), Snapshot::default());
-            search.weigh(&Wanted::of(wanted, &claims, &snapshot, &BTreeSet::new()), &Arc::new(node), || pods);
+            search.weigh(&Wanted::of(wanted, &claims, &snapshot, &BTreeSet::new()), &Arc::new(node), || {
+                Occupants::counted(pods, wanted)
+            });
         }
         search
     }
@@ -334,14 +350,14 @@ mod tests {
     fn equals_are_decided_by_lot() {
         let world =
             || (0..8).map(|index| (node(&format!("n{index}"), "2", "10"), vec![])).collect::<Vec<(Node, Vec<Pod>)>>();
-        let wanted = pod("1", json!({}));
+        let pod = pod("1", json!({}));
         let chosen: std::collections::BTreeSet<String> = (0..64)
             .map(|seed| {
                 let mut search = Search::new(seed);
                 let (claims, snapshot) = (Claims::default(), Snapshot::default());
-                let wanted = Wanted::of(&wanted, &claims, &snapshot, &BTreeSet::new());
+                let wanted = Wanted::of(&pod, &claims, &snapshot, &BTreeSet::new());
                 for (node, _) in world() {
-                    search.weigh(&wanted, &Arc::new(node), Vec::new);
+                    search.weigh(&wanted, &Arc::new(node), || Occupants::counted(Vec::new(), &pod));
                 }
                 search.node().unwrap().to_owned()
             })

@@ -12,6 +12,7 @@ use super::patch::status_patch;
 use crate::pod::backoff::{Setback, later};
 use crate::pod::machine::{PodMachine, Step};
 use crate::pod::plan::{self, Class};
+use crate::pod::rejection::Rejection;
 use crate::pod::source::{SourceKey, Sources};
 use crate::pod::standing::{Standing, standings};
 use crate::pod::{Command, EventNote, NodeFacts, Operation, Scene, Situation, Uid, status};
@@ -93,6 +94,13 @@ impl Entry {
         }
         self.seen = true;
         self.situation.take(pod);
+    }
+
+    /// The node does not take the pod.
+    pub(super) fn reject(&mut self, rejection: Rejection, now: Timestamp, effects: &mut Vec<Effect>) {
+        let note = self.note(false, rejection.reason, rejection.message.to_owned(), None, now);
+        effects.push(Effect::Event(self.reference(), note));
+        self.situation.rejection = Some(rejection);
     }
 
     /// The pod is off the node and out of the store.

@@ -21,6 +21,7 @@ use self::entry::Entry;
 pub use self::listing::Listing;
 pub use self::message::{Answer, Effect, Message, PodRef, ProbedRun, StatusPost};
 pub use self::turn::Hands;
+use crate::pod::rejection::Rejection;
 use crate::pod::source::{self, SourceKey, Sources};
 use crate::pod::{ContainerRecord, NodeFacts, Sandbox, Situation, Uid};
 
@@ -66,7 +67,7 @@ impl Host {
     pub fn receive(&mut self, message: Message, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         match message {
-            Message::Pod(pod) => self.see(pod, &mut effects),
+            Message::Pod(pod) => self.see(pod, now, &mut effects),
             Message::PodGone(uid) => self.lose(&uid),
             Message::Listed(uids) => {
                 let missing: Vec<Uid> = self.pods.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
@@ -80,10 +81,11 @@ impl Host {
         effects
     }
 
-    fn see(&mut self, pod: Arc<Pod>, effects: &mut Vec<Effect>) {
+    fn see(&mut self, pod: Arc<Pod>, now: Timestamp, effects: &mut Vec<Effect>) {
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
         let Some(node) = self.nodes.get(node) else { return };
         let uid = Uid::of(&pod);
+        let rejection = if self.pods.contains_key(&uid) { None } else { self.rejection(&pod, &node.name) };
         let entry = self.pods.entry(uid.clone()).or_insert_with(|| Entry::new(pod.clone(), node.clone(), true));
         let is_first = entry.sources.is_empty();
         let cause = format!("pods/{}/{}", entry.situation.identity().0, entry.situation.identity().1);
@@ -91,6 +93,9 @@ impl Host {
         entry.because(&cause, revision.unwrap_or(0));
         let containers = entry.situation.ephemeral.len();
         entry.see(pod);
+        if let Some(rejection) = rejection {
+            entry.reject(rejection, now, effects);
+        }
         // Nothing else that is referred to may change while a pod runs.
         let adds_containers = entry.situation.ephemeral.len() != containers;
         if is_first || adds_containers {
@@ -104,6 +109,11 @@ impl Host {
             }
         }
         self.dirty.insert(uid);
+    }
+
+    /// Why a node does not take a pod it was not told of before.
+    fn rejection(&self, pod: &Arc<Pod>, node: &str) -> Option<Rejection> {
+        Rejection::of(&Situation::new(pod.clone()), self.pods_of(node))
     }
 
     fn lose(&mut self, uid: &Uid) {
@@ -344,6 +354,34 @@ mod tests {
         let run = ProbedRun { container: "app".to_owned(), container_id: "c".to_owned(), kind: ProbeKind::Readiness };
         let effects = host.receive(Message::Probed(Uid::of(&pod()), run, Ok(())), later + 3.seconds());
         assert_eq!(probes(&effects), 1);
+    }
+
+    /// What is told of a pod that asks for port 80 of the node, and whether an Event says so.
+    fn told(host: &mut Host, name: &str, status: serde_json::Value) -> (Option<String>, bool) {
+        let port = json!([{"containerPort": 80, "hostPort": 80}]);
+        let pod = json!({"metadata": {"name": name, "namespace": "default", "uid": name}, "status": status,
+            "spec": {"nodeName": "node", "containers": [{"name": "app", "image": "app", "ports": port}]}});
+        let pod: Arc<Pod> = Arc::new(serde_json::from_value(pod).unwrap());
+        let effects = host.receive(Message::Pod(pod.clone()), Timestamp::UNIX_EPOCH);
+        let entry = host.pods.get(&Uid::of(&pod)).unwrap();
+        let status = status::status(&entry.scene(&host.sources, Timestamp::UNIX_EPOCH), Class::Failed);
+        (
+            status.reason,
+            effects.iter().any(|effect| matches!(effect, Effect::Event(_, note) if note.reason == "NodePorts")),
+        )
+    }
+
+    #[test]
+    fn a_pod_whose_port_another_has_is_turned_away_at_first_sight() {
+        let mut host = running(Timestamp::UNIX_EPOCH);
+        assert_eq!(told(&mut host, "first", json!({})), (None, false));
+        assert_eq!(told(&mut host, "second", json!({})), (Some("NodePorts".to_owned()), true));
+        // Nobody who was taken before is turned away, and who was turned away takes nothing.
+        assert_eq!(told(&mut host, "third", json!({"startTime": "2026-01-01T00:00:00Z"})), (None, false));
+        for name in ["first", "third"] {
+            host.pods.get_mut(&Uid(name.into())).unwrap().situation.swept = true;
+        }
+        assert_eq!(told(&mut host, "fourth", json!({})), (None, false));
     }
 
     /// Whether the status that is told, or about to be, says that the pod is ready.

@@ -183,6 +183,15 @@ pub struct HostPort {
     pub protocol: String,
 }
 
+impl HostPort {
+    /// Whether only one of the two can be had.
+    pub fn clashes(&self, other: &Self) -> bool {
+        let everywhere = |port: &Self| port.host_ip.as_deref().is_none_or(|address| address == "0.0.0.0");
+        let address = everywhere(self) || everywhere(other) || self.host_ip == other.host_ip;
+        address && self.host_port == other.host_port && self.protocol == other.protocol
+    }
+}
+
 /// A file or directory of the host seen in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {

@@ -8,7 +8,7 @@
 //! | * | Terminating | deletion is requested |
 //! | * | Removed | nothing is left on the node |
 //! | * | Succeeded | every container ended well |
-//! | * | Failed | a container failed for good or the deadline passed |
+//! | * | Failed | a container failed for good, the deadline passed or the node refused it |
 //! | Preparing | Pulling | an image is awaited |
 //! | Preparing | Starting | a container can be started |
 //! | Preparing | BackingOff | a failure is to be tried again later |
@@ -50,7 +50,7 @@ const CLASSIFIED: &str = "first look";
 const DELETED: &str = "deletion is requested";
 const CLEARED: &str = "nothing is left on the node";
 const ENDED_WELL: &str = "every container ended well";
-const ENDED_BADLY: &str = "a container failed for good or the deadline passed";
+const ENDED_BADLY: &str = "a container failed for good, the deadline passed or the node refused it";
 const PREPARED_IMAGE_AWAITED: &str = "an image is awaited";
 const STARTABLE: &str = "a container can be started";
 const INIT_RUNS: &str = "an init container runs";

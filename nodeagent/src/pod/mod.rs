@@ -12,6 +12,7 @@ pub mod moment;
 pub mod plan;
 pub mod probe;
 pub mod quantity;
+pub mod rejection;
 pub mod situation;
 pub mod source;
 pub mod spec;

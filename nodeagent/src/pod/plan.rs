@@ -9,6 +9,7 @@ use super::command::{Command, Operation};
 use super::environment::knows_services;
 use super::moment::moment;
 use super::probe::ProbeKind;
+use super::rejection::Rejection;
 use super::situation::{ContainerRecord, Scene};
 use super::spec;
 use super::standing::{Standing, Verdict, ephemeral_standings, sandbox_attempt, sandbox_is_running, standings};
@@ -47,7 +48,7 @@ pub enum Class {
 }
 
 /// How a pod ends that is not deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     /// Every container ended with 0.
     Succeeded,
@@ -55,6 +56,8 @@ pub enum Ending {
     Failed,
     /// `activeDeadlineSeconds` have passed.
     DeadlineExceeded,
+    /// The node did not take it.
+    Rejected(Rejection),
 }
 
 /// Which state the pod is in.
@@ -65,7 +68,7 @@ pub fn classify(scene: &Scene<'_>) -> Class {
     }
     match ending(scene) {
         Some(Ending::Succeeded) => return Class::Succeeded,
-        Some(Ending::Failed | Ending::DeadlineExceeded) => return Class::Failed,
+        Some(Ending::Failed | Ending::DeadlineExceeded | Ending::Rejected(_)) => return Class::Failed,
         None => {}
     }
     if sources_awaited(scene) {
@@ -138,6 +141,9 @@ pub fn ending(scene: &Scene<'_>) -> Option<Ending> {
         }
         Some("Failed") => return Some(Ending::Failed),
         _ => {}
+    }
+    if let Some(rejection) = &scene.situation.rejection {
+        return Some(Ending::Rejected(rejection.clone()));
     }
     if deadline(scene).is_some_and(|deadline| deadline <= scene.now) {
         return Some(Ending::DeadlineExceeded);

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod, PodSpec, Po
 use super::backoff::Setback;
 use super::command::Operation;
 use super::probe::Probes;
+use super::rejection::Rejection;
 use super::source::Sources;
 
 /// The uid of a pod.
@@ -162,6 +163,8 @@ pub struct Situation {
     pub deadlines: BTreeMap<String, Timestamp>,
     /// The runtime holds nothing of this pod any more.
     pub swept: bool,
+    /// The node does not take it.
+    pub rejection: Option<Rejection>,
 }
 
 impl Situation {
@@ -182,6 +185,7 @@ impl Situation {
             terminating_since: None,
             deadlines: BTreeMap::new(),
             swept: false,
+            rejection: None,
         }
     }
 

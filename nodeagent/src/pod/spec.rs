@@ -45,7 +45,8 @@ pub fn sandbox(scene: &Scene<'_>, attempt: u32) -> SandboxSpec {
     }
 }
 
-fn host_ports(spec: &PodSpec) -> Vec<HostPort> {
+/// The ports of its node the pod asks for.
+pub(super) fn host_ports(spec: &PodSpec) -> Vec<HostPort> {
     let sidecars = spec.init_containers.iter().flatten().filter(|container| is_sidecar(container));
     let ports = sidecars.chain(&spec.containers).flat_map(|container| container.ports.iter().flatten());
     ports

@@ -29,13 +29,16 @@ pub fn status(scene: &Scene<'_>, class: Class) -> PodStatus {
     let phase = phase(scene, class, &rows);
     let address =
         situation.sandbox.as_ref().and_then(|sandbox| sandbox.address.clone()).or_else(|| base.pod_ip.clone());
-    let ending = ending(scene);
-    let deadline = !situation.is_terminating() && ending == Some(Ending::DeadlineExceeded);
-    let reason = if deadline { Some("DeadlineExceeded".to_owned()) } else { base.reason.clone() };
-    let message = if deadline {
-        Some("Pod was active on the node longer than the specified deadline".to_owned())
-    } else {
-        base.message.clone()
+    let said = match ending(scene).filter(|_| !situation.is_terminating()) {
+        Some(Ending::DeadlineExceeded) => {
+            Some(("DeadlineExceeded", "Pod was active on the node longer than the specified deadline"))
+        }
+        Some(Ending::Rejected(rejection)) => Some((rejection.reason, rejection.message)),
+        Some(Ending::Succeeded | Ending::Failed) | None => None,
+    };
+    let (reason, message) = match said {
+        Some((reason, message)) => (Some(reason.to_owned()), Some(message.to_owned())),
+        None => (base.reason.clone(), base.message.clone()),
     };
     PodStatus {
         conditions: Some(conditions(scene, phase, &rows)),

@@ -16,7 +16,7 @@ MODE      := $(if $(RELEASE),release,debug)
 SAMPAN     = $(TARGET)/$(MODE)/sampan
 
 .DEFAULT_GOAL := help
-.PHONY: help up down build check fmt clippy tidy doc test bench conformance upstream docker busybox images kubectl
+.PHONY: help up down build check fmt clippy tidy doc test bench conformance upstream docker busybox images database kubectl
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -39,6 +39,9 @@ busybox:
 images:
 	@scripts/images
 
+database:
+	@scripts/database
+
 kubectl:
 	@scripts/kubectl
 
@@ -56,7 +59,7 @@ tidy:
 doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 
-test: docker busybox build images
+test: docker busybox build images database
 	KUBECTL="$$(scripts/kubectl)" SAMPAN="$(abspath $(SAMPAN))" SAMPAN_TEST_DOCKER=required cargo test --locked --workspace --no-fail-fast
 
 bench: docker images

@@ -6,6 +6,7 @@ mod clients;
 mod conformance;
 mod crashes;
 mod custom;
+mod database;
 mod directory;
 mod kinds;
 mod kube_rs;

@@ -42,7 +42,7 @@ fn restarts(pod: &Value) -> Option<u64> {
 }
 
 /// Every event of a watch from `revision` to now.
-fn changes_since(cluster: &Cluster, path: &str, revision: &str) -> Result<Vec<Value>> {
+pub(crate) fn changes_since(cluster: &Cluster, path: &str, revision: &str) -> Result<Vec<Value>> {
     let answer = cluster.api()?.get(&format!("{path}?watch=true&resourceVersion={revision}&timeoutSeconds=1"))?;
     let lines = answer.text();
     lines.lines().map(|line| serde_json::from_str(line).with_context(|| format!("no event: {line}"))).collect()

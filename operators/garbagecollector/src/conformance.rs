@@ -5,6 +5,7 @@
 use sampan_conformance::{Deed, Edit, Suite, World, actors};
 use sampan_core::Timestamp;
 use sampan_core::object::{ObjectKey, ResourceType};
+use sampan_core::operator::Operator;
 use sampan_core::store::Snapshot;
 use serde_json::{Value, json};
 
@@ -45,7 +46,12 @@ fn deleted(snapshot: &Snapshot, name: &str) -> Option<Deed> {
 
 /// The suite of the shipping operator. Everything may be its business, so that it is alone with what it does.
 pub fn suite() -> Suite {
-    Suite::of(GarbageCollector)
+    suite_of(GarbageCollector)
+}
+
+/// The suite of an operator that says it is the shipping one.
+pub fn suite_of<O: Operator + Clone + Sync>(operator: O) -> Suite {
+    Suite::of(operator)
         .alone()
         .touching(|_, _| true)
         .at_rest("every owner that is named exists", every_named_owner_exists)
@@ -94,12 +100,20 @@ fn foreground(world: World) -> World {
         })
 }
 
+/// Somebody holds what is created: were it deleted, it would be seen to be.
+fn held(mut deed: Deed) -> Deed {
+    if let Edit::Create(object) = &mut deed.edit {
+        object["metadata"]["finalizers"] = json!(["example.com/held"]);
+    }
+    deed
+}
+
 /// The dependents stay.
 fn orphaned(world: World) -> World {
     named(world, "orphaned", &json!(["orphan"]))
         .actor_times(2, "maker", |snapshot, _| {
             let children = ["child", "second-child"].map(|name| owned_by(snapshot, name, &["owner"]));
-            children.into_iter().flatten().collect()
+            children.into_iter().flatten().map(held).collect()
         })
         .always("no dependent goes", |snapshot, _| match snapshot.get(&key("child")) {
             Some(child) if child.metadata().is_terminating() => Err("the child goes".into()),

@@ -5,6 +5,7 @@
 use sampan_conformance::{Deed, Edit, Suite, World, actors};
 use sampan_core::Timestamp;
 use sampan_core::object::{ObjectKey, ResourceType};
+use sampan_core::operator::Operator;
 use sampan_core::store::Snapshot;
 use serde_json::{Value, json};
 
@@ -38,7 +39,17 @@ fn settings() -> ObjectKey {
 
 /// The suite of the shipping operator.
 pub fn suite() -> Suite {
-    Suite::of(NamespaceOperator::new(CERTIFICATE))
+    suite_of(shipping())
+}
+
+/// The shipping operator, with a certificate to hand out.
+pub fn shipping() -> NamespaceOperator {
+    NamespaceOperator::new(CERTIFICATE)
+}
+
+/// The suite of an operator that says it is the shipping one.
+pub fn suite_of<O: Operator + Clone + Sync>(operator: O) -> Suite {
+    Suite::of(operator)
         .spec("plain", namespace(&json!([])))
         .always("a namespace outlives what is in it", outlives_its_contents)
         .at_rest("a namespace in use is furnished", is_furnished)

@@ -254,6 +254,9 @@ pub(crate) struct NewOperator {
     /// The language of its program
     #[arg(long, value_enum, default_value_t = Language::Python)]
     pub(crate) lang: Language,
+    /// The folder of Sampan's source, for Rust; one above the current folder unless given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) source: Option<PathBuf>,
     /// The folder it is written to; one of its name unless given
     #[arg(long, value_name = "DIR")]
     pub(crate) folder: Option<PathBuf>,
@@ -266,6 +269,8 @@ pub(crate) enum Language {
     Python,
     /// A shell script with jq
     Sh,
+    /// Rust: Sampan itself with one operator more
+    Rust,
 }
 
 /// What a program may take, and the program.
@@ -280,6 +285,12 @@ pub(crate) struct Confine {
     /// The processes and threads of its user
     #[arg(long, value_name = "N")]
     pub(crate) processes: u32,
+    /// Leave it the network
+    #[arg(long)]
+    pub(crate) network: bool,
+    /// The file to join its control group by
+    #[arg(long, value_name = "FILE")]
+    pub(crate) group: Option<PathBuf>,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,

@@ -37,6 +37,7 @@ pub use sampan_core as core;
 pub use sampan_machine as machine;
 
 pub use builder::{Builder, Daemon, suite_of};
+pub use plugin_suite::kinds;
 
 use args::Command;
 use operators::Carried;

@@ -1,7 +1,8 @@
 //! What is proved of a plugin: the suite that follows from its manifest, and from samples beside it.
 //!
 //! `plugin.yaml` holds the OperatorPlugin and the definitions of its kinds. Each file of `samples/` that holds an object of its
-//! primary kind is one spec to try; all other objects there stand beside it in every world.
+//! primary kind is one spec to try, each Effect says what an effect gives, and all other objects there stand beside it in every
+//! world.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,10 +16,21 @@ use sampan_core::plugin::{Charter, KindName, PluginOperator, PluginSpec};
 use sampan_core::resource::custom::learn;
 use sampan_core::resource::{OPERATOR_PLUGINS, Registry, ResourceDefinition};
 use sampan_machine::lasting;
-use sampan_pluginhost::Proof;
+use sampan_pluginhost::{Given, Proof};
 use serde_json::{Value, json};
 
 use crate::operators::Carried;
+
+/// The resource types that CustomResourceDefinitions define, for binaries that serve them from the start.
+///
+/// # Errors
+/// What is wrong with the manifests.
+pub fn kinds(manifests: &str) -> Result<Vec<ResourceDefinition>> {
+    let manifests = text(manifests.as_bytes()).and_then(|text| documents(text, false));
+    let manifests =
+        manifests.map_err(|problem| anyhow!("{}:{}: {}", problem.at.line, problem.at.column, problem.message))?;
+    learn_kinds(&manifests, &mut Carried::default().registry())
+}
 
 /// Whether what is to be proved is named as a file or folder, and not as an operator.
 pub(crate) fn is_path(name: &str) -> bool {
@@ -35,11 +47,21 @@ pub(crate) fn of(path: &Path, carried: &Carried) -> Result<Suite> {
     let (name, spec) = plugin(&manifests, &registry).with_context(|| format!("in {}", file.display()))?;
     let charter = Charter::new(&name, &spec, &registry)?;
     let samples = Samples::read(&folder.join("samples"), &spec.primary)?;
-    let program = Proof::start(&name, &spec, &folder, Path::new("/proc/self/exe"))?;
+    for effect in &spec.effects {
+        let is_given = samples.given.0.iter().any(|(name, ..)| *name == effect.name);
+        ensure!(
+            is_given,
+            "no sample says what the effect `{}` gives: write an Effect with a status.result",
+            effect.name
+        );
+    }
+    let program = Proof::start(&name, &spec, &folder, Path::new("/proc/self/exe"), samples.given.clone())?;
     let owns: BTreeSet<ResourceType> = charter.owns.iter().copied().collect();
     let writes_others = !spec.writes.is_empty();
     let mut suite = Suite::of(PluginOperator::new(charter, spec, Arc::new(program)));
     suite = suite.asked_as(lasting(&path.display().to_string()));
+    // What was asked to be done tells how it came to be as it is: whoever was there from the start asked for less.
+    suite = suite.incidental(|object| object.get("kind").is_none_or(|kind| kind != "Effect"));
     for definition in crate::operators::definitions().into_iter().chain(definitions) {
         suite = suite.serving(definition);
     }
@@ -101,6 +123,7 @@ fn is_it(object: &Object, (kind, name): &(String, String)) -> bool {
 struct Samples {
     specs: Vec<(String, Value)>,
     beside: Vec<Value>,
+    given: Given,
 }
 
 impl Samples {
@@ -122,6 +145,8 @@ impl Samples {
             for Document { identity, value, .. } in read(&file)? {
                 if identity.kind == primary.kind && identity.api_version() == primary.api_version {
                     samples.specs.push((name.clone(), value));
+                } else if identity.kind == "Effect" {
+                    samples.given.0.push(given(&value));
                 } else {
                     beside.insert(identity, value);
                 }
@@ -136,6 +161,12 @@ impl Samples {
         samples.beside = beside.into_values().collect();
         Ok(samples)
     }
+}
+
+/// What a sample says of an effect: its name, its key and what it gives.
+fn given(sample: &Value) -> (String, String, Value) {
+    let text = |pointer: &str| sample.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    (text("/spec/effect"), text("/spec/key"), sample.pointer("/status/result").cloned().unwrap_or_default())
 }
 
 fn read(file: &Path) -> Result<Vec<Document>> {

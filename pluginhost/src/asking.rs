@@ -1,11 +1,12 @@
-//! How steps ask a supervisor in the daemon: by suspension.
+//! How steps ask a supervisor in the daemon: by suspension. Effects, which have threads of their own, wait for another.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sampan_core::object::ObjectKey;
-use sampan_core::operator::Crew;
-use sampan_core::plugin::{Answer, Failure, Program, Question};
+use sampan_core::operator::{Crew, EffectRequest, Telling};
+use sampan_core::plugin::{Answer, EffectSpec, Failure, Program, Question};
 use serde_json::Value;
 
 use crate::supervisor::Line;
@@ -24,11 +25,26 @@ pub(crate) struct Suspending {
     line: Line,
     crew: Crew,
     memory: Memory,
+    effects: Option<Effects>,
+}
+
+/// Who runs a plugin's effects, and how long each may go on without a word.
+pub(crate) struct Effects {
+    pub(crate) line: Line,
+    pub(crate) declared: Vec<EffectSpec>,
+}
+
+impl Effects {
+    fn perform(&self, request: &EffectRequest, tell: Telling<'_>) -> Result<Value, String> {
+        let declared = self.declared.iter().find(|effect| effect.name == request.name);
+        let seconds = declared.ok_or("the plugin does not declare it any more")?.deadline_seconds;
+        self.line.perform(request, Duration::from_secs(seconds.into()), tell)
+    }
 }
 
 impl Suspending {
-    pub(crate) fn new(operator: &'static str, line: Line, crew: Crew) -> Self {
-        Self { operator, line, crew, memory: Memory::default() }
+    pub(crate) fn new(operator: &'static str, line: Line, crew: Crew, effects: Option<Effects>) -> Self {
+        Self { operator, line, crew, memory: Memory::default(), effects }
     }
 }
 
@@ -52,6 +68,10 @@ impl Program for Suspending {
         };
         self.line.ask(key.clone(), question.clone(), Box::new(reply));
         None
+    }
+
+    fn perform(&self, request: &EffectRequest, tell: Telling<'_>) -> Result<Value, String> {
+        self.effects.as_ref().ok_or("the plugin declares no effects")?.perform(request, tell)
     }
 
     fn complain(&self, key: &ObjectKey, why: &str) {

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
@@ -13,11 +14,13 @@ use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, se
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// The most descriptors a program may hold.
 const DESCRIPTORS_MAX: u64 = 256;
+/// How far a program lets others go first where nobody but root could bound its time.
+const YIELDING: i32 = 10;
 /// The first descriptor that is none of the three pipes.
 const FIRST_INHERITED: u32 = 3;
 
 /// What a program may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounds {
     /// The user and group it becomes; `None` leaves it who we are, where we may not choose.
     pub user: Option<u32>,
@@ -25,6 +28,10 @@ pub struct Bounds {
     pub memory_bytes: u64,
     /// Processes and threads of its user.
     pub processes: u32,
+    /// Whether it may use the network. Where we may not take it away, it may.
+    pub network: bool,
+    /// What to write oneself into to belong to its control group; `None` where there is none.
+    pub group: Option<PathBuf>,
 }
 
 /// Why a program does not begin.
@@ -62,6 +69,16 @@ pub fn confine(bounds: &Bounds, program: OsString, arguments: Vec<OsString>) -> 
     ] {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).map_err(bound(what))?;
     }
+    match &bounds.group {
+        Some(members) => {
+            std::fs::write(members, "0").map_err(|source| ConfineError::Bound { what: "join its group", source })?
+        }
+        None if bounds.user.is_none() => drop(rustix::process::nice(YIELDING)),
+        None => {}
+    }
+    if !bounds.network && rustix::process::geteuid().is_root() {
+        leave_network().map_err(bound("leave the network"))?;
+    }
     close_inherited().map_err(|source| ConfineError::Bound { what: "close descriptors", source })?;
     set_no_new_privs(true).map_err(bound("forbid new privileges"))?;
     if let Some(user) = bounds.user {
@@ -74,6 +91,13 @@ pub fn confine(bounds: &Bounds, program: OsString, arguments: Vec<OsString>) -> 
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(bound("tie its life to ours"))?;
     let source = Command::new(&program).args(arguments).exec();
     Err(ConfineError::Program { program, source })
+}
+
+/// Leaves the machine's network for one where nobody else is.
+#[expect(unsafe_code, reason = "what may not be unshared unseen are descriptors, and these are not")]
+fn leave_network() -> rustix::io::Result<()> {
+    // SAFETY: descriptors stay shared, and no other thread runs.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
 }
 
 fn become_user(user: u32) -> rustix::io::Result<()> {

@@ -94,6 +94,16 @@ impl Health {
         status
     }
 
+    /// What its OperatorPlugin's condition says of the effects it runs.
+    pub(crate) fn performing(&self, before: &Value, generation: i64, now: Timestamp) -> Value {
+        let (status, reason, message) = match self.answering() {
+            ("True", ..) => ("True", "Performs", "what it was asked to do is done".to_owned()),
+            ("Unknown", ..) => ("Unknown", "NotAsked", "there was nothing to do yet".to_owned()),
+            trouble => trouble,
+        };
+        condition(before, "Performing", status, reason, &message, generation, now)
+    }
+
     fn answering(&self) -> (&'static str, &'static str, String) {
         match self.troubles.iter().next() {
             Some((key, trouble)) => {

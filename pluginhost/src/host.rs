@@ -23,10 +23,10 @@ use tokio::sync::{oneshot, watch};
 use crate::asking::Suspending;
 use crate::folder::Folders;
 use crate::health::{Health, Phase};
-use crate::launch::{Place, prepare};
+use crate::launch::Place;
 use crate::removal;
+use crate::running::Running;
 use crate::source::{self, Files, Stamp};
-use crate::supervisor::Supervisor;
 
 /// How often it is looked whether files have changed and kinds have come, while there are plugins.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -84,7 +84,7 @@ struct Wanted {
 struct Known {
     wanted: Option<Wanted>,
     stamp: Option<Stamp>,
-    running: Option<(Supervisor, Option<u32>)>,
+    running: Option<Running>,
     health: watch::Receiver<Health>,
     /// What was last written.
     written: Option<Value>,
@@ -108,8 +108,8 @@ impl Keeper {
     async fn run(mut self, mut stopped: oneshot::Receiver<()>, mut changes: watch::Receiver<()>) {
         loop {
             let listener = self.around.cluster.store().reader().listen(OPERATOR_PLUGINS);
-            self.look().await;
-            let wait = if self.plugins.is_empty() { LONGEST_WAIT } else { LOOK_EVERY };
+            let all_done = self.look().await;
+            let wait = if self.plugins.is_empty() && all_done { LONGEST_WAIT } else { LOOK_EVERY };
             tokio::select! {
                 _ = &mut stopped => break,
                 () = listener => {}
@@ -123,7 +123,8 @@ impl Keeper {
         self.folders.remove_all();
     }
 
-    async fn look(&mut self) {
+    /// Looks at every plugin. `false` where something could not be done, and is to be tried again.
+    async fn look(&mut self) -> bool {
         let snapshot = self.around.cluster.snapshot();
         let plugins: Vec<Arc<Object>> = snapshot.list(OPERATOR_PLUGINS, None, None).cloned().collect();
         let there: BTreeSet<&Name> = plugins.iter().map(|plugin| &plugin.key().name).collect();
@@ -131,6 +132,7 @@ impl Keeper {
         for name in gone {
             self.dismiss(&name).await;
         }
+        let mut all_done = true;
         for plugin in &plugins {
             let done = match plugin.metadata().is_terminating() {
                 true => self.remove(plugin).await,
@@ -138,8 +140,10 @@ impl Keeper {
             };
             if let Err(status) = done {
                 tracing::warn!(plugin = &*plugin.key().name, %status, "a plugin waits");
+                all_done = false;
             }
         }
+        all_done
     }
 
     /// Has what is wanted run, and says how it is.
@@ -196,19 +200,21 @@ impl Keeper {
     }
 
     fn launch(&mut self, name: &Name, charter: Charter, wanted: Wanted, stamp: Option<Stamp>) -> Result<(), Hindrance> {
-        let taken = self.plugins.values().filter_map(|known| known.running.as_ref()).filter_map(|(_, user)| *user);
-        let place = Place { folders: &self.folders, binary: &self.around.binary, taken: taken.collect() };
-        let launch = prepare(name, &wanted.spec, &wanted.files, &place);
-        let launch = launch.map_err(|error| Hindrance { reason: "NoFolder", what: error.to_string() })?;
-        let (spec, user) = (&wanted.spec, launch.user);
-        let deadline = Duration::from_secs(spec.deadline_seconds.into());
-        let supervisor = Supervisor::start(launch, deadline, spec.concurrency);
+        let taken = self.plugins.values().filter_map(|known| known.running.as_ref()).flat_map(Running::users);
+        let mut place =
+            Place { folders: &self.folders, binary: &self.around.binary, taken: taken.collect(), group: None };
+        let spec = &wanted.spec;
+        let running = Running::start(name, spec, &wanted.files, &mut place);
+        let running = running.map_err(|error| Hindrance { reason: "NoFolder", what: error.to_string() })?;
         tracing::info!(plugin = &**name, "the plugin is started");
-        let program = Suspending::new(lasting(name), supervisor.line(), self.around.crew.clone());
+        let (line, effects) = (running.line(), running.effects(spec));
+        let program = Suspending::new(lasting(name), line, self.around.crew.clone(), effects);
         self.around.crew.install(PluginOperator::new(charter, spec.clone(), Arc::new(program)));
-        let health = supervisor.health();
-        self.pass_on(health.clone());
-        let running = Some((supervisor, user));
+        let health = running.health();
+        for health in [health.clone()].into_iter().chain(running.performing()) {
+            self.pass_on(health);
+        }
+        let running = Some(running);
         self.plugins.insert(name.clone(), Known { wanted: Some(wanted), stamp, running, health, written: None });
         Ok(())
     }
@@ -241,9 +247,15 @@ impl Keeper {
         let value = plugin.value();
         let before = value.get("status").cloned().unwrap_or_default();
         let generation = value.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
-        let user = known.running.as_ref().and_then(|(_, user)| *user);
-        let health = known.health.borrow_and_update().clone();
-        let status = health.status(&before, generation, user, Timestamp::now());
+        let user = known.running.as_ref().and_then(Running::user);
+        let (health, now) = (known.health.borrow_and_update().clone(), Timestamp::now());
+        let mut status = health.status(&before, generation, user, now);
+        let performing = known.running.as_ref().and_then(Running::performing);
+        if let (Some(health), Some(conditions)) =
+            (performing, status.pointer_mut("/conditions").and_then(Value::as_array_mut))
+        {
+            conditions.push(health.borrow().performing(&before, generation, now));
+        }
         if known.written.as_ref() == Some(&status) {
             return Ok(());
         }
@@ -254,10 +266,9 @@ impl Keeper {
 
     /// Ends a plugin's program; its operator is no more.
     async fn dismiss(&mut self, name: &Name) {
-        let Some((supervisor, _)) = self.plugins.remove(name).and_then(|known| known.running) else { return };
+        let Some(running) = self.plugins.remove(name).and_then(|known| known.running) else { return };
         self.around.crew.remove(name);
-        supervisor.stop().await;
-        let _ = self.folders.remove(name);
+        running.stop(&self.folders).await;
     }
 
     /// Ends a plugin that is being deleted: first its program, then what its spec says of its objects.
@@ -267,6 +278,7 @@ impl Keeper {
         let cluster = &self.around.cluster;
         if !self.around.taken.contains(&*name) {
             removal::release(cluster, &name).await?;
+            removal::give_up_effects(cluster, &name).await?;
             if PluginSpec::read(&plugin.value()).is_ok_and(|spec| spec.removal == Removal::Delete) {
                 removal::delete_created(cluster, &name).await?;
             }

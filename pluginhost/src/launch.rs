@@ -9,6 +9,7 @@ use sampan_core::object::Quantity;
 use sampan_core::plugin::PluginSpec;
 
 use crate::folder::Folders;
+use crate::group::Group;
 use crate::process::{Launch, users};
 use crate::source::Files;
 
@@ -24,15 +25,37 @@ pub(crate) struct Place<'a> {
     pub(crate) binary: &'a Path,
     /// Users that are other programs'.
     pub(crate) taken: BTreeSet<u32>,
+    /// The control group of the plugin, where it has one.
+    pub(crate) group: Option<Group>,
 }
 
-/// Makes a program's folder, and says how it is started.
-pub(crate) fn prepare(name: &str, spec: &PluginSpec, files: &Files, place: &Place<'_>) -> std::io::Result<Launch> {
-    let user = rustix::process::geteuid().is_root().then(|| free_user(name, place));
-    let folder = place.folders.make(name, files, user)?;
+/// The control group of a plugin, where there is one to be had.
+pub(crate) fn group(name: &str, spec: &PluginSpec, folders: &Folders) -> Option<Group> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let millis = Quantity::parse(&spec.limits.cpu).map_or(i64::MAX, |cores| cores.milli_value());
+    let cluster = folders.path().file_name().unwrap_or_default().to_string_lossy();
+    let group = Group::make(&format!("{cluster}.{name}"), millis);
+    if group.is_none() {
+        tracing::warn!(plugin = name, "there is no control group to be had: its processor time is not bounded");
+    }
+    group
+}
+
+/// Makes the folder of a process of a plugin, and says how it is started.
+pub(crate) fn prepare(
+    name: &str,
+    folder: &str,
+    spec: &PluginSpec,
+    files: &Files,
+    place: &Place<'_>,
+) -> std::io::Result<Launch> {
+    let user = rustix::process::geteuid().is_root().then(|| free_user(folder, place));
+    let folder = place.folders.make(folder, files, user)?;
     Ok(Launch {
         name: Arc::from(name),
-        confining: confining(place.binary, user, spec),
+        confining: confining(place, user, spec),
         command: command(&spec.command, &spec.files),
         environment: environment(name, &folder, spec),
         folder,
@@ -70,11 +93,14 @@ fn command(words: &[String], files: &[String]) -> Vec<String> {
 }
 
 /// What confines a program: our own binary, whose `confine` puts bounds on itself and becomes the program.
-fn confining(binary: &Path, user: Option<u32>, spec: &PluginSpec) -> Vec<OsString> {
+fn confining(place: &Place<'_>, user: Option<u32>, spec: &PluginSpec) -> Vec<OsString> {
     let memory = Quantity::parse(&spec.limits.memory).map_or(i64::MAX, |quantity| quantity.value());
-    let mut words: Vec<OsString> = vec![binary.into(), "confine".into()];
+    let mut words: Vec<OsString> = vec![place.binary.into(), "confine".into()];
     words.extend(user.into_iter().flat_map(|user| ["--user".into(), user.to_string().into()]));
     words.extend(["--memory-bytes".into(), memory.to_string().into()]);
-    words.extend(["--processes".into(), spec.limits.processes.to_string().into(), "--".into()]);
+    words.extend(["--processes".into(), spec.limits.processes.to_string().into()]);
+    words.extend(spec.network.then(|| "--network".into()));
+    words.extend(place.group.iter().flat_map(|group| ["--group".into(), group.members().into()]));
+    words.push("--".into());
     words
 }

@@ -6,11 +6,14 @@
 //! | `host` | from OperatorPlugins in the store to programs that run, and back to their status |
 //! | `source` | a program's files, and when they have changed |
 //! | `folder` | the private folder a program runs in |
+//! | `running` | the processes of one plugin |
 //! | `supervisor` | one program: started, asked, given up on, started again |
 //! | `process` | one process of it: its three pipes, its end |
 //! | `lines` | lines of bounded length |
+//! | `group` | the control group that bounds their processor time |
 //! | `confine` | what a program may take of the machine, put on from within |
 //! | `launch` | what it takes to start a program |
+//! | `errand` | what a program is sent to do, and what its lines say of that |
 //! | `asking` | how steps ask a supervisor in the daemon: by suspension |
 //! | `proof` | a program under proof: steps wait for it |
 //! | `health` | how a program is, as conditions |
@@ -18,7 +21,9 @@
 
 mod asking;
 mod confine;
+mod errand;
 mod folder;
+mod group;
 mod health;
 mod host;
 mod launch;
@@ -26,13 +31,14 @@ mod lines;
 mod process;
 mod proof;
 mod removal;
+mod running;
 mod source;
 mod supervisor;
 
 pub use confine::{Bounds, ConfineError, confine};
 pub use folder::remove_folders;
 pub use host::{Host, Surroundings};
-pub use proof::{Proof, ProofError};
+pub use proof::{Given, Proof, ProofError};
 pub use source::SourceError;
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub(crate) struct Launch {
 
 /// What is heard of a process.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum Said {
     Line(Vec<u8>),
     Flood(usize),
     /// It closed its output, which it cannot do without.
@@ -63,7 +63,7 @@ pub(crate) struct Process {
     pid: Option<Pid>,
     user: Option<u32>,
     questions: mpsc::UnboundedSender<String>,
-    pub(crate) heard: mpsc::Receiver<Heard>,
+    pub(crate) heard: mpsc::Receiver<Said>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -162,12 +162,12 @@ async fn ask(mut input: tokio::process::ChildStdin, mut lines: mpsc::UnboundedRe
     }
 }
 
-async fn hear(mut output: BufReader<tokio::process::ChildStdout>, tell: mpsc::Sender<Heard>) {
+async fn hear(mut output: BufReader<tokio::process::ChildStdout>, tell: mpsc::Sender<Said>) {
     loop {
         let (heard, last) = match lines::next(&mut output, ANSWER_BYTES_MAX).await {
-            Ok(Some(line)) => (Heard::Line(line), false),
-            Ok(None) | Err(LineError::Broken(_)) => (Heard::Closed, true),
-            Err(LineError::TooLong(most)) => (Heard::Flood(most), true),
+            Ok(Some(line)) => (Said::Line(line), false),
+            Ok(None) | Err(LineError::Broken(_)) => (Said::Closed, true),
+            Err(LineError::TooLong(most)) => (Said::Flood(most), true),
         };
         if tell.send(heard).await.is_err() || last {
             return;

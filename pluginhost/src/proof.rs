@@ -8,12 +8,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sampan_core::object::ObjectKey;
+use sampan_core::operator::{EffectRequest, Telling};
 use sampan_core::plugin::{Answer, Failure, PluginSpec, Program, Question};
+use serde_json::Value;
 
 use crate::folder::Folders;
 use crate::launch::{Place, prepare};
 use crate::source::{self, SourceError};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Start, Supervisor};
 
 /// Every so many times that an answer is known already it is asked for all the same, and must be the same.
 const ASKED_AGAIN_EVERY: usize = 20;
@@ -29,6 +31,18 @@ pub enum ProofError {
     Start(#[from] std::io::Error),
 }
 
+/// What effects give under proof: the result of each key, or where that says nothing, of each effect.
+#[derive(Debug, Clone, Default)]
+pub struct Given(pub Vec<(String, String, Value)>);
+
+impl Given {
+    fn result_of(&self, request: &EffectRequest) -> Option<Value> {
+        let of_effect = || self.0.iter().filter(|(effect, ..)| effect == request.name);
+        let found = of_effect().find(|(_, key, _)| *key == request.key).or_else(|| of_effect().next());
+        found.map(|(.., result)| result.clone())
+    }
+}
+
 /// A program under proof: as many processes as there are cores to step on, each in a folder of its own.
 pub struct Proof {
     supervisors: Vec<Supervisor>,
@@ -36,30 +50,38 @@ pub struct Proof {
     known: Mutex<BTreeMap<String, Answer>>,
     hits: AtomicUsize,
     folders: Folders,
+    given: Given,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl Proof {
-    /// Starts a plugin's program with its files from `source`, confined by `binary` as in a cluster.
+    /// Starts a plugin's program with its files from `source`, confined by `binary` as in a cluster. Its effects give what
+    /// is said here: worlds that are tried in every way have no world around them.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(name: &str, spec: &PluginSpec, source: &Path, binary: &Path) -> Result<Self, ProofError> {
+    pub fn start(
+        name: &str,
+        spec: &PluginSpec,
+        source: &Path,
+        binary: &Path,
+        given: Given,
+    ) -> Result<Self, ProofError> {
         let files = source::read(source, &spec.files)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let folders = Folders::of(&format!("proof-{}", std::process::id()));
-        let mut place = Place { folders: &folders, binary, taken: BTreeSet::default() };
+        let mut place = Place { folders: &folders, binary, taken: BTreeSet::default(), group: None };
         let entered = runtime.enter();
         let deadline = Duration::from_secs(spec.deadline_seconds.into());
         let mut supervisors = Vec::new();
         for core in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            let launch = prepare(&format!("{name}-{core}"), spec, &files, &place)?;
+            let launch = prepare(name, &format!("{name}-{core}"), spec, &files, &place)?;
             place.taken.extend(launch.user);
-            supervisors.push(Supervisor::start(launch, deadline, spec.concurrency));
+            supervisors.push(Supervisor::start(launch, Start::AtOnce, deadline, spec.concurrency));
         }
         drop(entered);
         let (next, hits) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Ok(Self { supervisors, next, known: Mutex::default(), hits, folders, runtime: Some(runtime) })
+        Ok(Self { supervisors, next, known: Mutex::default(), hits, folders, given, runtime: Some(runtime) })
     }
 
     fn ask(&self, key: &ObjectKey, question: &Question) -> Result<Answer, Failure> {
@@ -100,6 +122,10 @@ impl Program for Proof {
             locked(&self.known).insert(line, answer.clone());
         }
         Some(answered)
+    }
+
+    fn perform(&self, request: &EffectRequest, _tell: Telling<'_>) -> Result<Value, String> {
+        self.given.result_of(request).ok_or_else(|| format!("no sample says what `{}` gives", request.name))
     }
 
     fn complain(&self, _key: &ObjectKey, _why: &str) {}

@@ -1,13 +1,15 @@
 //! What becomes of a removed plugin's objects, and of the finalizers it has put on others'.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use sampan_core::gateway::{
     Action, Body, Cluster, DeleteOptions, Identity, Mutation, Options, PatchKind, Propagation, Subresource, Target,
 };
 use sampan_core::object::{Object, ResourceType};
+use sampan_core::operator::UNFINISHED_EFFECT;
 use sampan_core::plugin::finalizer_of;
-use sampan_core::resource::{PLUGIN_FINALIZER, Served};
+use sampan_core::resource::{EFFECTS, PLUGIN_FINALIZER, Served};
 use sampan_core::status::Status;
 use sampan_core::store::{Origin, Snapshot};
 use serde_json::{Value, json};
@@ -25,8 +27,8 @@ pub(crate) async fn delete_created(cluster: &Cluster, plugin: &str) -> Result<()
 }
 
 /// What the operator of that name has created, by what is kept of where objects come from.
-fn created(snapshot: &Snapshot, plugin: &str) -> Vec<std::sync::Arc<Object>> {
-    let is_its = |object: &&std::sync::Arc<Object>| {
+fn created(snapshot: &Snapshot, plugin: &str) -> Vec<Arc<Object>> {
+    let is_its = |object: &&Arc<Object>| {
         let created = snapshot.origins(object.key()).map(|origins| &*origins.created);
         let by_it = matches!(created, Some(Origin::Decision { operator, .. }) if operator == plugin);
         by_it && !object.metadata().is_terminating() && object.key().resource != sampan_core::resource::EVENTS
@@ -46,6 +48,22 @@ pub(crate) async fn release(cluster: &Cluster, plugin: &str) -> Result<(), Statu
             let purpose = format!("the plugin {plugin} was removed");
             pass_missing(without(cluster, &object, &finalizer, purpose).await)?;
         }
+    }
+    Ok(())
+}
+
+/// Gives up what the plugin of that name was to do to the world and has not done: nobody else will do it, and until it is
+/// done its record would keep its object.
+pub(crate) async fn give_up_effects(cluster: &Cluster, plugin: &str) -> Result<(), Status> {
+    let snapshot = cluster.snapshot();
+    let is_its = |record: &&Arc<Object>| {
+        holds(record, UNFINISHED_EFFECT) && record.value().pointer("/spec/operator").is_some_and(|it| it == plugin)
+    };
+    for record in snapshot.list(EFFECTS, None, None).filter(is_its).cloned().collect::<Vec<_>>() {
+        let purpose = format!("the plugin {plugin} was removed before it was done");
+        pass_missing(without(cluster, &record, UNFINISHED_EFFECT, purpose.clone()).await)?;
+        let options = DeleteOptions { uid: Some(record.metadata().uid.clone()), ..DeleteOptions::default() };
+        pass_missing(write(cluster, &record, Action::Delete(options), Subresource::Whole, purpose).await)?;
     }
     Ok(())
 }

@@ -5,12 +5,16 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use sampan_core::object::ObjectKey;
-use sampan_core::plugin::{Answer, Failure, Question};
+use sampan_core::operator::{EffectRequest, Telling};
+use sampan_core::plugin::{Failure, Question};
+use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::errand::{Errand, Heard, Reply, Told, listen};
 use crate::health::{Health, Phase, Trouble};
-use crate::process::{Heard, Launch, Process, Subjects};
+use crate::process::{Launch, Process, Said, Subjects};
 
 /// The wait before the first start after an end.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -21,19 +25,31 @@ const AFTER_START: Duration = Duration::from_millis(20);
 /// What is shown of a line that is no answer.
 const SHOWN_MAX: usize = 120;
 
-/// Hears what is answered.
-pub(crate) type Reply = Box<dyn FnOnce(Result<Answer, Failure>) + Send>;
-
 struct Request {
     key: ObjectKey,
-    question: Question,
-    reply: Reply,
+    errand: Errand,
+    /// How long it may take until a word comes.
+    patience: Duration,
 }
 
 struct InFlight {
-    key: ObjectKey,
-    reply: Reply,
+    request: Box<Request>,
     deadline: Instant,
+}
+
+/// When a program is started first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    AtOnce,
+    /// Once there is something for it to do.
+    WhenAsked,
+}
+
+/// The number of what a line is about.
+#[derive(Deserialize)]
+struct Numbered {
+    #[serde(default)]
+    id: u64,
 }
 
 enum Message {
@@ -44,7 +60,7 @@ enum Message {
 
 /// A program that is kept running.
 pub(crate) struct Supervisor {
-    messages: mpsc::UnboundedSender<Message>,
+    line: Line,
     health: watch::Receiver<Health>,
     stop: Option<oneshot::Sender<()>>,
     task: tokio::task::JoinHandle<()>,
@@ -52,37 +68,56 @@ pub(crate) struct Supervisor {
 
 /// Asks a program. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Line(mpsc::UnboundedSender<Message>);
+pub(crate) struct Line {
+    messages: mpsc::UnboundedSender<Message>,
+    /// How long an answer may take.
+    deadline: Duration,
+}
 
 impl Line {
     /// Asks about an object; `reply` is called once, from another thread.
     pub(crate) fn ask(&self, key: ObjectKey, question: Question, reply: Reply) {
-        if let Err(mpsc::error::SendError(Message::Ask(request))) =
-            self.0.send(Message::Ask(Box::new(Request { key, question, reply })))
+        self.send(Request { key, errand: Errand::Question(question, reply), patience: self.deadline });
+    }
+
+    /// Has an effect run, which may go on for so long without a word, and waits for what comes of it.
+    pub(crate) fn perform(
+        &self,
+        request: &EffectRequest,
+        patience: Duration,
+        tell: Telling<'_>,
+    ) -> Result<Value, String> {
+        let (teller, told) = std::sync::mpsc::channel();
+        let errand = Errand::Effect(Box::new(request.clone()), teller);
+        self.send(Request { key: request.record.clone(), errand, patience });
+        listen(&told, tell)
+    }
+
+    fn send(&self, request: Request) {
+        if let Err(mpsc::error::SendError(Message::Ask(request))) = self.messages.send(Message::Ask(Box::new(request)))
         {
             let what = "the plugin is being replaced".to_owned();
-            (request.reply)(Err(Failure { what, retry_after: Some(LONGEST_WAIT) }));
+            request.errand.fail(Failure { what, retry_after: Some(LONGEST_WAIT) });
         }
     }
 
     pub(crate) fn complain(&self, key: ObjectKey, why: String) {
-        let _ = self.0.send(Message::Complain(key, why));
+        let _ = self.messages.send(Message::Complain(key, why));
     }
 
     pub(crate) fn forget(&self, key: ObjectKey) {
-        let _ = self.0.send(Message::Forget(key));
+        let _ = self.messages.send(Message::Forget(key));
     }
 }
 
 impl Supervisor {
     /// Starts a program and keeps it running, on the runtime this is called in.
-    pub(crate) fn start(launch: Launch, deadline: Duration, concurrency: usize) -> Self {
+    pub(crate) fn start(launch: Launch, start: Start, deadline: Duration, concurrency: usize) -> Self {
         let (messages, inbox) = mpsc::unbounded_channel();
         let (show, health) = watch::channel(Health::default());
         let (stop, stopped) = oneshot::channel();
         let watchman = Watchman {
             launch,
-            deadline,
             concurrency,
             show,
             waiting: VecDeque::new(),
@@ -92,12 +127,12 @@ impl Supervisor {
             failures: BTreeMap::new(),
             ends_in_a_row: 0,
         };
-        let task = tokio::spawn(watchman.run(inbox, stopped));
-        Self { messages, health, stop: Some(stop), task }
+        let task = tokio::spawn(watchman.run(start, inbox, stopped));
+        Self { line: Line { messages, deadline }, health, stop: Some(stop), task }
     }
 
     pub(crate) fn line(&self) -> Line {
-        Line(self.messages.clone())
+        self.line.clone()
     }
 
     pub(crate) fn health(&self) -> watch::Receiver<Health> {
@@ -119,7 +154,6 @@ struct Fall {
 
 struct Watchman {
     launch: Launch,
-    deadline: Duration,
     concurrency: usize,
     show: watch::Sender<Health>,
     waiting: VecDeque<Box<Request>>,
@@ -132,7 +166,22 @@ struct Watchman {
 }
 
 impl Watchman {
-    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Message>, mut stopped: oneshot::Receiver<()>) {
+    async fn run(
+        mut self,
+        start: Start,
+        mut inbox: mpsc::UnboundedReceiver<Message>,
+        mut stopped: oneshot::Receiver<()>,
+    ) {
+        while start == Start::WhenAsked && self.waiting.is_empty() {
+            tokio::select! {
+                biased;
+                _ = &mut stopped => return,
+                message = inbox.recv() => match message {
+                    Some(message) => self.take(message),
+                    None => return,
+                },
+            }
+        }
         loop {
             let fall = match Process::start(&self.launch, self.subjects.clone()) {
                 Ok(process) => {
@@ -186,30 +235,29 @@ impl Watchman {
     fn send(&mut self, process: &Process) {
         while self.in_flight.len() < self.concurrency {
             let Some(request) = self.waiting.pop_front() else { break };
-            let Request { key, question, reply } = *request;
             self.last_id += 1;
-            process.ask(question.line(self.last_id));
-            let deadline = Instant::now() + self.deadline;
-            self.in_flight.insert(self.last_id, InFlight { key, reply, deadline });
+            process.ask(request.errand.line(self.last_id));
+            let deadline = Instant::now() + request.patience;
+            self.in_flight.insert(self.last_id, InFlight { request, deadline });
         }
         self.note_subjects();
     }
 
     fn note_subjects(&self) {
-        let subjects = self.in_flight.values().map(|flight| flight.key.to_string()).collect();
+        let subjects = self.in_flight.values().map(|flight| flight.request.key.to_string()).collect();
         *self.subjects.lock().unwrap_or_else(PoisonError::into_inner) = subjects;
     }
 
-    fn hear(&mut self, heard: Option<Heard>) -> Result<(), Fall> {
-        let line = match heard {
-            Some(Heard::Line(line)) => line,
-            Some(Heard::Flood(most)) => {
+    fn hear(&mut self, said: Option<Said>) -> Result<(), Fall> {
+        let line = match said {
+            Some(Said::Line(line)) => line,
+            Some(Said::Flood(most)) => {
                 return Err(Fall {
                     reason: "Flood",
                     what: format!("it answered with a line of more than {most} bytes"),
                 });
             }
-            Some(Heard::Closed) | None => {
+            Some(Said::Closed) | None => {
                 return Err(Fall { reason: "Closed", what: "it closed its output".to_owned() });
             }
         };
@@ -220,33 +268,53 @@ impl Watchman {
             reason: "Garbage",
             what: format!("it answered with {}, which is no answer: {why}", shown(&line)),
         };
-        let answer: Answer = serde_json::from_slice(&line).map_err(|error| garbage(&error.to_string()))?;
-        let Some(flight) = self.in_flight.remove(&answer.id) else {
-            return Err(garbage(&format!("nothing was asked under the id {}", answer.id)));
+        let Numbered { id } = serde_json::from_slice(&line).map_err(|error| garbage(&error.to_string()))?;
+        let Some(InFlight { request, deadline }) = self.in_flight.get_mut(&id) else {
+            return Err(garbage(&format!("nothing was asked under the id {id}")));
         };
+        let heard = request.errand.read(&line).map_err(|error| garbage(&error))?;
         self.ends_in_a_row = 0;
-        self.answered(flight, answer);
+        match (heard, &request.errand) {
+            (Heard::Word(word), Errand::Effect(_, teller)) => {
+                *deadline = Instant::now() + request.patience;
+                let _ = teller.send(Told::Word(word));
+            }
+            (heard, _) => {
+                if let Some(InFlight { request, .. }) = self.in_flight.remove(&id) {
+                    self.answered(*request, heard);
+                }
+            }
+        }
         Ok(())
     }
 
-    fn answered(&mut self, flight: InFlight, answer: Answer) {
-        let InFlight { key, reply, .. } = flight;
-        if let Some(error) = &answer.error {
+    fn answered(&mut self, request: Request, heard: Heard) {
+        let Request { key, errand, .. } = request;
+        let error = match &heard {
+            Heard::Answer(answer) => answer.error.clone(),
+            Heard::Outcome(outcome) => outcome.as_ref().err().cloned(),
+            Heard::Word(_) => None,
+        };
+        if let Some(error) = error {
             let failure = self.failure(&key, format!("it failed: {error}"), Duration::ZERO);
             self.trouble(&key, "Failed", &failure.what);
-            reply(Err(failure));
+            errand.fail(failure);
             return;
         }
         self.failures.remove(&key);
         self.well(&key);
-        reply(Ok(answer));
+        match (errand, heard) {
+            (Errand::Question(_, reply), Heard::Answer(answer)) => reply(Ok(*answer)),
+            (Errand::Effect(_, teller), Heard::Outcome(outcome)) => drop(teller.send(Told::Outcome(outcome))),
+            _ => unreachable!("what is heard is read as what was asked for"),
+        }
     }
 
     fn silent(&self) -> Fall {
         let now = Instant::now();
-        let keys = self.in_flight.values().filter(|flight| flight.deadline <= now).map(|flight| flight.key.to_string());
-        let keys: Vec<String> = keys.collect();
-        let seconds = self.deadline.as_secs_f64();
+        let late: Vec<&InFlight> = self.in_flight.values().filter(|flight| flight.deadline <= now).collect();
+        let keys: Vec<String> = late.iter().map(|flight| flight.request.key.to_string()).collect();
+        let seconds = late.first().map_or(0.0, |flight| flight.request.patience.as_secs_f64());
         Fall {
             reason: "Silent",
             what: format!("it did not answer within {seconds} s, asked about {}", keys.join(", ")),
@@ -257,15 +325,15 @@ impl Watchman {
     fn fell(&mut self, fall: &Fall) {
         let flights = std::mem::take(&mut self.in_flight);
         let wait = backoff(self.ends_in_a_row);
-        for flight in flights.into_values() {
-            let failure = self.failure(&flight.key, fall.what.clone(), wait);
-            self.trouble(&flight.key, fall.reason, &fall.what);
-            (flight.reply)(Err(failure));
+        for InFlight { request, .. } in flights.into_values() {
+            let failure = self.failure(&request.key, fall.what.clone(), wait);
+            self.trouble(&request.key, fall.reason, &fall.what);
+            request.errand.fail(failure);
         }
         let waiting = std::mem::take(&mut self.waiting);
         for request in waiting {
             let what = not_running(fall);
-            (request.reply)(Err(Failure { what, retry_after: Some(wait + AFTER_START) }));
+            request.errand.fail(Failure { what, retry_after: Some(wait + AFTER_START) });
         }
         self.note_subjects();
     }
@@ -298,7 +366,7 @@ impl Watchman {
                     Message::Ask(request) => {
                         let left = until.saturating_duration_since(Instant::now());
                         let failure = Failure { what: not_running(fall), retry_after: Some(left + AFTER_START) };
-                        (request.reply)(Err(failure));
+                        request.errand.fail(failure);
                     }
                     other => self.take(other),
                 },
@@ -327,10 +395,9 @@ impl Watchman {
     }
 
     fn fail_all(&mut self, what: &str) {
-        let flights = std::mem::take(&mut self.in_flight).into_values().map(|flight| flight.reply);
-        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|request| request.reply);
-        for reply in flights.chain(waiting) {
-            reply(Err(Failure { what: what.to_owned(), retry_after: Some(LONGEST_WAIT) }));
+        let flights = std::mem::take(&mut self.in_flight).into_values().map(|flight| flight.request);
+        for request in flights.chain(std::mem::take(&mut self.waiting)) {
+            request.errand.fail(Failure { what: what.to_owned(), retry_after: Some(LONGEST_WAIT) });
         }
     }
 }

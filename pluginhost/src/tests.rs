@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::health::Phase;
 use crate::process::Launch;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Start, Supervisor};
 
 /// A test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -49,7 +49,7 @@ impl Stage {
             folder: folder.path().to_owned(),
             user: None,
         };
-        let supervisor = Supervisor::start(launch, deadline, concurrency);
+        let supervisor = Supervisor::start(launch, Start::AtOnce, deadline, concurrency);
         Self { folder, supervisor }
     }
 

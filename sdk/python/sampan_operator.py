@@ -14,6 +14,18 @@ shows them, and returns an Answer, which is what should be. It must follow from 
     if __name__ == "__main__":
         run(reconcile)
 
+What is done to the world beyond the cluster is an effect: a function that is run at least once for each key, on a process
+of its own, where it may wait and use the network. An answer asks for it; the question after it is done shows its result.
+
+    @effect("create")
+    def create(run: Run) -> Any:
+        run.progress("halfway")
+        return {"port": 5432}
+
+    def reconcile(question: Question) -> Answer:
+        made = question.effect("create", "it")
+        return Answer("Ready" if made and made.done else "Creating").ask_for("create", "it", {"name": question.name})
+
 The protocol is in docs/plugin-protocol.md. What is printed goes to Sampan's log.
 """
 
@@ -42,6 +54,20 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class Effect:
+    """Something that was asked for to be done to the world, and how it stands."""
+
+    effect: str
+    key: str
+    input: Any = None
+    done: bool = False
+    result: Any = None
+    tries: int = 0
+    error: Optional[str] = None
+    progress: Optional[str] = None
+
+
+@dataclass(frozen=True)
 class Question:
     """An object and all that is watched for its sake, at one moment."""
 
@@ -51,6 +77,7 @@ class Question:
     owned: Tuple[Object, ...] = ()
     watched: Tuple[Object, ...] = ()
     refused: Optional[Refused] = None
+    effects: Tuple[Effect, ...] = ()
 
     @property
     def name(self) -> str:
@@ -66,6 +93,10 @@ class Question:
     def is_being_deleted(self) -> bool:
         """Whether the primary is on its way out: it is asked about while it carries the plugin's finalizer."""
         return "deletionTimestamp" in self.primary["metadata"]
+
+    def effect(self, name: str, key: str) -> Optional[Effect]:
+        """How an effect stands; None where it was not asked for."""
+        return next((one for one in self.effects if (one.effect, one.key) == (name, key)), None)
 
     def owned_of(self, kind: str) -> List[Object]:
         """What the primary owns of a kind."""
@@ -93,6 +124,18 @@ class Answer:
     wake_after: Union[timedelta, float, None] = None
     events: List[Dict[str, str]] = field(default_factory=list)
     waiting: List[Dict[str, str]] = field(default_factory=list)
+    effects: List[Dict[str, Any]] = field(default_factory=list)
+    forget: List[Dict[str, Any]] = field(default_factory=list)
+
+    def ask_for(self, effect: str, key: str, input: Any = None) -> Answer:
+        """Has an effect done, once for each key: where it is done, or on its way, this changes nothing."""
+        self.effects.append({"effect": effect, "key": key, "input": input})
+        return self
+
+    def forget_effect(self, effect: str, key: str) -> Answer:
+        """Lets what came of an effect be forgotten: its key may be asked for anew."""
+        self.forget.append({"effect": effect, "key": key})
+        return self
 
     def event(self, reason: str, message: str, warning: bool = False) -> Answer:
         """Tells users what happened."""
@@ -115,6 +158,10 @@ class Answer:
             answer["apply"] = self.apply
         if self.delete:
             answer["delete"] = [reference(gone) for gone in self.delete]
+        if self.effects:
+            answer["effects"] = self.effects
+        if self.forget:
+            answer["forget"] = self.forget
         if self.events:
             answer["events"] = self.events
         if self.waiting:
@@ -126,6 +173,44 @@ class Answer:
 
 
 Reconcile = Callable[[Question], Answer]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of an effect. It may come again after it was cut off anywhere: it must then end as if it had come once."""
+
+    key: str
+    input: Any = None
+    tries: int = 0
+    token: str = ""
+    primary: Dict[str, str] = field(default_factory=dict)
+    tell: Callable[[str], None] = field(default=lambda word: None, compare=False)
+
+    def progress(self, word: str) -> None:
+        """Tells how far it has come: the object's next question shows it, and it has its whole deadline again."""
+        self.tell(word)
+
+
+Perform = Callable[[Run], Any]
+EFFECTS: Dict[str, Perform] = {}
+
+
+def effect(name: str) -> Callable[[Perform], Perform]:
+    """Makes a function the effect of that name."""
+
+    def declare(perform: Perform) -> Perform:
+        EFFECTS[name] = perform
+        return perform
+
+    return declare
+
+
+def condition(kind: str, status: str, reason: str, message: str, now: datetime, before: Object) -> Dict[str, str]:
+    """A condition for the status of an object, with the time it has had this status since."""
+    known = (before.get("status") or {}).get("conditions") or []
+    same = (one["lastTransitionTime"] for one in known if (one["type"], one["status"]) == (kind, status))
+    return {"type": kind, "status": status, "reason": reason, "message": message,
+            "lastTransitionTime": next(same, None) or format_time(now)}
 
 
 def reference(thing: Object) -> Dict[str, str]:
@@ -161,6 +246,7 @@ def question_of(asked: Dict[str, Any]) -> Question:
         owned=tuple(asked["owned"]),
         watched=tuple(asked["watched"]),
         refused=Refused(**refused) if refused else None,
+        effects=tuple(Effect(**one) for one in asked.get("effects", ())),
     )
 
 
@@ -173,13 +259,32 @@ def respond(reconcile: Reconcile, asked: Dict[str, Any]) -> Dict[str, Any]:
         return {"id": asked["id"], "error": f"{type(error).__name__}: {error}"}
 
 
+def perform(asked: Dict[str, Any], tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
+    """What comes of an effect. What the function raises is told, and it is tried again later."""
+    number = asked["id"]
+    try:
+        if asked.get("protocol") != PROTOCOL:
+            raise ValueError(f"asked in the protocol {asked.get('protocol')!r}, which is not {PROTOCOL!r}")
+        run = Run(key=asked["key"], input=asked["input"], tries=asked["tries"], token=asked["token"],
+                  primary=asked["primary"], tell=lambda word: tell({"id": number, "progress": word}))
+        return {"id": number, "result": EFFECTS[asked["effect"]](run)}
+    except Exception as error:
+        traceback.print_exc()
+        return {"id": number, "error": f"{type(error).__name__}: {error}"}
+
+
 def run(reconcile: Reconcile, questions: Optional[IO[str]] = None, answers: Optional[IO[str]] = None) -> None:
     """Answers questions until there are no more. What the function prints goes to the log instead of among the answers."""
     questions, answers = questions or sys.stdin, answers or sys.stdout
     own, sys.stdout = sys.stdout, sys.stderr
+
+    def tell(answer: Dict[str, Any]) -> None:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
     try:
         for line in questions:
-            answers.write(json.dumps(respond(reconcile, json.loads(line))) + "\n")
-            answers.flush()
+            asked = json.loads(line)
+            tell(perform(asked, tell) if "effect" in asked else respond(reconcile, asked))
     finally:
         sys.stdout = own

@@ -6,8 +6,8 @@ use sampan_pluginhost::{Bounds, confine};
 use crate::args::Confine;
 
 pub(crate) fn run(arguments: Confine) -> Result<()> {
-    let Confine { user, memory_bytes, processes, command } = arguments;
+    let Confine { user, memory_bytes, processes, network, group, command } = arguments;
     let mut words = command.into_iter();
     let program = words.next().context("no program is named")?;
-    match confine(&Bounds { user, memory_bytes, processes }, program, words.collect())? {}
+    match confine(&Bounds { user, memory_bytes, processes, network, group }, program, words.collect())? {}
 }

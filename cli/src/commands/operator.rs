@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use sampan_core::object::names;
 
+use super::rust_operator as rust;
 use crate::args::{Language, NewOperator, OperatorCommand};
 
 const PLUGIN: &str = include_str!("../../templates/plugin.yaml");
@@ -31,11 +32,18 @@ fn new(arguments: &NewOperator) -> Result<()> {
     if folder.exists() {
         bail!("{} is there already", folder.display());
     }
-    let files = files(name, arguments.lang);
+    let files = match arguments.lang {
+        Language::Rust => rust::files(name, &rust::source(arguments.source.as_deref())?)?,
+        language => files(name, language),
+    };
     for (file, text) in &files {
         write(&folder.join(file), text)?;
     }
-    println!("{} is written; prove it with `sampan conformance {0}`", folder.display());
+    let proof = match arguments.lang {
+        Language::Rust => format!("in it, `cargo run -- conformance {name}` proves it"),
+        _ => format!("prove it with `sampan conformance {}`", folder.display()),
+    };
+    println!("{} is written; {proof}", folder.display());
     Ok(())
 }
 
@@ -55,6 +63,7 @@ fn files(name: &str, language: Language) -> Vec<(String, String)> {
             let program = format!("{name}.sh");
             (program.clone(), (format!("[{program}]"), format!("[{program}]")), format!("plugin.yaml {program}"))
         }
+        Language::Rust => unreachable!("a crate is no plugin"),
     };
     let singular = name.replace('-', "");
     let words = [
@@ -81,13 +90,13 @@ fn files(name: &str, language: Language) -> Vec<(String, String)> {
             files.push(("sampan_operator.py".to_owned(), PYTHON_MODULE.to_owned()));
             files.push((format!("test_{}.py", name.replace('-', "_")), filled(PYTHON_TEST)));
         }
-        Language::Sh => files.push((program, filled(SHELL))),
+        Language::Sh | Language::Rust => files.push((program, filled(SHELL))),
     }
     files
 }
 
 /// `coffee-shop` as a kind: `CoffeeShop`.
-fn kind(name: &str) -> String {
+pub(super) fn kind(name: &str) -> String {
     let parts = name.split('-').map(|part| {
         let mut letters = part.chars();
         letters.next().map(|first| first.to_uppercase().chain(letters).collect::<String>()).unwrap_or_default()

@@ -413,9 +413,10 @@ impl Context<'_> {
             return EffectState::Asked;
         };
         let state = effect::state(&found);
-        if let EffectState::Pending { tries, error } = &state {
+        if let EffectState::Pending { tries, error, progress } = &state {
             let error = error.as_ref().map(|error| format!(", the last with: {error}")).unwrap_or_default();
-            self.wait_for_effect(name, key, &format!("tries so far: {tries}{error}"));
+            let progress = progress.as_ref().map(|progress| format!("; now: {progress}")).unwrap_or_default();
+            self.wait_for_effect(name, key, &format!("tries so far: {tries}{error}{progress}"));
         }
         state
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{EffectFunction, EffectRequest, Kind};
+use super::{EffectFunction, EffectRequest, Kind, Telling};
 use crate::object::{Object, ObjectKey, ResourceType};
 use crate::resource::EFFECTS;
 use crate::store::Snapshot;
@@ -107,9 +107,18 @@ impl Declaration {
     /// Also doing this to the world beyond the store, on a thread beside the operators. What comes of it is kept in an
     /// Effect object, which wakes its primary. It is run at least once for each key: again after a crash or an error.
     pub fn effecting(
-        mut self,
+        self,
         name: &'static str,
         run: impl Fn(&EffectRequest) -> Result<Value, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.effecting_at_length(name, move |request, _| run(request))
+    }
+
+    /// Also doing this to the world, telling how far it has come: that is kept with the Effect object, and wakes its primary.
+    pub fn effecting_at_length(
+        mut self,
+        name: &'static str,
+        run: impl Fn(&EffectRequest, Telling<'_>) -> Result<Value, String> + Send + Sync + 'static,
     ) -> Self {
         if self.effects.is_empty() {
             self.watches.push(Watch::of(Some(EFFECTS), Mapping::Owner));

@@ -6,6 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::progress::Ticket;
@@ -14,14 +15,19 @@ use crate::resource::EFFECTS;
 use crate::vital::panic_text;
 
 /// Keeps the record of an effect that is not done, whatever becomes of its primary: what was committed is run.
-pub(super) const UNFINISHED: &str = "sampan.dev/unfinished";
+pub const UNFINISHED_EFFECT: &str = "sampan.dev/unfinished";
 const PENDING: &str = "Pending";
 const DONE: &str = "Done";
+/// The most characters of what a run tells: a line for people.
+const PROGRESS_MAX: usize = 200;
 /// The longest name of a record's primary that its own name repeats: with a hash of 16 digits it stays a name.
 const NAME_MAX: usize = 200;
 
+/// How far a run tells it has come: the latest word is kept, of its first characters.
+pub type Telling<'t> = &'t dyn Fn(String);
+
 /// Does something to the world. It may block; it must end, and be harmless when it is run again with the same key.
-pub type EffectFunction = Arc<dyn Fn(&EffectRequest) -> Result<Value, String> + Send + Sync>;
+pub type EffectFunction = Arc<dyn Fn(&EffectRequest, Telling<'_>) -> Result<Value, String> + Send + Sync>;
 
 /// What an effect is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +36,12 @@ pub struct EffectRequest {
     pub operator: &'static str,
     /// The effect, as declared.
     pub name: &'static str,
+    /// The record it is kept in: its name and namespace tell this effect from every other, for ever.
+    pub record: ObjectKey,
+    /// The primary that asks for it.
+    pub primary: String,
+    /// What tells the primary from others of its name.
+    pub primary_uid: String,
     /// What makes it the same when it is run again: it is run at least once for each key of a primary.
     pub key: String,
     /// What the step gave.
@@ -49,6 +61,8 @@ pub enum EffectState {
         tries: u32,
         /// What the last try failed with.
         error: Option<String>,
+        /// How far the run says it has come.
+        progress: Option<String>,
     },
     /// It is done, with what it gave.
     Done(Value),
@@ -64,12 +78,20 @@ pub struct EffectRun {
 }
 
 impl EffectRun {
-    /// Does it.
+    /// Does it, with nobody to hear how far it has come.
     ///
     /// # Errors
     /// What it failed with, or what it panicked with. It is tried again.
     pub fn perform(&self) -> Result<Value, String> {
-        catch_unwind(AssertUnwindSafe(|| (self.function)(&self.request)))
+        self.perform_telling(&|_| ())
+    }
+
+    /// Does it, and tells how far it has come: what is told is for [`Loop::effect_tells`](super::Loop::effect_tells).
+    ///
+    /// # Errors
+    /// As [`perform`](Self::perform).
+    pub fn perform_telling(&self, tell: Telling<'_>) -> Result<Value, String> {
+        catch_unwind(AssertUnwindSafe(|| (self.function)(&self.request, tell)))
             .unwrap_or_else(|payload| Err(format!("it panicked: {}", panic_text(&*payload))))
     }
 }
@@ -108,7 +130,7 @@ pub(super) fn record(
     json!({
         "apiVersion": "sampan.dev/v1", "kind": "Effect",
         "metadata": {"name": &*at.name, "namespace": at.namespace.as_deref(), "ownerReferences": [owner],
-            "finalizers": [UNFINISHED]},
+            "finalizers": [UNFINISHED_EFFECT]},
         "spec": {"operator": operator, "effect": name, "key": key, "input": input, "primary": primary.to_string(),
             "primaryUid": uid.as_str()},
         "status": {"phase": PENDING, "tries": 0},
@@ -130,28 +152,46 @@ pub(super) fn after_try(record: &Object, outcome: &Result<Value, String>) -> Val
     if outcome.is_ok()
         && let Some(finalizers) = value.pointer_mut("/metadata/finalizers").and_then(Value::as_array_mut)
     {
-        finalizers.retain(|finalizer| finalizer != UNFINISHED);
+        finalizers.retain(|finalizer| finalizer != UNFINISHED_EFFECT);
+    }
+    value
+}
+
+/// A record of which a run tells how far it has come.
+pub(super) fn after_word(record: &Object, progress: &str) -> Value {
+    let mut value = record.value();
+    if let Some(status) = value.get_mut("status").and_then(Value::as_object_mut) {
+        status.insert("progress".to_owned(), progress.chars().take(PROGRESS_MAX).collect::<String>().into());
     }
     value
 }
 
 /// How the effect of a record stands.
-pub(super) fn state(record: &Object) -> EffectState {
+pub(crate) fn state(record: &Object) -> EffectState {
     let value = record.value();
     let status = |field: &str| value.get("status").and_then(|status| status.get(field));
     if status("phase").and_then(Value::as_str) == Some(DONE) {
         return EffectState::Done(status("result").cloned().unwrap_or_default());
     }
-    let error = status("error").and_then(Value::as_str).map(str::to_owned);
-    EffectState::Pending { tries: tries(record), error }
+    let told = |field| status(field).and_then(Value::as_str).map(str::to_owned);
+    EffectState::Pending { tries: tries(record), error: told("error"), progress: told("progress") }
 }
 
-/// The operator and the effect a record names, its key and its input.
-pub(super) fn asked(record: &Object) -> (String, String, String, Value) {
-    let value = record.value();
-    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let input = value.pointer("/spec/input").cloned().unwrap_or_default();
-    (text("/spec/operator"), text("/spec/effect"), text("/spec/key"), input)
+/// What a record asks for.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Asked {
+    pub(crate) operator: String,
+    pub(crate) effect: String,
+    pub(crate) key: String,
+    pub(crate) input: Value,
+    pub(crate) primary: String,
+    pub(crate) primary_uid: String,
+}
+
+/// What a record asks for: nothing, where it is none.
+pub(crate) fn asked(record: &Object) -> Asked {
+    record.value().get("spec").and_then(|spec| Asked::deserialize(spec).ok()).unwrap_or_default()
 }
 
 /// Whether a record waits to be run and is kept where an operator keeps what it says. One that somebody else wrote is

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::progress::Ticket;
+use super::words::Words;
 use crate::object::ObjectKey;
 
 /// The most effects of one operator that run at once: one that hangs keeps few others waiting, and no other operator's.
@@ -25,6 +26,8 @@ pub(super) struct Errands {
     /// What came of tries, and when it is to be written.
     outcomes: BTreeMap<(Timestamp, ObjectKey), Outcome>,
     writing: BTreeMap<Ticket, (ObjectKey, Outcome)>,
+    /// How far runs say they have come.
+    pub(super) words: Words,
 }
 
 impl Errands {
@@ -62,10 +65,18 @@ impl Errands {
         }
     }
 
-    /// A run has ended.
-    pub(super) fn ended(&mut self, ticket: Ticket, outcome: Outcome, now: Timestamp) {
+    /// A run says how far it has come.
+    pub(super) fn told(&mut self, ticket: Ticket, word: String) {
+        if let Some(record) = self.running.get(&ticket) {
+            self.words.hear(record, word);
+        }
+    }
+
+    /// A run has ended. What came of it is to be written at once, whatever becomes of the clock.
+    pub(super) fn ended(&mut self, ticket: Ticket, outcome: Outcome) {
         if let Some(record) = self.running.remove(&ticket) {
-            self.outcomes.insert((now, record), outcome);
+            self.words.forget(&record);
+            self.outcomes.insert((Timestamp::MIN, record), outcome);
         }
     }
 
@@ -120,6 +131,7 @@ impl Errands {
     /// When something is to be tried or written again.
     pub(super) fn next(&self) -> Option<Timestamp> {
         let waiting = self.waiting.first().map(|(at, _)| *at);
-        waiting.into_iter().chain(self.outcomes.keys().next().map(|(at, _)| *at)).min()
+        let outcome = self.outcomes.keys().next().map(|(at, _)| *at);
+        waiting.into_iter().chain(outcome).chain(self.words.next()).min()
     }
 }

@@ -145,8 +145,13 @@ impl Loop {
     }
 
     /// Hears what came of an effect.
-    pub fn effect_done(&mut self, ticket: Ticket, outcome: Result<Value, String>, now: Timestamp) {
-        self.driver.effect_done(ticket, outcome, now);
+    pub fn effect_done(&mut self, ticket: Ticket, outcome: Result<Value, String>) {
+        self.driver.effect_done(ticket, outcome);
+    }
+
+    /// Hears how far an effect says it has come.
+    pub fn effect_tells(&mut self, ticket: Ticket, word: String) {
+        self.driver.effect_tells(ticket, word);
     }
 
     /// Hears what webhooks replied to a step's questions.

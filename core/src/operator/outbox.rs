@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::assembly::service_account;
-use super::effect::{self, EffectRequest, EffectRun, EffectState};
+use super::effect::{self, Asked, EffectRequest, EffectRun, EffectState};
 use super::errands::Outcome;
 use super::progress::{Progress, StepCommit, Ticket};
 use super::queue::OperatorId;
@@ -32,7 +33,7 @@ impl Driver {
     pub(super) fn take_up_effects(&mut self, id: OperatorId, snapshot: &Snapshot) {
         let name = self.name(id);
         let records: Vec<_> = snapshot.list(EFFECTS, None, None).cloned().collect();
-        let own = records.iter().filter(|record| effect::asked(record).0 == name);
+        let own = records.iter().filter(|record| effect::asked(record).operator == name);
         own.for_each(|record| self.consider(record));
     }
 
@@ -40,8 +41,7 @@ impl Driver {
         if matches!(effect::state(record), EffectState::Done(_)) {
             return;
         }
-        let (operator, ..) = effect::asked(record);
-        if let Some(operator) = self.id_of(&operator).map(|id| self.name(id)) {
+        if let Some(operator) = self.id_of(&effect::asked(record).operator).map(|id| self.name(id)) {
             self.errands.add(operator, record.key());
         }
     }
@@ -54,6 +54,11 @@ impl Driver {
                 continue;
             };
             return Some(self.write_outcome(found, outcome, snapshot, now));
+        }
+        while let Some((record, word)) = self.errands.words.take(now) {
+            if let Some(progress) = snapshot.get(&record).and_then(|it| self.write_word(it, &word, snapshot, now)) {
+                return Some(progress);
+            }
         }
         loop {
             let ticket = self.next_ticket();
@@ -70,19 +75,20 @@ impl Driver {
         if !effect::is_runnable(record) {
             return None;
         }
-        let (operator, name, key, input) = effect::asked(record);
+        let Asked { operator, effect: name, key, input, primary, primary_uid } = effect::asked(record);
         let member = self.members.get(&self.id_of(&operator)?)?;
         let declared = member.seat.declaration().effects.iter().find(|effect| effect.name == name)?;
-        let request =
-            EffectRequest { operator: member.name(), name: declared.name, key, input, tries: effect::tries(record) };
+        let (operator, name, tries) = (member.name(), declared.name, effect::tries(record));
+        let record = record.key().clone();
+        let request = EffectRequest { operator, name, record, primary, primary_uid, key, input, tries };
         Some(EffectRun { ticket, request, function: declared.run.clone() })
     }
 
     fn write_outcome(&mut self, record: &Object, outcome: Outcome, snapshot: &Snapshot, now: Timestamp) -> Progress {
         let key = record.key().clone();
-        let (operator, ..) = effect::asked(record);
+        let operator = effect::asked(record).operator;
         let id = self.id_of(&operator);
-        match self.outcome_write(record, &operator, &outcome, snapshot, now) {
+        match self.record_write(record, &operator, effect::after_try(record, &outcome), snapshot, now) {
             Ok(write) => {
                 let ticket = self.next_ticket();
                 self.errands.writing(ticket, key.clone(), outcome);
@@ -97,11 +103,25 @@ impl Driver {
         }
     }
 
-    fn outcome_write(
+    /// Writes how far a run says it has come. Where the store does not take it, the next word will do.
+    fn write_word(&mut self, record: &Object, word: &str, snapshot: &Snapshot, now: Timestamp) -> Option<Progress> {
+        let operator = effect::asked(record).operator;
+        let id = self.id_of(&operator)?;
+        let write = self.record_write(record, &operator, effect::after_word(record, word), snapshot, now).ok()?;
+        let ticket = self.next_ticket();
+        Some(Progress::Commit(Box::new(StepCommit {
+            ticket,
+            operator: self.name(id),
+            key: record.key().clone(),
+            write,
+        })))
+    }
+
+    fn record_write(
         &mut self,
         record: &Object,
         operator: &str,
-        outcome: &Outcome,
+        after: Value,
         snapshot: &Snapshot,
         now: Timestamp,
     ) -> Result<Write, Status> {
@@ -118,7 +138,7 @@ impl Driver {
                 name: Some(record.key().name.clone()),
                 subresource: Subresource::Whole,
             },
-            action: Action::Update(Body::Value(effect::after_try(record, outcome))),
+            action: Action::Update(Body::Value(after)),
             options: Options {
                 dry_run: false,
                 field_validation: FieldValidation::Ignore,
@@ -130,8 +150,13 @@ impl Driver {
     }
 
     /// Hears what came of an effect that was handed out.
-    pub fn effect_done(&mut self, ticket: Ticket, outcome: Outcome, now: Timestamp) {
-        self.errands.ended(ticket, outcome, now);
+    pub fn effect_done(&mut self, ticket: Ticket, outcome: Outcome) {
+        self.errands.ended(ticket, outcome);
+    }
+
+    /// Hears how far an effect that was handed out says it has come.
+    pub fn effect_tells(&mut self, ticket: Ticket, word: String) {
+        self.errands.told(ticket, word);
     }
 
     /// Hears what became of writing an outcome. `false` where the commit was none of these.
@@ -150,7 +175,7 @@ impl Driver {
                 self.errands.again_at(later(now, delay), record);
             }
             // The record has changed meanwhile: the outcome is written into it as it is now.
-            (Err(Refusal::Changed { .. }), _) => self.errands.write_at(now, record, outcome),
+            (Err(Refusal::Changed { .. }), _) => self.errands.write_at(Timestamp::MIN, record, outcome),
             (Err(_), _) => self.errands.write_at(later(now, UNWRITTEN_WAIT), record, outcome),
         }
         true

@@ -29,6 +29,8 @@ enum Message {
     Settled(Ticket, Result<Commit, Refusal>),
     /// Webhooks have replied to the questions of an operator's step at an object.
     Replied(&'static str, ObjectKey, Vec<(Call, Reply)>),
+    /// An effect says how far it has come.
+    Told(Ticket, String),
     /// An effect has ended.
     Ended(Ticket, Result<Value, String>),
     /// Something is to be done between two turns.
@@ -156,7 +158,10 @@ impl Host for Shore {
     fn run(&mut self, effect: EffectRun) {
         let (outbox, ticket) = (self.outbox.clone(), effect.ticket);
         let thread = std::thread::Builder::new().name("effect".to_owned());
-        let run = move || drop(outbox.send(Message::Ended(ticket, effect.perform())));
+        let run = move || {
+            let outcome = effect.perform_telling(&|word| drop(outbox.send(Message::Told(ticket, word))));
+            let _ = outbox.send(Message::Ended(ticket, outcome));
+        };
         if let Err(error) = thread.spawn(run) {
             let _ = self.outbox.send(Message::Ended(ticket, Err(format!("no thread to run it on: {error}"))));
         }
@@ -223,7 +228,8 @@ impl Shell {
             Message::Replied(operator, key, replies) => {
                 self.operators.replied(operator, &key, replies, self.shore.now());
             }
-            Message::Ended(ticket, outcome) => self.operators.effect_done(ticket, outcome, self.shore.now()),
+            Message::Told(ticket, word) => self.operators.effect_tells(ticket, word),
+            Message::Ended(ticket, outcome) => self.operators.effect_done(ticket, outcome),
             Message::Do(act) => act(&mut self.operators, &self.shore),
             Message::Stop => return ControlFlow::Break(()),
         }

@@ -33,6 +33,10 @@ pub struct Answer {
     pub apply: Vec<Value>,
     /// Objects that should not be.
     pub delete: Vec<Reference>,
+    /// What should be done to the world, or have been done.
+    pub effects: Vec<Wish>,
+    /// Effects whose keys may be asked for anew.
+    pub forget: Vec<Wish>,
     /// What users are told.
     pub events: Vec<Happening>,
     /// What the object waits for.
@@ -41,6 +45,19 @@ pub struct Answer {
     pub wake_after_seconds: Option<f64>,
     /// Why there is no answer: it is asked again, later and later.
     pub error: Option<String>,
+}
+
+/// An effect, by its key.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Wish {
+    /// The effect, as declared.
+    pub effect: String,
+    /// What makes it the same when it is asked for again.
+    pub key: String,
+    /// What it is given.
+    #[serde(default)]
+    pub input: Value,
 }
 
 /// Names an object.
@@ -101,6 +118,8 @@ pub(super) enum Unusable {
     Unserved { api_version: String, kind: String },
     #[error("the plugin asked to {verb} {object}, which it does not declare")]
     Undeclared { verb: &'static str, object: String },
+    #[error("the plugin asked for the effect {name:?}, which it does not declare")]
+    UndeclaredEffect { name: String },
     #[error("the plugin would own {object}, which is in another namespace than its owner")]
     Astray { object: String },
     #[error("the plugin puts the finalizer {finalizer} on {object}, which it does not declare: its own is {own}")]
@@ -130,7 +149,8 @@ pub(super) fn carry_out(
     spec: &PluginSpec,
     cx: &mut Context<'_>,
 ) -> Result<(), Unusable> {
-    let count = answer.apply.len() + answer.delete.len() + answer.events.len() + 1;
+    let effects = answer.effects.len() + answer.forget.len();
+    let count = answer.apply.len() + answer.delete.len() + effects + answer.events.len() + 1;
     if count > COMMANDS_MAX {
         return Err(Unusable::TooMany { count });
     }
@@ -140,6 +160,12 @@ pub(super) fn carry_out(
     }
     for reference in answer.delete {
         desk.delete(&reference, cx)?;
+    }
+    for Wish { effect, key, input } in answer.effects {
+        cx.effect(desk.declared(&effect)?, &key, input);
+    }
+    for Wish { effect, key, .. } in answer.forget {
+        cx.forget_effect(desk.declared(&effect)?, &key);
     }
     if let Some(status) = answer.status {
         desk.write_status(status, cx);
@@ -265,6 +291,12 @@ impl Desk<'_> {
         Ok(Named { key, api_version: api_version.clone(), kind: kind.clone(), is_owned_kind })
     }
 
+    /// The name of an effect, as the plugin declares it.
+    fn declared(&self, name: &str) -> Result<&'static str, Unusable> {
+        let effect = self.charter.declaration.effects.iter().find(|effect| effect.name == name);
+        effect.map(|effect| effect.name).ok_or_else(|| Unusable::UndeclaredEffect { name: name.to_owned() })
+    }
+
     fn may_touch(&self, verb: VerbSpec, named: &Named) -> bool {
         self.charter.may_touch(self.spec, verb, &named.kind, &named.api_version)
     }
@@ -330,6 +362,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::operator::EffectRequest;
+    use crate::plugin::{EffectReport, effect_line};
+    use crate::resource::EFFECTS;
 
     const GUIDE: &str = include_str!("../../../docs/plugin-protocol.md");
     const SCHEMA: &str = include_str!("../../../docs/plugin-protocol.schema.json");
@@ -341,20 +376,47 @@ mod tests {
 
     #[test]
     fn the_answers_of_the_guide_are_answers() {
-        let answers: Vec<Value> = told_in_the_guide().filter(|told| told.get("protocol").is_none()).collect();
-        assert_eq!(answers.len(), 2);
+        let said: Vec<Value> = told_in_the_guide().filter(|told| told.get("protocol").is_none()).collect();
+        let is_report = |told: &Value| ["result", "progress"].iter().any(|field| told.get(field).is_some());
+        let (reports, answers): (Vec<Value>, Vec<Value>) = said.into_iter().partition(is_report);
+        assert_eq!((answers.len(), reports.len()), (3, 2));
         for told in answers {
             let answer = Answer::deserialize(&told).unwrap_or_else(|error| panic!("{told}: {error}"));
             assert_ne!(answer, Answer::default());
         }
+        for told in reports {
+            let report = EffectReport::deserialize(&told).unwrap_or_else(|error| panic!("{told}: {error}"));
+            assert_ne!(report, EffectReport::default());
+        }
+    }
+
+    #[test]
+    fn the_effect_of_the_guide_is_asked_for_as_it_says() {
+        let told = told_in_the_guide().find(|told| told["key"] == "5f0c").unwrap();
+        let request = EffectRequest {
+            operator: "postgresdatabase",
+            name: "create",
+            record: ObjectKey::namespaced(EFFECTS, "default", "shop.9c1185a5c5e9fc54"),
+            primary: "postgresdatabases.examples.sampan.dev/default/shop".into(),
+            primary_uid: "6e1f".into(),
+            key: "5f0c".into(),
+            input: json!({"database": "shop"}),
+            tries: 0,
+        };
+        assert_eq!(serde_json::from_str::<Value>(&effect_line(&request, 1)).unwrap(), told);
     }
 
     #[test]
     fn the_schema_knows_the_fields_that_are_read() {
         let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-        let fields = schema["$defs"]["answer"]["properties"].as_object().unwrap();
-        let unknown = Answer::deserialize(&json!({"nothing": 1})).unwrap_err().to_string();
-        let read: BTreeSet<&str> = unknown.split('`').skip(3).step_by(2).collect();
-        assert_eq!(fields.keys().map(String::as_str).collect::<BTreeSet<_>>(), read);
+        let check = |definition: &str, unknown: String| {
+            let fields = schema["$defs"][definition]["properties"].as_object().unwrap();
+            let read: BTreeSet<&str> = unknown.split('`').skip(3).step_by(2).collect();
+            assert_eq!(fields.keys().map(String::as_str).collect::<BTreeSet<_>>(), read);
+        };
+        let nothing = json!({"nothing": 1});
+        check("answer", Answer::deserialize(&nothing).unwrap_err().to_string());
+        check("effectReport", EffectReport::deserialize(&nothing).unwrap_err().to_string());
+        check("wish", Wish::deserialize(&nothing).unwrap_err().to_string());
     }
 }

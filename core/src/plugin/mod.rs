@@ -9,16 +9,20 @@
 //! An answer is taken for exactly what was asked. Where the snapshot of the resumed step shows anything else, the question is
 //! put anew, so that a slow program decides on nothing stale; and what the step read guards its commit as always.
 //!
+//! Effects it declares are effects like any operator's, and run by the program: it is asked to, and tells what came of it.
+//!
 //! Nothing here runs a process, reads a file or knows the time.
 
 mod answer;
 mod charter;
+mod effect;
 mod operator;
 mod question;
 mod spec;
 
 pub use answer::{Answer, Reference, finalizer_of};
 pub use charter::{Charter, CharterError};
+pub use effect::{EffectReport, effect_line};
 pub use operator::{Failure, PluginMachine, PluginOperator, Program};
 pub use question::{PROTOCOL, Question};
-pub use spec::{KindName, Limits, PluginSpec, Removal};
+pub use spec::{EffectSpec, KindName, Limits, PluginSpec, Removal};

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sampan_machine::{Chart, Machine, UNOBSERVED};
+use sampan_machine::{Chart, Machine, UNOBSERVED, lasting};
+use serde_json::Value;
 
 use super::answer::{Answer, carry_out, finalizer_of};
 use super::charter::{Charter, OBSERVED, SharedCharter};
 use super::question::Question;
 use super::spec::PluginSpec;
 use crate::object::{Object, ObjectKey};
-use crate::operator::{Context, Declaration, Fault, Operator, Wake};
+use crate::operator::{Context, Declaration, EffectRequest, Fault, Operator, Telling, Wake};
 
 /// What an object of a plugin waits for while its program does not answer.
 const ANSWER: &str = "the plugin answers";
@@ -21,6 +22,12 @@ pub trait Program: Send + Sync + 'static {
     /// The answer to a question about an object. `None` where it is asked for: the step is resumed once it is there, asks
     /// the same again and is answered, or asks something else.
     fn answer(&self, key: &ObjectKey, question: &Question) -> Option<Result<Answer, Failure>>;
+
+    /// Runs an effect, and tells how far it has come. It may block: it has a thread of its own.
+    ///
+    /// # Errors
+    /// Why it is not done: it is tried again.
+    fn perform(&self, request: &EffectRequest, tell: Telling<'_>) -> Result<Value, String>;
 
     /// Hears that an answer about an object could not be carried out, and why.
     fn complain(&self, key: &ObjectKey, why: &str);
@@ -58,7 +65,12 @@ pub struct PluginOperator {
 
 impl PluginOperator {
     /// An operator that does what a program answers, within its charter.
-    pub fn new(charter: Charter, spec: PluginSpec, program: Arc<dyn Program>) -> Self {
+    pub fn new(mut charter: Charter, spec: PluginSpec, program: Arc<dyn Program>) -> Self {
+        for effect in &spec.effects {
+            let program = program.clone();
+            let run = move |request: &EffectRequest, tell: Telling<'_>| program.perform(request, tell);
+            charter.declaration = charter.declaration.effecting_at_length(lasting(&effect.name), run);
+        }
         Self { charter: Arc::new(charter), spec: Arc::new(spec), program }
     }
 

@@ -6,9 +6,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::charter::{Charter, Look, named_at, selector_at};
+use super::effect;
 use super::spec::Way;
 use crate::object::{Object, ObjectKey};
 use crate::operator::Context;
+use crate::operator::effect::asked;
+use crate::resource::EFFECTS;
 
 /// The protocol spoken.
 pub const PROTOCOL: &str = "v1";
@@ -43,6 +46,11 @@ impl Question {
                 "reason": refused.status.reason, "message": refused.status.message});
             fields.insert("refused".to_owned(), told);
         }
+        if !charter.declaration.effects.is_empty()
+            && let Some(fields) = body.as_object_mut()
+        {
+            fields.insert("effects".to_owned(), effects(charter.declaration.name, cx));
+        }
         Self { body, now: cx.now() }
     }
 
@@ -55,6 +63,13 @@ impl Question {
         }
         format!("{whole}\n")
     }
+}
+
+/// What has been asked for to be done to the world, and how it stands.
+fn effects(operator: &str, cx: &mut Context<'_>) -> Value {
+    let mut records = cx.owned_objects(EFFECTS);
+    records.retain(|record| asked(record).operator == operator);
+    records.iter().map(|record| effect::shown(record)).collect()
 }
 
 fn looked_at(look: Look, primary: &ObjectKey, value: &Value, cx: &mut Context<'_>) -> Vec<Arc<Object>> {

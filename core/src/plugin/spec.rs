@@ -30,6 +30,12 @@ pub struct PluginSpec {
     /// What it may do to what it does not own.
     #[serde(default)]
     pub writes: Vec<WriteSpec>,
+    /// What it does to the world beyond the cluster.
+    #[serde(default)]
+    pub effects: Vec<EffectSpec>,
+    /// Whether it may use the network.
+    #[serde(default)]
+    pub network: bool,
     /// The states of its objects.
     pub states: Vec<StateSpec>,
     /// The transitions between them.
@@ -147,6 +153,17 @@ pub enum VerbSpec {
     Delete,
 }
 
+/// Something a plugin does to the world beyond the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectSpec {
+    /// Its name.
+    pub name: String,
+    /// How long it may go on without a word.
+    #[serde(default = "sixty")]
+    pub deadline_seconds: u32,
+}
+
 /// A state.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct StateSpec {
@@ -176,6 +193,8 @@ pub struct Limits {
     pub memory: String,
     /// Processes and threads.
     pub processes: u32,
+    /// Processor time of all its processes, as a quantity of cores.
+    pub cpu: String,
 }
 
 /// What becomes of the objects a plugin created once it is removed.
@@ -190,12 +209,16 @@ pub enum Removal {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: "1Gi".to_owned(), processes: 64 }
+        Self { memory: "1Gi".to_owned(), processes: 64, cpu: "1".to_owned() }
     }
 }
 
 fn ten() -> u32 {
     10
+}
+
+fn sixty() -> u32 {
+    60
 }
 
 fn four() -> usize {

@@ -27,6 +27,11 @@ const DEADLINE_SECONDS_MAX: i64 = 300;
 const CONCURRENCY_MAX: i64 = 64;
 /// The most processes and threads.
 const PROCESSES_MAX: i64 = 4096;
+/// The least share of a core: with less a program does not even start in time.
+const CPU_MIN_MILLIS: i64 = 10;
+/// The longest an effect may go on without a word.
+const EFFECT_SECONDS_MAX: i64 = 3600;
+const EFFECTS_MAX: usize = 64;
 const STATES_MAX: usize = 64;
 const FILES_MAX: usize = 64;
 const WAYS: [&str; 4] = ["Name", "Selector", "Namespace", "Everywhere"];
@@ -63,6 +68,10 @@ impl Strategy for OperatorPluginStrategy {
         if let Some(limits) = spec.get_mut("limits") {
             fill(limits, "memory", "1Gi");
             fill(limits, "processes", 64);
+            fill(limits, "cpu", "1");
+        }
+        for effect in spec.get_mut("effects").and_then(Value::as_array_mut).into_iter().flatten() {
+            fill(effect, "deadlineSeconds", 60);
         }
     }
 
@@ -88,6 +97,7 @@ impl Strategy for OperatorPluginStrategy {
         spec.at("owns").items().for_each(|owned| check_kind(&owned, &mut faults));
         spec.at("watches").items().for_each(|watch| check_watch(&watch, &mut faults));
         spec.at("writes").items().for_each(|writes| check_writes(&writes, &mut faults));
+        check_effects(&spec, &mut faults);
         check_states(&spec, &mut faults);
         faults.errors.causes()
     }
@@ -157,18 +167,36 @@ fn is_below(path: &str) -> bool {
 
 fn check_bounds(spec: &Field<'_>, faults: &mut Faults) {
     let limits = spec.at("limits");
-    let within = |most: i64| {
-        move |number: i64| match (1..=most).contains(&number) {
-            true => Vec::new(),
-            false => vec![format!("must be between 1 and {most}, inclusive")],
-        }
-    };
     faults.number_rule(&spec.at("deadlineSeconds"), within(DEADLINE_SECONDS_MAX));
     faults.number_rule(&spec.at("concurrency"), within(CONCURRENCY_MAX));
     faults.number_rule(&limits.at("processes"), within(PROCESSES_MAX));
     let memory = limits.at("memory");
     if memory.is_set() && memory.quantity().is_none() {
         faults.invalid(&memory, "must be a quantity, such as 256Mi");
+    }
+    let cpu = limits.at("cpu");
+    if cpu.is_set() && cpu.quantity().is_none_or(|cores| cores.milli_value() < CPU_MIN_MILLIS) {
+        faults.invalid(&cpu, "must be a quantity of cores of at least 10m, such as 500m");
+    }
+}
+
+fn within(most: i64) -> impl Fn(i64) -> Vec<String> {
+    move |number| match (1..=most).contains(&number) {
+        true => Vec::new(),
+        false => vec![format!("must be between 1 and {most}, inclusive")],
+    }
+}
+
+fn check_effects(spec: &Field<'_>, faults: &mut Faults) {
+    faults.at_most(&spec.at("effects"), EFFECTS_MAX);
+    let mut seen = BTreeSet::new();
+    for effect in spec.at("effects").items() {
+        let name = effect.at("name");
+        faults.required_text(&name);
+        if !seen.insert(name.text()) {
+            faults.duplicate(&name);
+        }
+        faults.number_rule(&effect.at("deadlineSeconds"), within(EFFECT_SECONDS_MAX));
     }
 }
 

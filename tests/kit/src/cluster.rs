@@ -275,7 +275,7 @@ impl Cluster<'_> {
         let turned = turn(&mut self.driver, &mut dock);
         let Dock { launched, effects, .. } = dock;
         for effect in effects {
-            self.driver.effect_done(effect.ticket, effect.perform(), self.now);
+            self.driver.effect_done(effect.ticket, effect.perform());
         }
         self.steps += self.steps_run() - before;
         self.look_at_the_step();

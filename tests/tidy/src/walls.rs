@@ -38,7 +38,9 @@ const ROOMS: [Room; 4] = [
         library: "statig",
         package: |package| {
             let has_machines = ["sampan-nodeagent", "sampan-machine"].contains(&package.name.as_str());
-            is_operator(package) || has_machines || package.folder.starts_with("examples/")
+            is_operator(package)
+                || has_machines
+                || ["examples/", "cli/templates/"].iter().any(|of| package.folder.starts_with(of))
         },
         source: |path| path.ends_with("/machine.rs"),
         home: "files named machine.rs",

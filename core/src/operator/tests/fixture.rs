@@ -256,7 +256,7 @@ impl World {
     /// Runs the effects handed out, and tells what came of them.
     pub(super) fn run_effects(&mut self) {
         for effect in std::mem::take(&mut self.effects) {
-            self.operators.effect_done(effect.ticket, effect.perform(), self.now);
+            self.operators.effect_done(effect.ticket, effect.perform());
         }
     }
 

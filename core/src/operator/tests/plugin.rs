@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::Turn;
+use super::super::{EffectRequest, Telling, Turn};
 use super::fixture::{World, key};
 use crate::object::ObjectKey;
 use crate::plugin::{Answer, Charter, Failure, PluginOperator, PluginSpec, Program, Question};
-use crate::resource::{Registry, SECRETS, builtin};
+use crate::resource::{EFFECTS, Registry, SECRETS, builtin};
 
 /// A program that answers what a test puts in, to questions it keeps.
 #[derive(Default)]
@@ -30,6 +30,11 @@ impl Program for Script {
         self.asked.lock().unwrap().push(question.clone());
         self.pending.lock().unwrap().insert(key.clone(), question.clone());
         None
+    }
+
+    fn perform(&self, request: &EffectRequest, tell: Telling<'_>) -> Result<Value, String> {
+        tell("half of it".to_owned());
+        Ok(json!({"did": request.key, "with": request.input}))
     }
 
     fn complain(&self, _key: &ObjectKey, why: &str) {
@@ -234,4 +239,56 @@ fn what_is_so_already_is_not_written_again() {
     script.will(json!({"state": "Done", "apply": [secret("s")]}));
     resume(&mut world);
     assert_eq!(world.snapshot().revision(), before);
+}
+
+#[test]
+fn an_effect_is_asked_for_in_an_answer_run_by_the_program_and_shown_in_the_next_question() {
+    let mut effecting = spec();
+    effecting["spec"]["effects"] = json!([{"name": "send"}]);
+    let (mut world, script) = world(&effecting);
+    world.run_to_rest();
+    assert_eq!(script.asked.lock().unwrap()[0].body["effects"], json!([]));
+    let wish = json!([{"effect": "send", "key": "k", "input": 7}]);
+    script.will(json!({"state": "Waiting", "effects": wish}));
+    resume(&mut world);
+    let [run] = world.effects.as_slice() else { panic!("the effect is to be run") };
+    assert_eq!((run.request.name, run.request.primary.as_str()), ("send", "configmaps/default/a"));
+    let ticket = run.ticket;
+    let words = Mutex::new(Vec::new());
+    run.perform_telling(&|word| words.lock().unwrap().push(word)).unwrap();
+    words.into_inner().unwrap().into_iter().for_each(|word| world.operators.effect_tells(ticket, word));
+    world.run_to_rest();
+    let shown = |script: &Script| script.asked.lock().unwrap().last().unwrap().body["effects"].clone();
+    script.will(json!({"state": "Waiting", "effects": wish}));
+    // It was asked before that word, and is asked anew.
+    resume(&mut world);
+    resume(&mut world);
+    let told = json!([{"effect": "send", "key": "k", "input": 7, "done": false, "tries": 0, "progress": "half of it"}]);
+    assert_eq!(shown(&script), told);
+    let unmet = world.sequencer.reader().decisions(&key("a")).unwrap().last().unwrap().unmet[0].clone();
+    assert!(unmet.guard == "effect send k is done" && unmet.detail.ends_with("half of it"), "{unmet:?}");
+
+    world.run_effects();
+    world.run_to_rest();
+    script.will(json!({"state": "Done", "effects": wish}));
+    resume(&mut world);
+    let result = json!({"did": "k", "with": 7});
+    assert_eq!(shown(&script), json!([{"effect": "send", "key": "k", "input": 7, "done": true, "result": result}]));
+    assert_eq!((state(&world), script.complaints()), ("Done", Vec::new()));
+
+    world.put("a", "two");
+    world.run_to_rest();
+    script.will(json!({"state": "Done", "forget": [{"effect": "send", "key": "k"}]}));
+    resume(&mut world);
+    assert_eq!(world.snapshot().count(EFFECTS), 0, "what is forgotten may be asked for anew");
+}
+
+#[test]
+fn an_effect_that_is_not_declared_is_refused_and_named() {
+    let (mut world, script) = world(&spec());
+    world.run_to_rest();
+    script.will(json!({"state": "Done", "effects": [{"effect": "send", "key": "k"}]}));
+    resume(&mut world);
+    assert_eq!(script.complaints(), ["the plugin asked for the effect \"send\", which it does not declare"]);
+    assert_eq!(world.snapshot().count(EFFECTS), 0);
 }

@@ -107,6 +107,36 @@ fn a_mistake_planted_in_a_plugin_is_named() -> Result<()> {
     Ok(())
 }
 
+fn proved(example: &str) -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(example);
+    conformance(&[&folder.display().to_string()])?.succeeded().map(drop)
+}
+
+#[test]
+fn an_example_with_effects_is_proved_and_its_broken_copies_are_named() -> Result<()> {
+    proved("postgresdatabase")?;
+    let (example, program) = ("postgresdatabase", "postgresdatabase.py");
+    // It says that it is ready while the server is still at it, and has nothing to say of where.
+    let done = "if not (made and made.done):";
+    named(example, program, done, "if not made:", "steps are sound", "it failed: TypeError")?;
+    let undeclared = "the plugin asked for the effect \"drop\", which it does not declare";
+    let drop = "  - {name: drop, deadlineSeconds: 60}\n";
+    named(example, "plugin.yaml", drop, "", "writes and reads what it declared", undeclared)
+}
+
+#[test]
+fn an_example_in_shell_is_proved_and_its_broken_copies_are_named() -> Result<()> {
+    proved("configmapfromdirectory")?;
+    let (example, program) = ("configmapfromdirectory", "configmapfromdirectory.sh");
+    // It leaves the map behind when the directory goes.
+    let copy = broken_copy(example, program, "delete: [$map + {$name}],", "")?;
+    let told = conformance(&[&copy.path().display().to_string(), "--seeds", "10"])?;
+    ensure!(told.code != 0, "{}", told.stdout);
+    let other = "the plugin answers with the state \"Gone\", which it does not declare";
+    named(example, program, "state: \"Missing\"", "state: \"Gone\"", "writes and reads what it declared", other)?;
+    Ok(())
+}
+
 #[test]
 fn what_is_missing_for_the_proof_of_a_plugin_is_said() -> Result<()> {
     let copy = broken_copy("scheduledscale", "plugin.yaml", "states:", "stats:")?;

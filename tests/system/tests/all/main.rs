@@ -13,6 +13,8 @@ mod kube_rs;
 mod kubectl;
 mod kubectl_table;
 mod log_outputs;
+mod plugin_databases;
+mod plugin_effects;
 mod plugins;
 mod quiet;
 mod services;

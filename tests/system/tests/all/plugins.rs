@@ -10,7 +10,7 @@ use serde_json::Value;
 const PLUGINS: &str = "/apis/sampan.dev/v1/operatorplugins";
 
 /// A program that answers every question, in a state of the given name.
-fn well(state: &str) -> String {
+pub(crate) fn well(state: &str) -> String {
     format!(
         r#"while read -r line; do
     printf '%s\n' "$line" | sed 's/.*"id":\([0-9]*\),"now".*/{{"id":\1,"state":"{state}"}}/'
@@ -19,7 +19,7 @@ done"#
 }
 
 /// A plugin of ConfigMaps that runs a script.
-fn plugin(name: &str, script: &str, more: &str) -> String {
+pub(crate) fn plugin(name: &str, script: &str, more: &str) -> String {
     let script: String = script.lines().flat_map(|line| ["      ", line, "\n"]).collect();
     format!(
         "apiVersion: sampan.dev/v1\nkind: OperatorPlugin\nmetadata: {{name: {name}}}\nspec:\n  deadlineSeconds: 1\n  \
@@ -42,7 +42,7 @@ fn drop_in(cluster: &Cluster, example: &str, files: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn status(cluster: &Cluster, name: &str) -> Result<Value> {
+pub(crate) fn status(cluster: &Cluster, name: &str) -> Result<Value> {
     let plugin = cluster.object(&format!("{PLUGINS}/{name}"))?.with_context(|| format!("no plugin {name}"))?;
     Ok(plugin.get("status").cloned().unwrap_or_default())
 }

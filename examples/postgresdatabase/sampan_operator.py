@@ -1,0 +1,1 @@
+../../sdk/python/sampan_operator.py

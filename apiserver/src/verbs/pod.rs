@@ -1,6 +1,7 @@
 //! What a pod's node is asked for: logs, exec, attach, port-forward.
 
 use form_urlencoded::Serializer;
+use hyper::header::UPGRADE;
 use sampan_core::gateway::{Action, Connection, Mutation, Options, Subresource, Target, Verb};
 use sampan_core::object::Name;
 use sampan_core::resource::{SubresourceDefinition, SubresourceHandler};
@@ -38,6 +39,9 @@ pub(super) async fn log(call: Call) -> Result<Response, Status> {
     };
     let given = LOG_PARAMETERS.iter().flat_map(|name| call.query.all(name).map(|value| (*name, value)));
     let uri = format!("/containerLogs/{}/{}/{container}?{}", pod.namespace, pod.name, encoded(given));
+    if call.parts.headers.contains_key(UPGRADE) {
+        return upgrade(&call.state, node, &uri, (call.parts, call.body)).await;
+    }
     forward(&*call.state.nodes, node, &uri).await
 }
 

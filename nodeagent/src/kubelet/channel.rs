@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-use super::handshake::{Connection, Socket};
+use super::handshake::{Connection, Ending, Socket};
 use super::spdy::{self, Event, StreamId};
 
 /// The client's input.
@@ -45,7 +45,7 @@ const LEAVING_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is sent to the client.
 pub(super) enum Sender {
     /// As messages.
-    Socket(SplitSink<Socket, Message>),
+    Socket(SplitSink<Socket, Message>, Ending),
     /// On streams, by channel.
     Spdy(spdy::Sender, BTreeMap<u8, StreamId>),
 }
@@ -80,9 +80,9 @@ pub(super) enum Receiver {
 /// The two directions of a client. `wanted` are the channels it asked for; nothing where it does not open them.
 pub(super) async fn channels(connection: Connection, wanted: &[u8]) -> Option<(Sender, Receiver)> {
     match connection {
-        Connection::Socket(socket) => {
+        Connection::Socket(socket, ending) => {
             let (sink, stream) = (*socket).split();
-            Some((Sender::Socket(sink), Receiver::Socket(stream)))
+            Some((Sender::Socket(sink, ending), Receiver::Socket(stream)))
         }
         Connection::Spdy(sender, receiver) => timeout(OPENING_TIMEOUT, opened(sender, receiver, wanted)).await.ok()?,
     }
@@ -135,7 +135,7 @@ impl Sender {
     /// Sends bytes on a channel. False when the client is gone.
     pub(super) async fn send(&mut self, channel: u8, bytes: &[u8]) -> bool {
         match self {
-            Self::Socket(sink) => {
+            Self::Socket(sink, _) => {
                 let mut message = BytesMut::with_capacity(bytes.len() + 1);
                 message.put_u8(channel);
                 message.put_slice(bytes);
@@ -150,27 +150,20 @@ impl Sender {
 
     /// Tells how the command ended, and closes.
     pub(super) async fn finish(mut self, ended: Result<i64, String>) {
-        let status = match ended {
-            Ok(0) => json!({ "metadata": {}, "status": "Success" }),
-            Ok(code) => json!({
-                "metadata": {},
-                "status": "Failure",
-                "message": format!("command terminated with non-zero exit code: command terminated with exit code {code}"),
-                "reason": "NonZeroExitCode",
-                "details": { "causes": [{ "reason": "ExitCode", "message": code.to_string() }] },
-            }),
-            Err(message) => json!({
-                "metadata": {}, "status": "Failure", "message": message, "reason": "InternalError", "code": 500,
-            }),
+        let told = match self {
+            Self::Socket(_, Ending::Words) => in_words(ended),
+            _ => Some(as_status(ended)),
         };
-        self.send(ERROR, status.to_string().as_bytes()).await;
+        if let Some(told) = told {
+            self.send(ERROR, told.as_bytes()).await;
+        }
         self.close().await;
     }
 
     /// Closes the connection. kubectl takes a close without the normal code for a broken connection.
     pub(super) async fn close(self) {
         match self {
-            Self::Socket(mut sink) => {
+            Self::Socket(mut sink, _) => {
                 let normal = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
                 let _ = sink.send(Message::Close(Some(normal))).await;
                 let _ = sink.close().await;
@@ -183,6 +176,35 @@ impl Sender {
             }
         }
     }
+}
+
+fn as_status(ended: Result<i64, String>) -> String {
+    let status = match ended {
+        Ok(0) => json!({ "metadata": {}, "status": "Success" }),
+        Ok(code) => json!({
+            "metadata": {},
+            "status": "Failure",
+            "message": non_zero(code),
+            "reason": "NonZeroExitCode",
+            "details": { "causes": [{ "reason": "ExitCode", "message": code.to_string() }] },
+        }),
+        Err(message) => json!({
+            "metadata": {}, "status": "Failure", "message": message, "reason": "InternalError", "code": 500,
+        }),
+    };
+    status.to_string()
+}
+
+fn in_words(ended: Result<i64, String>) -> Option<String> {
+    match ended {
+        Ok(0) => None,
+        Ok(code) => Some(non_zero(code)),
+        Err(message) => Some(message),
+    }
+}
+
+fn non_zero(code: i64) -> String {
+    format!("command terminated with non-zero exit code: command terminated with exit code {code}")
 }
 
 impl Receiver {

@@ -43,7 +43,7 @@ impl KubeletApi {
         Ok(handshake.accept(move |connection| async move {
             match connection {
                 Connection::Spdy(sender, receiver) => tunnel::serve(address, sender, receiver).await,
-                socket @ Connection::Socket(_) => {
+                socket @ Connection::Socket(..) => {
                     if let Some((sender, receiver)) = channels(socket, &[]).await {
                         serve(address, ports, sender, receiver).await;
                     }

@@ -17,7 +17,11 @@ use tokio_util::io::{CopyToBytes, SinkWriter, StreamReader};
 use super::{Body, Refused, full, spdy};
 
 /// Streams multiplexed over one WebSocket, the better protocol first.
-const CHANNELS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
+const CHANNELS: [&str; 3] = ["v5.channel.k8s.io", "v4.channel.k8s.io", UNVERSIONED];
+/// The first of them: how a command ended is told in words, and only where it failed.
+const UNVERSIONED: &str = "channel.k8s.io";
+/// Bytes, and nothing else.
+const BINARY: &str = "binary.k8s.io";
 /// SPDY's bytes as the messages of a WebSocket.
 const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
 /// SPDY as it is.
@@ -36,6 +40,8 @@ pub(super) enum Purpose {
     Command,
     /// Connections to ports.
     Ports,
+    /// A container's log.
+    Log,
 }
 
 impl Purpose {
@@ -43,29 +49,40 @@ impl Purpose {
         match self {
             Self::Command => &CHANNELS,
             Self::Ports => &[TUNNEL, "v5.channel.k8s.io", "v4.channel.k8s.io"],
+            Self::Log => &[BINARY],
         }
     }
 
-    fn stream_protocol(self) -> &'static str {
+    fn stream_protocol(self) -> Option<&'static str> {
         match self {
-            Self::Command => "v4.channel.k8s.io",
-            Self::Ports => "portforward.k8s.io",
+            Self::Command => Some("v4.channel.k8s.io"),
+            Self::Ports => Some("portforward.k8s.io"),
+            Self::Log => None,
         }
     }
 }
 
 /// The client after the switch.
 pub(super) enum Connection {
-    /// Speaks by channels over a WebSocket.
-    Socket(Box<Socket>),
+    /// Speaks by messages of a WebSocket.
+    Socket(Box<Socket>, Ending),
     /// Opens streams of SPDY.
     Spdy(spdy::Sender, spdy::Receiver),
+}
+
+/// How a client is told how its command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// By a `Status`.
+    Status,
+    /// In words, where it failed.
+    Words,
 }
 
 /// How the client wants to switch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Switch {
-    Socket,
+    Socket(Ending),
     Tunnel,
     Spdy,
 }
@@ -96,7 +113,7 @@ impl Handshake {
 
     /// Whether the client will open streams of SPDY.
     pub(super) fn is_spdy(&self) -> bool {
-        self.switch != Switch::Socket
+        !matches!(self.switch, Switch::Socket(_))
     }
 
     /// Answers, and hands the client over once it has switched.
@@ -119,8 +136,9 @@ impl Handshake {
 async fn connection(switch: Switch, upgraded: Upgraded) -> io::Result<Connection> {
     let stream = TokioIo::new(upgraded);
     let (sender, receiver) = match switch {
-        Switch::Socket => {
-            return Ok(Connection::Socket(Box::new(Socket::from_raw_socket(stream, Role::Server, None).await)));
+        Switch::Socket(ending) => {
+            let socket = Socket::from_raw_socket(stream, Role::Server, None).await;
+            return Ok(Connection::Socket(Box::new(socket), ending));
         }
         Switch::Tunnel => spdy::serve(tunnel(Socket::from_raw_socket(stream, Role::Server, None).await))?,
         Switch::Spdy => spdy::serve(stream)?,
@@ -150,11 +168,16 @@ fn socket(headers: &HeaderMap, purpose: Purpose) -> Result<(Switch, http::respon
         .header("Upgrade", "websocket")
         .header("Sec-WebSocket-Accept", derive_accept_key(key.as_bytes()))
         .header(PROTOCOL, chosen);
-    Ok((if chosen == TUNNEL { Switch::Tunnel } else { Switch::Socket }, response))
+    let switch = match chosen {
+        TUNNEL => Switch::Tunnel,
+        UNVERSIONED => Switch::Socket(Ending::Words),
+        _ => Switch::Socket(Ending::Status),
+    };
+    Ok((switch, response))
 }
 
 fn spdy(headers: &HeaderMap, purpose: Purpose) -> Result<http::response::Builder, Refused> {
-    let chosen = chosen(headers, STREAM_PROTOCOL, &[purpose.stream_protocol()])?;
+    let chosen = chosen(headers, STREAM_PROTOCOL, purpose.stream_protocol().as_slice())?;
     Ok(Response::builder().header("Upgrade", SPDY).header(STREAM_PROTOCOL, chosen))
 }
 
@@ -193,12 +216,17 @@ mod tests {
             let found = socket(&offering(PROTOCOL, offered), purpose).ok().map(|(switch, _)| switch);
             assert_eq!(found, expect, "{purpose:?} {offered}");
         };
-        check(Purpose::Command, "v4.channel.k8s.io, v5.channel.k8s.io", Some(Switch::Socket));
+        check(Purpose::Command, "v4.channel.k8s.io, v5.channel.k8s.io", Some(Switch::Socket(Ending::Status)));
+        check(Purpose::Command, "channel.k8s.io", Some(Switch::Socket(Ending::Words)));
+        check(Purpose::Command, "channel.k8s.io, v4.channel.k8s.io", Some(Switch::Socket(Ending::Status)));
+        check(Purpose::Command, "binary.k8s.io", None);
+        check(Purpose::Log, "binary.k8s.io", Some(Switch::Socket(Ending::Status)));
         check(Purpose::Command, TUNNEL, None);
         check(Purpose::Ports, TUNNEL, Some(Switch::Tunnel));
-        check(Purpose::Ports, "v4.channel.k8s.io", Some(Switch::Socket));
+        check(Purpose::Ports, "v4.channel.k8s.io", Some(Switch::Socket(Ending::Status)));
         check(Purpose::Ports, "v9.channel.k8s.io", None);
         assert!(spdy(&offering(STREAM_PROTOCOL, "v5.channel.k8s.io,v4.channel.k8s.io"), Purpose::Command).is_ok());
         assert!(spdy(&offering(STREAM_PROTOCOL, "v1.channel.k8s.io"), Purpose::Ports).is_err());
+        assert!(spdy(&offering(STREAM_PROTOCOL, "v4.channel.k8s.io"), Purpose::Log).is_err());
     }
 }

@@ -1,12 +1,16 @@
 //! `/containerLogs`: what a container wrote, and goes on writing.
 
+use std::io;
+
 use bollard::query_parameters::{LogsOptions, LogsOptionsBuilder};
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
-use http::Response;
+use futures::{SinkExt, Stream, StreamExt, TryStreamExt};
+use http::{Request, Response};
 use http_body_util::{BodyExt, StreamBody};
-use hyper::body::Frame;
+use hyper::body::{Frame, Incoming};
+use tokio_tungstenite::tungstenite::Message;
 
+use super::handshake::{Connection, Handshake, Purpose};
 use super::query::Query;
 use super::{Body, KubeletApi, Refused};
 use crate::pod::{ContainerRecord, Situation};
@@ -18,13 +22,14 @@ impl KubeletApi {
         pod: &str,
         container: &str,
         query: &Query,
+        request: Request<Incoming>,
     ) -> Result<Response<Body>, Refused> {
         let docker = self.docker()?;
         let situation = self.pod(namespace, pod).await?;
         let run = chosen(&situation, pod, container, query.flag(&["previous"]))?;
         let limit = query.count("limitBytes")?.map(|limit| usize::try_from(limit).unwrap_or(0));
         let chunks = docker.client().logs(&run.id, Some(options(query)?));
-        let chunks = chunks.map_ok(bollard::container::LogOutput::into_bytes).map_err(std::io::Error::other);
+        let chunks = chunks.map_ok(bollard::container::LogOutput::into_bytes).map_err(io::Error::other);
         let mut left = limit.unwrap_or(usize::MAX);
         let limited = chunks.map_ok(move |chunk| {
             let kept = chunk.slice(..chunk.len().min(left));
@@ -36,11 +41,27 @@ impl KubeletApi {
             let last = std::mem::replace(full, matches!(&item, Ok((_, 0))));
             futures::future::ready((!last).then(|| item.map(|(chunk, _)| chunk)))
         });
+        if request.headers().contains_key("Upgrade") {
+            let handshake = Handshake::of(request, Purpose::Log)?;
+            return Ok(handshake.accept(async |connection| send(connection, bytes).await));
+        }
         let frames = bytes.map_ok(|chunk: Bytes| Frame::data(chunk));
         let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
         response.headers_mut().insert("Content-Type", http::HeaderValue::from_static("text/plain"));
         Ok(response)
     }
+}
+
+/// Sends a log as the messages of a WebSocket, for as long as the client takes them.
+async fn send(connection: Connection, mut bytes: impl Stream<Item = io::Result<Bytes>> + Unpin + Send) {
+    let Connection::Socket(socket, _) = connection else { return };
+    let mut socket = *socket;
+    while let Some(Ok(chunk)) = bytes.next().await {
+        if socket.send(Message::Binary(chunk)).await.is_err() {
+            return;
+        }
+    }
+    let _ = socket.close(None).await;
 }
 
 /// The run whose log is asked for.

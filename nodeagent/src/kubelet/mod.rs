@@ -112,7 +112,7 @@ impl KubeletApi {
             ["logs"] if is_get => self.search_logs(&query),
             ["stats", "logs"] if is_get => self.log_counts(),
             ["containerLogs", namespace, pod, container] if is_get => {
-                self.logs(namespace, pod, container, &query).await
+                self.logs(namespace, pod, container, &query, request).await
             }
             ["exec", namespace, pod, container] => self.exec(namespace, pod, container, &query, request).await,
             ["attach", namespace, pod, container] => self.attach(namespace, pod, container, &query, request).await,

@@ -11,7 +11,7 @@ use crate::figures::{Budget, Report};
 use crate::reads::answered;
 use crate::writes::from_all;
 
-const NODES: usize = 504;
+const NODES: usize = 5_000;
 const PODS: usize = 10_000;
 const CLIENTS: usize = 8;
 const WITHIN: Duration = Duration::from_mins(2);

@@ -28,6 +28,6 @@ mod webhooks;
 mod why;
 
 pub use health::Part;
-pub use node::{NodeConnector, NodeStream};
+pub use node::{NodeConnector, NodeStream, RemoteNodes};
 pub use server::{ApiServer, Caller, ListenError, VERSION};
 pub use webhooks::HttpsWebhooks;

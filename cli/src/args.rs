@@ -16,6 +16,11 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run the cluster in the foreground; Ctrl-C ends it and leaves its pods running
     Up(Up),
+    /// Run this machine as a node of a cluster that runs elsewhere; Ctrl-C ends it and leaves its pods running
+    Node(Node),
+    /// Let other machines join the cluster
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Stop the pods and keep the data
     Down(Down),
     /// Show how the cluster, its manifests and its workloads are
@@ -78,9 +83,56 @@ pub(crate) struct Up {
     /// Run this many nodes without containers in place of the one on Docker
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) simulate_nodes: usize,
+    /// Run no node here: pods run on machines that join, which `sampan token create` lets them
+    #[arg(long, conflicts_with_all = ["simulate_nodes", "node_name"])]
+    pub(crate) no_node: bool,
     /// The name of this node; the host's unless given
     #[arg(long, value_name = "NAME")]
     pub(crate) node_name: Option<String>,
+}
+
+/// A machine that is or becomes a node. One that has joined needs nothing but its folder.
+#[derive(Debug, Args)]
+pub(crate) struct Node {
+    #[command(flatten)]
+    pub(crate) folder: DataFolder,
+    /// Where the API server is, such as `https://10.0.0.1:6443`
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<http::Uri>,
+    /// The token to join with, as `sampan token create` prints it
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
+    /// What the key of the cluster's authority hashes to, as `sampan token create` prints it
+    #[arg(long, value_name = "HASH")]
+    pub(crate) ca_hash: Option<sampan_nodeagent::Pin>,
+    /// The certificate of the cluster's authority, in place of its hash
+    #[arg(long, value_name = "FILE", conflicts_with = "ca_hash")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The name of the node; the host's unless given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The address others reach this machine at; the one of its default route unless given
+    #[arg(long, value_name = "IP")]
+    pub(crate) address: Option<std::net::IpAddr>,
+    /// The port the API server reaches the node at
+    #[arg(long, value_name = "PORT", default_value_t = 10250)]
+    pub(crate) port: u16,
+}
+
+/// Tokens by which machines join.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token, and print the command by which a machine joins
+    Create(NewToken),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewToken {
+    #[command(flatten)]
+    pub(crate) folder: DataFolder,
+    /// For how long it lets machines join
+    #[arg(long, value_name = "DURATION", default_value = "24h")]
+    pub(crate) ttl: jiff::SignedDuration,
 }
 
 #[derive(Debug, Args)]

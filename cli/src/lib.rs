@@ -6,6 +6,7 @@
 //! | `args` | what can be typed |
 //! | `builder` | a binary of one's own |
 //! | `daemon` | `sampan up`: everything put together |
+//! | `node` | `sampan node`: this machine as a node of a cluster elsewhere |
 //! | `commands` | the commands that ask a running cluster, or need none |
 //! | `api`, `control` | how they ask it |
 //! | `data` | what lies where in the data folder |
@@ -22,6 +23,7 @@ mod commands;
 mod control;
 mod daemon;
 mod data;
+mod node;
 mod operators;
 mod overview;
 mod plugin_suite;
@@ -45,6 +47,8 @@ use operators::Carried;
 fn run(command: Command, carried: &Carried) -> Result<()> {
     match command {
         Command::Up(arguments) => daemon::run(&arguments, carried),
+        Command::Node(arguments) => node::run(&arguments),
+        Command::Token(command) => commands::token::run(&command),
         Command::Down(arguments) => commands::down::run(&arguments),
         Command::Status(arguments) => commands::status::run(&arguments),
         Command::Plan(arguments) => commands::plan::run(&arguments),

@@ -17,7 +17,7 @@ use crate::requests::NodeDescription;
 use crate::runtime::docker::Docker;
 use crate::services::Directory;
 use crate::shell::{self, Disposal, Scope, Shell};
-use crate::{NodeConfig, NodeError};
+use crate::{NodeConfig, NodeError, PodRange, routes};
 
 /// Where the host keeps its own name servers.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -46,7 +46,12 @@ impl NodeAgent {
     /// # Errors
     /// When Docker does not answer or the data directory cannot be written.
     pub async fn new(config: NodeConfig, client: kube::Client) -> Result<Self, NodeError> {
-        let docker = Docker::new(&config).await?;
+        let range = match &config.pod_range {
+            PodRange::OfDocker => None,
+            PodRange::OfCluster => Some(shell::claim_range(&client, &config.name).await?),
+            PodRange::Fixed(range) => Some(range.clone()),
+        };
+        let docker = Docker::new(&config, range.as_deref()).await?;
         let description = describe(&config, &docker).await?;
         let facts = NodeFacts {
             name: config.name.clone(),
@@ -94,6 +99,14 @@ impl NodeAgent {
             let (docker, messages, stop) = (self.docker.clone(), self.messages.clone(), stop.clone());
             async move { docker.watch(since, messages, stop).await }
         });
+        let routing = tokio::spawn({
+            let (client, docker, node, stop) = (self.client.clone(), docker.clone(), node.clone(), stop.clone());
+            async move {
+                if docker.is_routed() {
+                    routes::run(client, &node, docker.host_ip(), docker.cluster(), stop).await;
+                }
+            }
+        });
         let disposal = Disposal::of(&node, self.docker.volumes());
         let disposing = tokio::spawn(disposal.run(self.client.clone(), stop.clone()));
         let lease = tokio::spawn(shell::register(self.client.clone(), self.description, stop.clone()));
@@ -121,7 +134,7 @@ impl NodeAgent {
         });
         self.shell.run(Scope::Node(node), shutdown).await;
         stop.cancel();
-        let _ = tokio::join!(events, lease, services, disposing, collecting);
+        let _ = tokio::join!(events, lease, services, disposing, collecting, routing);
         docker.logs().flush().await;
         Ok(())
     }

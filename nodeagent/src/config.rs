@@ -1,5 +1,6 @@
 //! What a node is told when it starts.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use sampan_logs::Limits;
@@ -11,10 +12,30 @@ pub struct DockerEndpoint {
     pub socket: PathBuf,
 }
 
+impl DockerEndpoint {
+    /// Where `DOCKER_HOST` says, if it names a socket, as for Docker's own tools.
+    pub fn from_environment() -> Self {
+        let named = std::env::var("DOCKER_HOST").ok();
+        let socket = named.as_deref().and_then(|host| host.strip_prefix("unix://"));
+        socket.map_or_else(Self::default, |socket| Self { socket: socket.into() })
+    }
+}
+
 impl Default for DockerEndpoint {
     fn default() -> Self {
         Self { socket: PathBuf::from("/var/run/docker.sock") }
     }
+}
+
+/// Where the range of pods' addresses comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PodRange {
+    /// Docker chooses one: no other node needs to know.
+    OfDocker,
+    /// The API server gives one that no other node has, and nodes lead to each other's pods.
+    OfCluster,
+    /// This one, such as `10.88.0.0/16`.
+    Fixed(String),
 }
 
 /// A node that runs pods on Docker.
@@ -26,12 +47,14 @@ pub struct NodeConfig {
     pub data_dir: PathBuf,
     /// Where Docker answers.
     pub docker: DockerEndpoint,
-    /// The address range of pods, such as `10.88.0.0/16`; Docker chooses one when absent.
-    pub pod_cidr: Option<String>,
+    /// Where the range of pods' addresses comes from.
+    pub pod_range: PodRange,
     /// The Docker network pods are attached to; created when missing.
     pub network_name: String,
     /// Labels every container of this cluster, so that two clusters can share one Docker.
     pub cluster_id: String,
+    /// The address others reach the node at; the one of the default route where none is given.
+    pub address: Option<IpAddr>,
     /// The port the kubelet API listens on, where it does.
     pub kubelet_port: Option<u16>,
     /// How much of containers' logs is kept, and for how long.
@@ -46,9 +69,10 @@ impl NodeConfig {
             name: name.into(),
             data_dir: data_dir.into(),
             docker: DockerEndpoint::default(),
-            pod_cidr: None,
+            pod_range: PodRange::OfDocker,
             network_name: format!("sampan-{cluster_id}"),
             cluster_id,
+            address: None,
             kubelet_port: None,
             logs: Limits::default(),
         }

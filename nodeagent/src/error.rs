@@ -32,6 +32,21 @@ pub enum NodeError {
         #[source]
         source: std::io::Error,
     },
+    /// The API server gives no range of pods' addresses.
+    #[error("the node has got no range of addresses for its pods: {0}")]
+    NoRange(String),
+    /// The pods' network was made with another range.
+    #[error(
+        "the pod network {network} has the addresses {found}, and the node is to have {given}: `sampan down` removes the network"
+    )]
+    OtherRange {
+        /// Docker's name of the network.
+        network: String,
+        /// The range it has.
+        found: String,
+        /// The range it is to have.
+        given: String,
+    },
     /// The logs kept on the node cannot be opened.
     #[error("failed to open the logs of the node: {source}")]
     Logs {

@@ -16,7 +16,9 @@
 //! * [`runtime`] carries commands out.
 //! * [`services`] is what the node knows of Services, once for all who ask.
 //! * [`proxy`] leads what is sent to Services to their pods, in the kernel.
+//! * `routes` leads to the pods of other nodes.
 //! * [`dns`] tells pods the addresses of names.
+//! * `identity` is who a node on a machine of its own is to its cluster.
 //! * The shell spawns, sleeps and speaks HTTP; [`serve_kubelet`] answers the API server.
 
 mod agent;
@@ -24,22 +26,27 @@ mod config;
 pub mod dns;
 mod error;
 pub mod host;
+mod identity;
 mod kubelet;
 mod logs;
+mod netlink;
 pub mod pod;
 pub mod proxy;
 mod removal;
 pub mod requests;
+mod routes;
 pub mod runtime;
 pub mod services;
 mod shell;
 mod simulated;
 
 pub use agent::NodeAgent;
-pub use config::{DockerEndpoint, NodeConfig};
+pub use config::{DockerEndpoint, NodeConfig, PodRange};
 pub use error::NodeError;
-pub use kubelet::{KubeletApi, serve_kubelet};
+pub use identity::{IdentityError, Joining, NodeIdentity, Trust};
+pub use kubelet::{KubeletApi, listen_kubelet, serve_kubelet};
 pub use removal::remove_folder;
-pub use runtime::docker::remove_everything;
+pub use runtime::docker::{host_address, remove_everything};
 pub use sampan_logs::Limits as LogLimits;
+pub use sampan_trust::{Pin, PinFault};
 pub use simulated::SimulatedNodes;

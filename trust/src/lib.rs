@@ -1,6 +1,8 @@
-//! Whose certificates are believed by who connects to others: to webhooks, collectors of logs, pods.
+//! Whose certificates are believed by who connects to others: to webhooks, collectors of logs, pods, and the API server a machine
+//! joins.
 
 mod anybody;
+mod pinned;
 
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 pub use anybody::unchecked_client_config;
+pub use pinned::{Pin, PinFault, Pinned};
 
 /// What a client believes: what the authorities vouch for, which are PEM. Without any, those of the host do.
 ///

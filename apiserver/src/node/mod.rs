@@ -1,6 +1,7 @@
 //! How the server reaches nodes: for logs, exec, attach and port-forward.
 
 mod proxy;
+mod remote;
 
 use std::io;
 
@@ -8,6 +9,7 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use proxy::{IDLE_TIMEOUT, carry, forward, upgrade};
+pub use remote::RemoteNodes;
 
 /// A stream of bytes to a node.
 pub trait NodeStream: AsyncRead + AsyncWrite + Unpin + Send {}

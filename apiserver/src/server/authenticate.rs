@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
-use sampan_core::access::Identity;
+use sampan_core::access::{Identity, bootstrap_token};
 use sampan_core::status::Status;
 
 use super::Caller;
@@ -23,6 +23,9 @@ pub(super) fn authenticate(state: &State, caller: Caller, headers: &HeaderMap) -
 }
 
 fn by_token(state: &State, token: &str) -> Result<Identity, Status> {
+    if bootstrap_token::parse(token).is_some() {
+        return bootstrap_token::verify(token, &state.snapshot(), state.now()).ok_or_else(Status::unauthorized);
+    }
     let gateway = state.cluster.gateway();
     let tokens = gateway.tokens().ok_or_else(Status::unauthorized)?;
     match tokens.verify(token, &[], &state.snapshot(), state.now()) {

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
+use rustls::pki_types::CertificateDer;
 use sampan_core::Timestamp;
 use sampan_core::resource::service::API_SERVER_ADDRESS;
 
-use super::certificate::Facts;
-use super::{Credential, TlsError, files};
+use super::certificate::{Facts, to_der};
+use super::{CertificateRequest, Credential, TlsError, files};
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 /// A certificate is valid from the day before, for clients whose clock is behind.
@@ -23,6 +25,11 @@ const AUTHORITY_DAYS: i64 = 3650;
 const LEAF_DAYS: i64 = 730;
 /// A certificate with less left than this is replaced at the next start.
 const RENEWAL_DAYS: i64 = 365;
+
+/// A certificate of a node is valid from so long before, for machines whose clock is behind.
+const CLOCK_SLACK_SECONDS: i64 = 5 * 60;
+/// What the keys of servers and clients are for.
+const KEY_USAGES: [KeyUsagePurpose; 2] = [KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
 
 /// The names a serving certificate always carries, beside the address of the Service `kubernetes`: how the host and the pods call the API server.
 const SERVING_NAMES: [&str; 6] = [
@@ -70,6 +77,11 @@ impl Authority {
         &self.certificate
     }
 
+    /// The same, as the TLS library takes it.
+    pub(crate) fn to_der(&self) -> Result<CertificateDer<'static>, TlsError> {
+        to_der(&self.certificate)
+    }
+
     /// The API server's certificate for its usual names and `names`, addresses among them.
     ///
     /// # Errors
@@ -89,12 +101,22 @@ impl Authority {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn client(&self, file: &str, user: &str, group: &str, now: Timestamp) -> Result<Credential, TlsError> {
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::OrganizationName, group);
-        params.distinguished_name.push(DnType::CommonName, user);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.keep(file, params, &BTreeSet::new(), now)
+        self.keep(file, client_params(user, group), &BTreeSet::new(), now)
+    }
+
+    /// Certifies for so long that who asks is the client the request names; nothing else of what it asks for.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn sign(&self, request: &CertificateRequest, life: Duration, now: Timestamp) -> Result<String, TlsError> {
+        let mut params = client_params(&request.user(), &request.group());
+        params.key_usages = KEY_USAGES.to_vec();
+        params.use_authority_key_identifier_extension = true;
+        let moment = |seconds: i64| date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds.max(0).unsigned_abs());
+        params.not_before = moment(now.as_second() - CLOCK_SLACK_SECONDS);
+        params.not_after = moment(now.as_second()) + life;
+        let asked = CertificateSigningRequestParams { params, public_key: request.0.public_key.clone() };
+        Ok(asked.signed_by(&self.issuer)?.pem())
     }
 
     /// The certificate on disk if it serves, else a new one. A file belongs to one subject, so the subject is not compared.
@@ -113,7 +135,7 @@ impl Authority {
                 return Ok(Credential { certificate, key });
             }
         }
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.key_usages = KEY_USAGES.to_vec();
         params.use_authority_key_identifier_extension = true;
         set_validity(&mut params, now, LEAF_DAYS);
         let key = KeyPair::generate()?;
@@ -123,6 +145,15 @@ impl Authority {
         files::write_secret(&certificate_path, &made.certificate)?;
         Ok(made)
     }
+}
+
+fn client_params(user: &str, group: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, group);
+    params.distinguished_name.push(DnType::CommonName, user);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params
 }
 
 /// The subject holds the second it was made: certificates of an earlier authority are told apart by their issuer.

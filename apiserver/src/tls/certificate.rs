@@ -23,7 +23,7 @@ pub struct Credential {
 
 impl Credential {
     /// The certificate and key as the TLS library takes them.
-    pub(super) fn to_der(&self) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), TlsError> {
+    pub(crate) fn to_der(&self) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), TlsError> {
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(malformed)?;
         Ok((to_der(&self.certificate)?, key))
     }

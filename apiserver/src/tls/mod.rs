@@ -5,6 +5,7 @@ mod certificate;
 mod files;
 mod kubeconfig;
 mod peer;
+mod request;
 mod server;
 mod token_key;
 
@@ -15,6 +16,7 @@ pub use authority::Authority;
 pub use certificate::Credential;
 pub use kubeconfig::{Kubeconfig, write as write_kubeconfig};
 pub use peer::identity_of;
+pub use request::CertificateRequest;
 pub use server::server_config;
 pub use token_key::TokenKey;
 

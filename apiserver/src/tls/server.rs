@@ -7,7 +7,6 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
 
-use super::certificate::to_der;
 use super::{Authority, Credential, TlsError};
 
 /// Sessions kept for resumption; each holds its client's certificate.
@@ -21,14 +20,15 @@ const SESSIONS_MAX: usize = 64;
 pub fn server_config(authority: &Authority, serving: &Credential) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let mut roots = RootCertStore::empty();
-    roots.add(to_der(authority.certificate())?)?;
+    roots.add(authority.to_der()?)?;
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
     let verifier = verifier.allow_unauthenticated().build()?;
     let (certificate, key) = serving.to_der()?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![certificate], key)?;
+        // The authority is shown as well: who knows it by a hash alone learns it here.
+        .with_single_cert(vec![certificate, authority.to_der()?], key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
     Ok(Arc::new(config))

@@ -6,6 +6,7 @@
     reason = "a test that meets what it does not expect should fail"
 )]
 
+mod certificates;
 mod discovery;
 mod hostile;
 mod node_rights;

@@ -87,6 +87,7 @@ async fn a_node_writes_nothing_of_another_node() {
             json!({"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}}),
             403,
         ),
+        (Method::PATCH, format!("{NODES}/n1"), json!({"spec": {"podCIDR": "10.0.0.0/8"}}), 403),
         (Method::PATCH, format!("{NODES}/n2"), label("mine"), 403),
         (Method::PATCH, format!("{NODES}/n2/status"), json!({"status": {}}), 403),
         (Method::DELETE, format!("{NODES}/n1"), Value::Null, 403),
@@ -140,4 +141,24 @@ async fn a_name_like_a_nodes_is_no_node_without_the_group() {
     assert_eq!(client.get(&format!("{SECRETS}/of-n1")).await.code, 403);
     let mut client = world.known("n1", "system:nodes").await;
     assert_eq!(client.get(&format!("{SECRETS}/of-n1")).await.code, 403);
+}
+
+#[tokio::test]
+async fn nodes_that_ask_are_given_ranges_of_their_own() {
+    let world = world().await;
+    let wants = json!({"sampan.dev/wants-pod-range": "true"});
+    let ask = async |name: &str| {
+        let mut node = world.known(&format!("system:node:{name}"), "system:nodes").await;
+        node.post(NODES, json!({"metadata": {"name": name, "annotations": wants}, "spec": {"podCIDR": "10.0.0.0/8"}}))
+            .await
+    };
+    let (third, fourth) = tokio::join!(ask("n3"), ask("n4"));
+    let mut given = [third, fourth].map(|it| it.value()["spec"]["podCIDR"].as_str().unwrap_or_default().to_owned());
+    given.sort();
+    assert_eq!(given, ["10.244.0.0/24", "10.244.1.0/24"]);
+    let asks = json!({"metadata": {"annotations": wants}});
+    assert_eq!(code(&world, Method::PATCH, &format!("{NODES}/n1"), &asks).await, 200);
+    let found = world.admin().await.get(&format!("{NODES}/n1")).await.value();
+    assert_eq!(found["spec"]["podCIDR"], "10.244.2.0/24");
+    assert_eq!(world.admin().await.get(&format!("{NODES}/n2")).await.value()["spec"]["podCIDR"], Value::Null);
 }

@@ -16,11 +16,11 @@ use sampan_core::Timestamp;
 use sampan_core::access::token::Tokens;
 use sampan_core::access::{Identity, RoleAuthorizer, bootstrap};
 use sampan_core::gateway::{
-    Admission, Cluster, EffectRecords, EscalationCheck, Gateway, ManifestFileRecords, NamespaceLifecycle,
-    NodeRestriction, Priority, ServiceAccountAdmission,
+    Admission, CertificateRequests, Cluster, EffectRecords, EscalationCheck, Gateway, ManifestFileRecords,
+    NamespaceLifecycle, NodeRestriction, Priority, ServiceAccountAdmission,
 };
 use sampan_core::resource::{Registry, builtin};
-use sampan_core::store::{MemoryDisk, Settings, Store, TimesToLive};
+use sampan_core::store::{MemoryDisk, Reader, Settings, Store, TimesToLive};
 use serde_json::{Value, json};
 use tokio::io::duplex;
 use tokio::runtime::Handle;
@@ -35,6 +35,7 @@ pub(crate) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// A server, and the store behind it.
 pub(crate) struct World {
     pub(crate) server: ApiServer,
+    pub(crate) reader: Reader,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -81,6 +82,7 @@ impl World {
             Box::new(NamespaceLifecycle),
             Box::new(NodeRestriction),
             Box::new(EscalationCheck::new(authorizer.clone())),
+            Box::new(CertificateRequests::new(authorizer.clone())),
             Box::new(EffectRecords),
             Box::new(ManifestFileRecords),
             Box::new(ServiceAccountAdmission),
@@ -92,8 +94,8 @@ impl World {
         let cluster = Cluster::new(Arc::new(gateway), store, Timestamp::now, 7)
             .with_webhooks(Arc::new(HttpsWebhooks::new(Handle::current())));
         bootstrap::keep(&cluster).await.unwrap();
-        let shutdown = CancellationToken::new();
-        let world = Self { server: ApiServer::new(cluster, nodes, shutdown.clone()), shutdown };
+        let (reader, shutdown) = (cluster.store().reader().clone(), CancellationToken::new());
+        let world = Self { server: ApiServer::new(cluster, nodes, shutdown.clone()), reader, shutdown };
         let mut admin = world.admin().await;
         admin.create("/api/v1/namespaces", json!({"metadata": {"name": "default"}})).await;
         admin.create("/api/v1/namespaces/default/serviceaccounts", json!({"metadata": {"name": "default"}})).await;

@@ -48,7 +48,7 @@ fn stop_running(folder: &DataFolder) -> Result<()> {
 
 /// A cluster of simulated nodes has no containers, and may run where there is no Docker.
 fn remove_containers(cluster: &str, kept_in: Option<&Path>) -> Result<()> {
-    let docker = DockerEndpoint::default();
+    let docker = DockerEndpoint::from_environment();
     if !docker.socket.exists() {
         return Ok(());
     }

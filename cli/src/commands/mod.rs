@@ -12,6 +12,7 @@ pub(crate) mod plan;
 pub(crate) mod prune;
 mod rust_operator;
 pub(crate) mod status;
+pub(crate) mod token;
 pub(crate) mod version;
 pub(crate) mod why;
 mod words;

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kube::client::Body;
-use sampan_apiserver::{ApiServer, Caller, NodeConnector, NodeStream};
+use sampan_apiserver::{ApiServer, Caller, NodeConnector, NodeStream, RemoteNodes};
 use sampan_core::access::{AUTHENTICATED, Identity};
 use sampan_nodeagent::{KubeletApi, serve_kubelet};
 
@@ -66,26 +66,33 @@ fn absolute(uri: &Uri) -> Uri {
     Uri::from_parts(parts).unwrap_or_default()
 }
 
-/// The kubelet APIs of the nodes in this process, by node. Clones share them.
-#[derive(Clone, Default)]
-pub(super) struct Kubelets(Arc<Mutex<BTreeMap<String, Arc<KubeletApi>>>>);
+/// The way to the nodes: to those of this process, by their kubelet APIs; to all others, over TLS. Clones share it.
+#[derive(Clone)]
+pub(super) struct Kubelets {
+    here: Arc<Mutex<BTreeMap<String, Arc<KubeletApi>>>>,
+    elsewhere: Arc<RemoteNodes>,
+}
 
 impl Kubelets {
+    /// No node runs here yet.
+    pub(super) fn new(elsewhere: RemoteNodes) -> Self {
+        Self { here: Arc::default(), elsewhere: Arc::new(elsewhere) }
+    }
+
     /// Makes a node reachable.
     pub(super) fn add(&self, node: &str, kubelet: Arc<KubeletApi>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node.to_owned(), kubelet);
+        self.here.lock().unwrap_or_else(PoisonError::into_inner).insert(node.to_owned(), kubelet);
     }
 
     fn get(&self, node: &str) -> Option<Arc<KubeletApi>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(node).cloned()
+        self.here.lock().unwrap_or_else(PoisonError::into_inner).get(node).cloned()
     }
 }
 
 impl NodeConnector for Kubelets {
     fn connect<'a>(&'a self, node: &'a str) -> BoxFuture<'a, io::Result<Box<dyn NodeStream>>> {
-        let found = self.get(node).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such node runs here"));
+        let Some(kubelet) = self.get(node) else { return self.elsewhere.connect(node) };
         Box::pin(async move {
-            let kubelet = found?;
             let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
             tokio::spawn(serve_kubelet(theirs, kubelet));
             Ok(Box::new(ours) as Box<dyn NodeStream>)

@@ -3,6 +3,7 @@
 //! Started from the ground up, and ended the other way round: store, gateway, operators, API server, nodes, manifests.
 
 mod bootstrap;
+mod certificates;
 mod entropy;
 mod health;
 mod inside;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 use jiff::Timestamp;
 use sampan_apiserver::tls::{Authority, Kubeconfig, TokenKey, server_config, write_kubeconfig};
-use sampan_apiserver::{ApiServer, HttpsWebhooks};
+use sampan_apiserver::{ApiServer, HttpsWebhooks, RemoteNodes};
 use sampan_core::access::token::Tokens;
 use sampan_core::entropy::Entropy as _;
 use sampan_core::gateway::{Cluster, Gateway, RoleAuthorizer, standard_admissions};
@@ -43,8 +44,13 @@ use inside::Kubelets;
 use own_services::OwnService;
 use rising::Console;
 
+pub(crate) use nodes::host_name;
+
 /// The administrator, as the kubeconfig names them.
 const ADMINISTRATOR: &str = "kubernetes-admin";
+/// As whom the API server comes to the daemons of nodes, and the group of that: no role is bound to it.
+const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
+const KUBELET_CLIENTS: &str = "sampan:kubelet-clients";
 /// Who gives tokens to service accounts, as the tokens say: where pods find the API server.
 const TOKEN_ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// Threads for connections and the node; the store and the operators have their own.
@@ -68,6 +74,11 @@ pub(crate) fn run(arguments: &Up, carried: &Carried) -> Result<()> {
     // Whoever sees the socket gone may open the store.
     let _ = std::fs::remove_file(folder.control_socket());
     outcome
+}
+
+/// A new identity for something.
+pub(crate) fn uuid() -> String {
+    SystemEntropy.uuid()
 }
 
 fn show_log(console: Console) {
@@ -137,7 +148,8 @@ async fn serve(
     carried.install(&mut driver, authority.certificate());
     let mut operators = Operators::start(driver, store.clone(), Arc::new(Timestamp::now), webhooks);
 
-    let kubelets = Kubelets::default();
+    let own = authority.client("apiserver-kubelet-client", KUBELET_CLIENT, KUBELET_CLIENTS, Timestamp::now())?;
+    let kubelets = Kubelets::new(RemoteNodes::new(store.reader().clone(), &authority, own)?);
     let server = ApiServer::new(cluster.clone(), Arc::new(kubelets.clone()), shutdown.clone());
     server.show(Arc::new(OperatorsPart(operators.shown())));
     server.show(Arc::new(StorePart(store.clone())));
@@ -146,6 +158,7 @@ async fn serve(
     let url = format!("https://{address}");
     OwnService::api_server(None, address.port()).serve(&cluster).await?;
     server.set_ready(true);
+    tokio::spawn(certificates::keep(cluster.clone(), authority, shutdown.clone()));
     tracing::info!("the API is ready at {url} after {} ms", started.elapsed().as_millis());
     tracing::info!("kubectl finds it with KUBECONFIG={}", folder.kubeconfig().display());
 
@@ -275,7 +288,8 @@ fn as_json(answer: &impl serde::Serialize) -> Answer {
     serde_json::to_value(answer).map_err(|error| error.to_string())
 }
 
-async fn until_told_to_end(shutdown: &CancellationToken) -> Result<()> {
+/// Waits for Ctrl-C, SIGTERM or the shutdown.
+pub(crate) async fn until_told_to_end(shutdown: &CancellationToken) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {

@@ -1,11 +1,11 @@
-//! The nodes of this process: one on Docker, or as many simulated ones as asked for.
+//! The nodes of this process: one on Docker, or as many simulated ones as asked for, or none.
 
 use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result};
 use sampan_apiserver::ApiServer;
 use sampan_core::access::{NODES, SIMULATED_NODES};
-use sampan_nodeagent::{NodeAgent, NodeConfig, SimulatedNodes};
+use sampan_nodeagent::{DockerEndpoint, NodeAgent, NodeConfig, PodRange, SimulatedNodes};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -52,7 +52,9 @@ pub(super) async fn start(
     shutdown: &CancellationToken,
 ) -> Result<Nodes> {
     let shutdown = shutdown.clone();
-    let (running, pod_gateway, name_server) = if arguments.simulate_nodes > 0 {
+    let (running, pod_gateway, name_server) = if arguments.no_node {
+        (tokio::spawn(async {}), None, None)
+    } else if arguments.simulate_nodes > 0 {
         let client = node_client(server, "simulated", SIMULATED_NODES).await?;
         let nodes = SimulatedNodes::new(arguments.simulate_nodes, client);
         for index in 0..arguments.simulate_nodes {
@@ -63,7 +65,11 @@ pub(super) async fn start(
     } else {
         let name = arguments.node_name.clone().unwrap_or_else(host_name);
         let client = node_client(server, &name, NODES).await?;
-        let config = NodeConfig::new(&name, cluster, folder.node());
+        let docker = DockerEndpoint::from_environment();
+        // Where other machines may join, their pods are to reach those of this one.
+        let is_alone = arguments.listen.ip().is_loopback();
+        let pod_range = if is_alone { PodRange::OfDocker } else { PodRange::OfCluster };
+        let config = NodeConfig { docker, pod_range, ..NodeConfig::new(&name, cluster, folder.node()) };
         let agent = NodeAgent::new(config, client).await.context(
             "failed to start the node: is Docker running? Without Docker, try `sampan up --simulate-nodes 1`",
         )?;
@@ -81,7 +87,7 @@ fn report(ended: Result<(), sampan_nodeagent::NodeError>) {
 }
 
 /// The host's name as a node may be called: lower case letters, digits, dashes and dots.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().to_lowercase();
     let allowed = |character: char| if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' };
     let name: String = name.trim().chars().map(allowed).collect();

@@ -8,7 +8,7 @@ use sampan_core::object::{ObjectKey, Revision};
 use sampan_core::resource::service::{API_SERVER_ADDRESS, NAME_SERVER_ADDRESS};
 use sampan_core::resource::{ENDPOINT_SLICES, ENDPOINTS, SERVICES};
 use sampan_core::store::Origin;
-use sampan_nodeagent::dns;
+use sampan_nodeagent::{dns, host_address};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -161,7 +161,8 @@ pub(super) async fn open_to_pods(listening: &Listening, gateway: Option<Ipv4Addr
             }
         }
         IpAddr::V4(own) if !own.is_unspecified() => Some(own),
-        ip if ip.is_unspecified() => gateway,
+        // Pods of other nodes do not reach this machine at its end of the pods' network.
+        ip if ip.is_unspecified() => host_address().and_then(|address| address.parse().ok()).or(gateway),
         _ => None,
     }
 }

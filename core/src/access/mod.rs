@@ -8,6 +8,7 @@
 mod attributes;
 mod authorizer;
 pub mod bootstrap;
+pub mod bootstrap_token;
 mod identity;
 mod node;
 mod role;

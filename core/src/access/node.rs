@@ -54,6 +54,8 @@ pub(super) fn authorize(snapshot: &Snapshot, node: &str, attributes: &Attributes
 fn is_common(verb: &str, group: &str, resource: &str) -> bool {
     match (group, resource) {
         ("" | "events.k8s.io", "events") => matches!(verb, "create" | "update" | "patch"),
+        // Its certificate is renewed the way it was given.
+        ("certificates.k8s.io", "certificatesigningrequests") => verb == "create" || reads(verb),
         ("", "services")
         // The node serves Services itself, where in Kubernetes kube-proxy does, as somebody else.
         | ("discovery.k8s.io", "endpointslices")

@@ -32,11 +32,11 @@ use jiff::Timestamp;
 
 pub use crate::resource::Verb;
 pub use admission::{
-    Admission, AdmissionRequest, Answers, Call, DefaultStorageClass, DefaultTolerationSeconds, EffectRecords,
-    EscalationCheck, Inquiry, LimitRanger, ManifestFileRecords, NamespaceLifecycle, NoWebhooks, NodeRestriction,
-    Operation, PodSecurity, Priority, Quota, Reply, ResourceQuota, RuntimeClass, ServiceAccountAdmission,
-    ServiceAccountTokenVolume, StorageObjectInUseProtection, Told, ValidatingAdmissionPolicy, Verdict, WebhookClient,
-    standard as standard_admissions,
+    Admission, AdmissionRequest, Answers, Call, CertificateRequests, DefaultStorageClass, DefaultTolerationSeconds,
+    EffectRecords, EscalationCheck, Inquiry, LimitRanger, ManifestFileRecords, NamespaceLifecycle, NoWebhooks,
+    NodeRestriction, Operation, PodSecurity, Priority, Quota, Reply, ResourceQuota, RuntimeClass,
+    ServiceAccountAdmission, ServiceAccountTokenVolume, StorageObjectInUseProtection, Told, ValidatingAdmissionPolicy,
+    Verdict, WebhookClient, standard as standard_admissions,
 };
 pub use attempt::{Attempt, Next, Outcome};
 pub use cluster::Cluster;

@@ -1,11 +1,11 @@
 //! CertificateSigningRequests: who would like which certificate. Whether one is given is for approvers and signers to say; this
-//! house has none of its own.
+//! house has one, for the certificates of nodes.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::check::{Faults, Field};
-use super::fill::{clear, fill, object_at, set};
+use super::fill::{fill, object_at, set};
 use super::read::{integer, items, text};
 use super::table::{NONE, age, duration};
 use super::{
@@ -16,13 +16,13 @@ use crate::object::{FieldError, ResourceType, names};
 use crate::status::{Status, StatusCause};
 
 /// The resource type.
-const CERTIFICATE_SIGNING_REQUESTS: ResourceType =
+pub const CERTIFICATE_SIGNING_REQUESTS: ResourceType =
     ResourceType::new("certificates.k8s.io", "certificatesigningrequests");
 
+/// A request is of no use once its certificate was fetched, or nobody has answered it for a day.
+const TTL_SECONDS: u32 = 24 * 3600;
 /// The shortest life a certificate may be asked for, in seconds.
 const LIFE_SECONDS_MIN: i64 = 600;
-/// What the API tells of who asks: nobody says so himself.
-const REQUESTER: [&str; 4] = ["extra", "groups", "uid", "username"];
 const APPROVAL: &[SubresourceDefinition] =
     &[SubresourceDefinition::fields("approval", &[Verb::Get, Verb::Patch, Verb::Update])];
 const SELECTABLE: &[(&str, FieldGetter)] =
@@ -40,6 +40,7 @@ pub(super) fn definition() -> ResourceDefinition {
         has_status: true,
         subresources: APPROVAL,
         selectable: SELECTABLE,
+        ttl_seconds: Some(TTL_SECONDS),
         ..ResourceDefinition::plain(
             CERTIFICATE_SIGNING_REQUESTS,
             "CertificateSigningRequest",
@@ -52,9 +53,6 @@ pub(super) fn definition() -> ResourceDefinition {
 
 impl Strategy for RequestStrategy {
     fn prepare_create(&self, object: &mut Value, _cx: &WriteContext<'_>) {
-        if let Some(spec) = object_at(object, "spec") {
-            REQUESTER.iter().for_each(|field| clear(spec, field));
-        }
         set(object, "status", json!({}));
     }
 

@@ -76,6 +76,7 @@ pub(crate) use admission_registration::{PARAMETERS, REQUEST_NAMES, RequestNaming
 pub use apps::{CONTROLLER_REVISIONS, DAEMON_SETS, STATEFUL_SETS};
 pub use autoscaling::HORIZONTAL_POD_AUTOSCALERS;
 pub use batch::{CRON_JOBS, JOBS, schedule};
+pub use certificate_signing_request::CERTIFICATE_SIGNING_REQUESTS;
 pub use config_map::CONFIG_MAPS;
 pub(crate) use definition::group_version;
 pub use definition::{
@@ -91,6 +92,7 @@ pub use manifest_file::MANIFEST_FILES;
 pub use metadata::validate_metadata;
 pub use namespace::NAMESPACES;
 pub use networking::{INGRESS_CLASSES, INGRESSES, NETWORK_POLICIES};
+pub(crate) use node::wants_pod_range;
 pub use node::{NODES, UNREADY};
 pub use operator_plugin::{OPERATOR_PLUGINS, PLUGIN_FINALIZER};
 pub use pod::{PODS, SHUNNING, siblings};

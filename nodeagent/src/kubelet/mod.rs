@@ -5,6 +5,7 @@
 mod channel;
 mod forward;
 mod handshake;
+mod listener;
 mod logs;
 mod pipe;
 mod query;
@@ -26,6 +27,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use self::listener::listen_kubelet;
 use self::query::Query;
 use crate::pod::{ContainerRecord, Situation};
 use crate::runtime::docker::Docker;

@@ -53,7 +53,7 @@ pub struct Network {
 
 impl Network {
     /// From `10.1.0.0/16`.
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (address, prefix) = text.trim().split_once('/')?;
         let prefix: u8 = prefix.parse().ok().filter(|prefix| *prefix <= 32)?;
         let address: Ipv4Addr = address.parse().ok()?;

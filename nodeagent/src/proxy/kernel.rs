@@ -118,17 +118,32 @@ pub(super) async fn open_ways(ground: &Ground) {
     if let Err(error) = std::fs::write(&local, "1") {
         tracing::info!(%error, "ports of the node are not to be reached at localhost");
     }
-    let rule = docker_rule(&ground.table, &ground.bridge);
-    let has_rule = iptables("-C", &rule).await;
-    if !has_rule && !iptables("-I", &rule).await {
-        tracing::warn!("Docker's filter takes no rule: pods may not be reached from outside by ports of the node");
+    for rule in dockers_rules(ground) {
+        let has_rule = iptables("-C", &rule).await;
+        if !has_rule && !iptables("-I", &rule).await {
+            tracing::warn!("Docker's filter takes no rule: pods may not be reached from outside");
+        }
     }
 }
 
-fn docker_rule(table: &str, bridge: &str) -> Vec<String> {
-    let rule = ["DOCKER-USER", "-o", bridge, "-m", "conntrack", "--ctstate", "DNAT"];
-    let named = ["-m", "comment", "--comment", table, "-j", "ACCEPT"];
-    rule.into_iter().chain(named).map(str::to_owned).collect()
+/// The ranges of all nodes' pods are parts of this one, where nodes lead to each other's.
+const ALL_PODS: &str = "10.244.0.0/16";
+
+/// What is let past Docker's own rules: what is led to pods by ports of the node; and where nodes lead to each other's pods,
+/// whatever comes for them, and what they send to each other under their own addresses.
+fn dockers_rules(ground: &Ground) -> Vec<Vec<String>> {
+    let Ground { table, bridge, pods, .. } = ground;
+    let led = "DOCKER-USER -o BRIDGE -m conntrack --ctstate DNAT";
+    let routed = ["DOCKER-USER -o BRIDGE -d PODS", "POSTROUTING -t nat -s PODS -d ALL"];
+    let rules = [led].into_iter().chain(routed.into_iter().filter(|_| ground.is_routed));
+    let word = |word: &str| match word {
+        "BRIDGE" => bridge.clone(),
+        "PODS" => pods.clone(),
+        "ALL" => ALL_PODS.to_owned(),
+        word => word.to_owned(),
+    };
+    let ending = ["-m", "comment", "--comment", table, "-j", "ACCEPT"].map(str::to_owned);
+    rules.map(|rule| rule.split(' ').map(word).chain(ending.clone()).collect()).collect()
 }
 
 async fn iptables(verb: &str, rule: &[String]) -> bool {
@@ -137,11 +152,24 @@ async fn iptables(verb: &str, rule: &[String]) -> bool {
     command.status().await.is_ok_and(|status| status.success())
 }
 
+/// Removes what bears the mark of a table from a chain that is others'.
+async fn forget_rules(table: &str, kind: &str, chain: &str) {
+    let listing = Command::new("iptables").args(["-w", "-t", kind, "-S", chain]).stdin(Stdio::null()).output().await;
+    let listing = listing.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    for line in listing.lines() {
+        let words: Vec<String> = line.split_whitespace().map(|word| word.trim_matches('"').to_owned()).collect();
+        let is_ours = words.windows(2).any(|pair| matches!(pair, [flag, mark] if flag == "--comment" && mark == table));
+        if let Some(rule) = words.get(1..).filter(|_| is_ours) {
+            iptables("-D", &[rule, &["-t".to_owned(), kind.to_owned()]].concat()).await;
+        }
+    }
+}
+
 /// Removes the rules of a cluster's Services, and nothing else. Says nothing where there are none.
-pub async fn remove(cluster: &str, bridges: &[String]) {
+pub async fn remove(cluster: &str) {
     let table = table_name(cluster);
-    for bridge in bridges {
-        while iptables("-D", &docker_rule(&table, bridge)).await {}
+    for (kind, chain) in [("filter", "DOCKER-USER"), ("nat", "POSTROUTING")] {
+        forget_rules(&table, kind, chain).await;
     }
     if listing(&table).await.is_some()
         && let Err(error) = apply(&removal(&table)).await

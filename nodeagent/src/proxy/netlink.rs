@@ -5,37 +5,25 @@
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::OwnedFd;
 
-use rustix::net::netlink::{NETFILTER, SocketAddrNetlink};
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, sendto, socket_with, sockopt,
-};
+use rustix::net::netlink::NETFILTER;
 
 use super::element::{Element, Key, REFUSE, Value};
 use super::frontend::Door;
 use super::table::Batch;
+use crate::netlink::{IS_REQUEST, WANTS_ANSWER, Wire, attribute, nested, text};
 
 /// Elements of one transaction; more are a script for nft. It and the kernel's answers fit into a socket's buffers.
 pub(super) const ELEMENTS_MAX: usize = 512;
-/// A message of the kernel's answer, with what it answers, is no larger.
-const ANSWER_MAX_BYTES: usize = 8 * 1024;
-/// Room for all that can be under way.
-const BUFFER_BYTES: usize = 1024 * 1024;
 
-// As in linux/netlink.h, linux/netfilter/nfnetlink.h and linux/netfilter/nf_tables.h.
-const HEADER_BYTES: usize = 16;
-const ERROR: u16 = 2;
+// As in linux/netfilter/nfnetlink.h and linux/netfilter/nf_tables.h.
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 const NFTABLES: u16 = 10;
 const NEW_ELEMENT: u16 = NFTABLES * 256 + 12;
 const DELETE_ELEMENT: u16 = NFTABLES * 256 + 14;
-const IS_REQUEST: u16 = 0x1;
-const WANTS_ANSWER: u8 = 0x4;
 const CREATES: u16 = 0x400;
 const IPV4: u8 = 2;
-const NESTED: u16 = 0x8000;
 /// Attributes of a list of elements.
 const LIST_TABLE: u16 = 1;
 const LIST_SET: u16 = 2;
@@ -56,7 +44,7 @@ const DROP: i32 = 0;
 /// The kernel, spoken to.
 #[derive(Debug)]
 pub struct Line {
-    socket: OwnedFd,
+    wire: Wire,
     /// The number of the last message.
     sequence: u32,
 }
@@ -67,12 +55,7 @@ impl Line {
     /// # Errors
     /// When the kernel gives none.
     pub fn open() -> io::Result<Self> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(NETFILTER))?;
-        sockopt::set_socket_send_buffer_size(&socket, BUFFER_BYTES)?;
-        sockopt::set_socket_recv_buffer_size(&socket, BUFFER_BYTES)?;
-        bind(&socket, &SocketAddrNetlink::new(0, 0))?;
-        Ok(Self { socket, sequence: 0 })
+        Ok(Self { wire: Wire::open(Some(NETFILTER))?, sequence: 0 })
     }
 
     /// Has the kernel take away and put in the elements of these batches, all or none. The kernel does so while it is told:
@@ -88,45 +71,8 @@ impl Line {
         }
         let (message, last) = transaction.end();
         self.sequence = last;
-        sendto(&self.socket, &message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
-        self.answer()
+        self.wire.tell(&message)
     }
-
-    /// Reads what the kernel answered: it did so before the message counted as sent.
-    fn answer(&mut self) -> io::Result<()> {
-        let (mut was_answered, mut outcome) = (false, Ok(()));
-        let mut buffer = [0; ANSWER_MAX_BYTES];
-        loop {
-            match recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT) {
-                Ok((_, 0)) => break,
-                Ok((_, length)) => {
-                    for code in codes(buffer.get(..length).unwrap_or_default()) {
-                        was_answered = true;
-                        if code != 0 && outcome.is_ok() {
-                            outcome = Err(io::Error::from_raw_os_error(-code));
-                        }
-                    }
-                }
-                Err(rustix::io::Errno::AGAIN) => break,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if was_answered { outcome } else { Err(io::ErrorKind::TimedOut.into()) }
-    }
-}
-
-/// The results a piece of the kernel's answer tells: 0, or an error as a negative number.
-fn codes(mut answer: &[u8]) -> Vec<i32> {
-    let mut codes = Vec::new();
-    while let Some((header, rest)) = answer.split_at_checked(HEADER_BYTES) {
-        let field = |at: usize| header.get(at..at + 2).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
-        let length = header.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes)) as usize;
-        if field(4) == Some(ERROR) {
-            codes.extend(rest.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes)));
-        }
-        answer = answer.get(length.max(HEADER_BYTES).next_multiple_of(4)..).unwrap_or_default();
-    }
-    codes
 }
 
 /// A transaction as the kernel reads it.
@@ -169,7 +115,7 @@ impl<'t> Transaction<'t> {
         // The flags of a message are at its sixth byte; this one is in the lower of the two.
         let low = self.last + if cfg!(target_endian = "little") { 6 } else { 7 };
         if let Some(flags) = self.bytes.get_mut(low) {
-            *flags |= WANTS_ANSWER;
+            *flags |= WANTS_ANSWER as u8;
         }
         self.message(BATCH_END, IS_REQUEST, 0, NFTABLES, |_| ());
         (self.bytes, self.sequence)
@@ -192,30 +138,6 @@ impl<'t> Transaction<'t> {
             bytes.copy_from_slice(&length.to_ne_bytes());
         }
     }
-}
-
-fn attribute(bytes: &mut Vec<u8>, kind: u16, content: &[u8]) {
-    nest(bytes, kind, |bytes| bytes.extend(content));
-}
-
-fn text(bytes: &mut Vec<u8>, kind: u16, content: &str) {
-    nest(bytes, kind, |bytes| bytes.extend(content.bytes().chain([0])));
-}
-
-fn nested(bytes: &mut Vec<u8>, kind: u16, content: impl FnOnce(&mut Vec<u8>)) {
-    nest(bytes, kind | NESTED, content);
-}
-
-fn nest(bytes: &mut Vec<u8>, kind: u16, content: impl FnOnce(&mut Vec<u8>)) {
-    let begin = bytes.len();
-    bytes.extend([0; 2]);
-    bytes.extend(kind.to_ne_bytes());
-    content(bytes);
-    let length = u16::try_from(bytes.len() - begin).expect("an element is some hundred bytes");
-    if let Some(place) = bytes.get_mut(begin..begin + 2) {
-        place.copy_from_slice(&length.to_ne_bytes());
-    }
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
 fn data(bytes: &mut Vec<u8>, value: &Value) {

@@ -38,6 +38,8 @@ pub struct Ground {
     /// Whether frames between two pods pass the rules, which `br_netfilter` makes them do. Where they do not, answers would
     /// not come from the address that was asked, and the node has to stand between the two.
     pub rules_see_bridge: bool,
+    /// Whether other nodes lead to the pods of this one, and it to theirs.
+    pub is_routed: bool,
 }
 
 /// A table's name: nft takes letters, digits and underscores.

@@ -6,6 +6,7 @@ mod api;
 mod claims;
 mod disposal;
 mod events;
+mod range;
 mod registration;
 mod sources;
 mod tokens;
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::disposal::Disposal;
+pub(crate) use self::range::claim_range;
 pub(crate) use self::registration::{read, register};
 pub(crate) use self::watch::Scope;
 use crate::host::{Effect, Hands as CarryOut, Host, Message, PodRef};

@@ -218,5 +218,11 @@ fn run(program: &str, arguments: &[&str]) -> (String, bool) {
 }
 
 pub(crate) fn ground(rules_see_bridge: bool) -> Ground {
-    Ground { table: TABLE.to_owned(), bridge: "br-own".to_owned(), pods: "10.1.0.0/24".to_owned(), rules_see_bridge }
+    Ground {
+        table: TABLE.to_owned(),
+        bridge: "br-own".to_owned(),
+        pods: "10.1.0.0/24".to_owned(),
+        rules_see_bridge,
+        is_routed: false,
+    }
 }

@@ -1,7 +1,7 @@
 //! A cluster of a test's own: `sampan up` on its own folders and port, gone at the end.
 
 use std::fs::{File, OpenOptions};
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -24,6 +24,10 @@ const SHOWN_LOG_LINES: usize = 60;
 pub struct Setup {
     /// Nodes without Docker; 0 for one real node.
     pub simulated_nodes: usize,
+    /// Whether no node is to run in the process.
+    pub is_without_node: bool,
+    /// The address the API is served at, where it is not the loopback's.
+    pub address: Option<IpAddr>,
     /// Files for the manifests folder before the start: name and text.
     pub manifests: Vec<(String, String)>,
 }
@@ -37,6 +41,17 @@ impl Setup {
     /// Simulated nodes, no Docker.
     pub fn simulated(nodes: usize) -> Self {
         Self { simulated_nodes: nodes, ..Self::default() }
+    }
+
+    /// No node: they join, each a [`Node`](crate::Node).
+    pub fn without_node() -> Self {
+        Self { is_without_node: true, ..Self::default() }
+    }
+
+    /// Served at this address of the machine.
+    #[must_use]
+    pub fn at(self, address: IpAddr) -> Self {
+        Self { address: Some(address), ..self }
     }
 
     /// With a file in the manifests folder before the start.
@@ -59,16 +74,19 @@ impl Setup {
 #[derive(Debug)]
 pub struct Cluster {
     folder: TempDir,
-    port: u16,
+    listening: SocketAddr,
     simulated_nodes: usize,
+    is_without_node: bool,
     process: Option<Child>,
 }
 
 impl Cluster {
     fn start(setup: Setup) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("sampan-test-").tempdir()?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut cluster = Self { folder, port, simulated_nodes: setup.simulated_nodes, process: None };
+        let address = setup.address.unwrap_or(Ipv4Addr::LOCALHOST.into());
+        let listening = TcpListener::bind((address, 0))?.local_addr()?;
+        let Setup { simulated_nodes, is_without_node, .. } = setup;
+        let mut cluster = Self { folder, listening, simulated_nodes, is_without_node, process: None };
         std::fs::create_dir(cluster.manifests())?;
         for (name, text) in &setup.manifests {
             cluster.write_manifest(name, text)?;
@@ -92,6 +110,9 @@ impl Cluster {
         if let Some(status) = ended {
             anyhow::bail!("sampan up ended with {status}\n{}", self.log_tail());
         }
+        if self.is_without_node {
+            return Ok(());
+        }
         eventually("a node is ready", READY_WITHIN, || {
             let nodes = self.api()?.get("/api/v1/nodes")?.json()?;
             let items = nodes.get("items").and_then(Value::as_array).context("no items")?;
@@ -108,7 +129,10 @@ impl Cluster {
         let log = OpenOptions::new().create(true).append(true).open(self.log_path())?;
         let mut command = Command::new(sampan_binary());
         command.arg("up").arg("--data").arg(self.data()).arg("--manifests").arg(self.manifests());
-        command.arg("--listen").arg(format!("127.0.0.1:{}", self.port));
+        command.arg("--listen").arg(self.listening.to_string());
+        if self.is_without_node {
+            command.arg("--no-node");
+        }
         if self.simulated_nodes > 0 {
             command.arg("--simulate-nodes").arg(self.simulated_nodes.to_string());
         }

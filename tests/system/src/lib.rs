@@ -5,6 +5,8 @@
 //!
 //! * [`Cluster`] starts `sampan up` on folders of its own, kills it, starts it again, and removes everything at the end,
 //!   whether the test passed or not.
+//! * [`Machine`] is a network namespace with a Docker of its own, on a [`Network`] with others.
+//! * [`Node`] runs `sampan node`, in a process of its own, for a cluster it joins.
 //! * [`Api`] sends any bytes to the API server and gives back what came.
 //! * [`table`] plays tables of command lines.
 //! * [`Load`] sends requests to a Service while something happens to its pods, and tells which of them failed.
@@ -13,8 +15,10 @@
 pub mod api;
 pub mod cluster;
 pub mod docker;
+pub mod lan;
 pub mod load;
 pub mod manifest;
+pub mod node;
 pub mod run;
 pub mod table;
 pub mod wait;
@@ -22,7 +26,9 @@ pub mod wire;
 
 pub use api::Api;
 pub use cluster::{Cluster, Setup};
+pub use lan::{Machine, Network};
 pub use load::Load;
+pub use node::Node;
 pub use run::{Run, run};
 pub use wait::{eventually, while_holding};
 pub use wire::Answer;

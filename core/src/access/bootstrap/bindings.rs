@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::object;
+use crate::access::bootstrap_token::JOINING_NODES;
 use crate::access::{AUTHENTICATED, MASTERS, NODES, SIMULATED_NODES, UNAUTHENTICATED};
 use crate::resource::fill::set;
 
@@ -34,6 +35,7 @@ pub(super) fn all() -> Vec<Value> {
         ("system:volume-scheduler", vec![User("system:kube-scheduler")]),
     ];
     let ours = [
+        ("sampan:node-bootstrapper", "system:node-bootstrapper", vec![Group(JOINING_NODES)]),
         // A node's service proxy and DNS are parts of the node.
         ("sampan:node-proxier", "system:node-proxier", vec![Group(NODES), Group(SIMULATED_NODES)]),
         ("sampan:simulated-nodes", "system:node", vec![Group(SIMULATED_NODES)]),

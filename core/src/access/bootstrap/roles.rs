@@ -15,6 +15,7 @@ pub(super) fn all() -> Vec<Role> {
         Role::of("system:auth-delegator", reviews(&["subjectaccessreviews"])),
         Role::of("system:kubelet-api-admin", kubelet_api_admin()),
         Role::of("system:node", node()),
+        Role::of("system:node-bootstrapper", node_bootstrapper()),
         Role::of("system:node-proxier", node_proxier()),
         Role::of("system:node-problem-detector", node_problem_detector()),
         Role::of("system:kube-controller-manager", controller_manager()),
@@ -117,6 +118,11 @@ fn node() -> Vec<PolicyRule> {
         of(&["get"], "", &["serviceaccounts"]),
     ]);
     rules
+}
+
+/// What a machine that joins may do before it is a node: ask to become one.
+fn node_bootstrapper() -> Vec<PolicyRule> {
+    vec![of(&["create", "get", "list", "watch"], "certificates.k8s.io", &["certificatesigningrequests"])]
 }
 
 fn node_proxier() -> Vec<PolicyRule> {

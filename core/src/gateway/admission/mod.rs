@@ -10,6 +10,7 @@
 //! 3. It reads the snapshot and the request alone: no I/O, no clock.
 //! 4. Name it in [`standard`], in the order of Kubernetes' `AllOrderedPlugins`.
 
+mod certificate_requests;
 mod default_storage_class;
 mod default_toleration_seconds;
 mod effect_records;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub use certificate_requests::CertificateRequests;
 pub use default_storage_class::DefaultStorageClass;
 pub use default_toleration_seconds::DefaultTolerationSeconds;
 pub use effect_records::EffectRecords;
@@ -173,7 +175,8 @@ pub fn standard(authorizer: Arc<dyn Authorizer>) -> Vec<Box<dyn Admission>> {
         Box::new(ServiceAccountAdmission),
         Box::new(ServiceAccountTokenVolume),
         Box::new(NodeRestriction),
-        Box::new(EscalationCheck::new(authorizer)),
+        Box::new(EscalationCheck::new(authorizer.clone())),
+        Box::new(CertificateRequests::new(authorizer)),
         Box::new(EffectRecords),
         Box::new(ManifestFileRecords),
         Box::new(Priority),

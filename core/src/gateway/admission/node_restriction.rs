@@ -12,7 +12,7 @@ use crate::access::{node_of, refers_to_anything};
 use crate::object::{ObjectKey, OwnerReference};
 use crate::resource::read::{items, text, texts};
 use crate::resource::volume::LOCAL_PATH;
-use crate::resource::{LEASES, LOG_OUTPUTS, NODES, PERSISTENT_VOLUMES, PODS};
+use crate::resource::{LEASES, LOG_OUTPUTS, NODES, PERSISTENT_VOLUMES, PODS, wants_pod_range};
 use crate::status::Status;
 use crate::store::Snapshot;
 
@@ -126,6 +126,10 @@ fn refused_node(node: &str, object: &Value, old: Option<&Value>) -> Option<Strin
     if !old.is_null() && old.pointer("/spec/taints") != object.pointer("/spec/taints") {
         return Some(format!("node {node:?} is not allowed to modify taints"));
     }
+    // Other nodes lead there whatever is sent to this range: it is given by the API alone, to who asks for one.
+    if old.pointer("/spec/podCIDR") != object.pointer("/spec/podCIDR") && !wants_pod_range(object) {
+        return Some(format!("node {node:?} is not allowed to set podCIDR"));
+    }
     let owners = object.pointer("/metadata/ownerReferences");
     (!old.is_null() && old.pointer("/metadata/ownerReferences") != owners)
         .then(|| format!("node {node:?} is not allowed to modify ownerReferences"))
@@ -220,7 +224,9 @@ mod tests {
     fn a_node_changes_neither_its_taints_nor_restricted_labels() {
         let node = |labels: Value, taints: Value| json!({"metadata": {"labels": labels}, "spec": {"taints": taints}});
         let old = node(json!({"k8s.io/x": "1"}), json!([{"key": "a"}]));
+        let range = json!({"metadata": {"labels": {"k8s.io/x": "1"}}, "spec": {"taints": [{"key": "a"}], "podCIDR": "10.0.0.0/8"}});
         let cases = [
+            (range, true),
             (node(json!({"k8s.io/x": "1", "mine": "1"}), json!([{"key": "a"}])), false),
             (node(json!({"k8s.io/x": "2"}), json!([{"key": "a"}])), true),
             (node(json!({}), json!([{"key": "a"}])), true),

@@ -1,6 +1,7 @@
 //! Nodes: the machines pods run on.
 
 mod columns;
+mod pod_range;
 mod validate;
 
 use jiff::Timestamp;
@@ -10,11 +11,13 @@ use super::fill::{fill, object_at, present, set};
 use super::read::{is_true, items, text};
 use super::{
     Cell, Column, Destination, FieldGetter, ProxyName, ResourceDefinition, Scope, ServedVersion, Strategy,
-    SubresourceDefinition, ValuesGetter,
+    SubresourceDefinition, ValuesGetter, WriteContext,
 };
 use crate::object::{Object, ResourceType};
 use crate::status::{Status, StatusCause};
-use crate::store::Snapshot;
+use crate::store::{CommitCondition, Snapshot};
+
+pub(crate) use pod_range::is_wanted as wants_pod_range;
 
 /// The resource type.
 pub const NODES: ResourceType = ResourceType::new("", "nodes");
@@ -25,7 +28,11 @@ const SELECTABLE: &[(&str, FieldGetter)] =
 /// The field nodes are found by that are not ready; its value is always the same.
 pub const UNREADY: &str = "unready";
 
-const INDEXED: &[(&str, ValuesGetter)] = &[(UNREADY, |node| unready(node).into_iter().collect())];
+/// By their ranges as well, so that each is given once.
+const INDEXED: &[(&str, ValuesGetter)] = &[
+    (UNREADY, |node| unready(node).into_iter().collect()),
+    (pod_range::RANGE, |node| pod_range::of(node).map(str::to_owned).into_iter().collect()),
+];
 
 fn unready(node: &Value) -> Option<String> {
     let mut conditions = items(node, "/status/conditions");
@@ -63,8 +70,17 @@ impl Strategy for NodeStrategy {
         }
     }
 
+    fn prepare_create(&self, object: &mut Value, cx: &WriteContext<'_>) {
+        pod_range::draw(object, None, cx.snapshot);
+    }
+
+    fn commit_conditions(&self, object: &Value) -> Vec<CommitCondition> {
+        pod_range::claims(object)
+    }
+
     /// The network a node was given stays, also where a client that does not know of it leaves it out.
-    fn prepare_update(&self, object: &mut Value, old: &Value, _cx: &super::WriteContext<'_>) {
+    fn prepare_update(&self, object: &mut Value, old: &Value, cx: &WriteContext<'_>) {
+        pod_range::draw(object, Some(old), cx.snapshot);
         let Some(spec) = object_at(object, "spec") else { return };
         for field in ["podCIDR", "podCIDRs", "providerID"] {
             if let (None, Some(kept)) = (spec.get(field), old.get("spec").and_then(|spec| spec.get(field))) {

@@ -332,7 +332,7 @@ fn words(text: &str, keyword: &str) -> Vec<String> {
 }
 
 /// The node's address as other machines see it: the source of a packet that is never sent.
-pub(super) fn host_address() -> Option<String> {
+pub fn host_address() -> Option<String> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("192.0.2.1:9").ok()?;
     let address = socket.local_addr().ok()?.ip();

@@ -35,6 +35,7 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch as channel};
 
 use self::files::PodFiles;
+pub use self::files::host_address;
 use self::network::PodNetwork;
 use self::sandbox::{Progress, blocking};
 pub use self::setup::remove_everything;
@@ -64,6 +65,8 @@ pub struct Docker {
     host_ip: String,
     /// The pods' network, where it is one of IPv4.
     shown: Option<network::Shown>,
+    /// Whether other nodes lead to its pods.
+    is_routed: bool,
     pause_image: String,
     files: PodFiles,
     /// The cluster's name server, once it is open.

@@ -52,6 +52,11 @@ impl Subnet {
         Some(Self { first: u32::from(address) & (u32::MAX << (32 - prefix)), prefix })
     }
 
+    /// The address of the machine on it: the first, as is usual.
+    pub(super) fn gateway(self) -> Ipv4Addr {
+        Ipv4Addr::from(self.first + 1)
+    }
+
     fn half_size(self) -> u32 {
         1 << (31 - self.prefix)
     }
@@ -218,6 +223,7 @@ mod tests {
     fn a_network_is_halved_between_docker_and_us() {
         let subnet = Subnet::parse("172.18.3.9/16").unwrap();
         assert_eq!(subnet.docker_range(), "172.18.0.0/17");
+        assert_eq!(subnet.gateway(), Ipv4Addr::new(172, 18, 0, 1));
         assert_eq!(Ipv4Addr::from(subnet.own().start), Ipv4Addr::new(172, 18, 128, 1));
         assert_eq!(Ipv4Addr::from(subnet.own().end), Ipv4Addr::new(172, 18, 255, 255));
         for text in ["172.18.0.0", "172.18.0.0/31", "fd00::/64", "172.18.0.0/0"] {

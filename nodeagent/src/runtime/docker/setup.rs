@@ -22,7 +22,7 @@ use super::{CALLS_AT_ONCE, Docker, image, logs, names};
 use crate::logs::Logs;
 use crate::pod::Uid;
 use crate::proxy::{self, Ground};
-use crate::{DockerEndpoint, LogLimits, NodeConfig, NodeError};
+use crate::{DockerEndpoint, LogLimits, NodeConfig, NodeError, PodRange, routes};
 
 /// Where in its folder a node keeps logs.
 const LOGS: &str = "logs";
@@ -47,10 +47,10 @@ impl Docker {
     ///
     /// # Errors
     /// When Docker does not answer or refuses.
-    pub async fn new(config: &NodeConfig) -> Result<Arc<Self>, NodeError> {
+    pub async fn new(config: &NodeConfig, range: Option<&str>) -> Result<Arc<Self>, NodeError> {
         let api = connect(&config.docker).await?;
         let pause_image = image::ensure_pause(&api).await?;
-        let network = ensure_network(&api, config).await?;
+        let network = ensure_network(&api, config, range).await?;
         let pod_gateway = network.as_ref().map(|network| network.gateway);
         let plugs = plugs(network.clone()).await;
         let pods = config.data_dir.join("pods");
@@ -59,8 +59,9 @@ impl Docker {
         let volumes = data_dir.join("volumes");
         std::fs::create_dir_all(&volumes).map_err(NodeError::file("create", &volumes))?;
         let logs = Logs::open(&data_dir.join(LOGS), config.logs)?;
-        let host_ip =
-            host_address().or(pod_gateway.map(|gateway| gateway.to_string())).unwrap_or_else(|| "127.0.0.1".to_owned());
+        let host_ip = config.address.map(|address| address.to_string()).or_else(host_address);
+        let host_ip = host_ip.or(pod_gateway.map(|gateway| gateway.to_string()));
+        let host_ip = host_ip.unwrap_or_else(|| "127.0.0.1".to_owned());
         Ok(Arc::new_cyclic(|this| Self {
             patient: api.clone().with_timeout(PATIENCE),
             api,
@@ -70,6 +71,7 @@ impl Docker {
             plugs,
             host_ip,
             shown: network,
+            is_routed: config.pod_range == PodRange::OfCluster,
             pause_image,
             files: PodFiles::new(&data_dir),
             resolver: OnceLock::new(),
@@ -94,6 +96,16 @@ impl Docker {
         &self.host_ip
     }
 
+    /// Whether other nodes lead to its pods.
+    pub(crate) fn is_routed(&self) -> bool {
+        self.is_routed
+    }
+
+    /// What its containers and rules are known by.
+    pub(crate) fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
     /// This machine's address on the pods' network.
     pub fn pod_gateway(&self) -> Option<Ipv4Addr> {
         self.shown.as_ref().map(|shown| shown.gateway)
@@ -113,6 +125,7 @@ impl Docker {
             bridge: shown.bridge.clone(),
             pods: shown.subnet.text(),
             rules_see_bridge: proxy::rules_see_bridge(),
+            is_routed: self.is_routed,
         })
     }
 }
@@ -138,13 +151,19 @@ async fn plugs(network: Option<Shown>) -> Option<PodNetwork> {
 }
 
 /// Makes the pod network unless it is there. Nothing where it is none of IPv4.
-async fn ensure_network(api: &bollard::Docker, config: &NodeConfig) -> Result<Option<Shown>, NodeError> {
+async fn ensure_network(
+    api: &bollard::Docker,
+    config: &NodeConfig,
+    range: Option<&str>,
+) -> Result<Option<Shown>, NodeError> {
     let name = &config.network_name;
     if api.inspect_network(name, None).await.is_err() {
-        let subnet = config.pod_cidr.clone().map(|subnet| Ipam {
+        let subnet = range.map(|subnet| Ipam {
             config: Some(vec![IpamConfig {
-                ip_range: Subnet::parse(&subnet).map(Subnet::docker_range),
-                subnet: Some(subnet),
+                ip_range: Subnet::parse(subnet).map(Subnet::docker_range),
+                // Docker does not show one it has chosen itself in a range it was given.
+                gateway: Subnet::parse(subnet).map(|subnet| subnet.gateway().to_string()),
+                subnet: Some(subnet.to_owned()),
                 ..IpamConfig::default()
             }]),
             ..Ipam::default()
@@ -165,11 +184,18 @@ async fn ensure_network(api: &bollard::Docker, config: &NodeConfig) -> Result<Op
     let shown = shown.map_err(NodeError::docker(format!("inspect the pod network {name}")))?;
     let bridge = bridge_name(&shown.id.unwrap_or_default());
     let configs = shown.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
-    Ok(configs.into_iter().find_map(|config| {
+    let shown = configs.into_iter().find_map(|config| {
         // Docker writes `172.18.0.1/16` where it was not told a range.
         let gateway = config.gateway?.split('/').next()?.parse().ok()?;
         Some(Shown { bridge: bridge.clone(), gateway, subnet: Subnet::parse(&config.subnet?)? })
-    }))
+    });
+    let found = shown.as_ref().map(|shown| shown.subnet.text()).unwrap_or_default();
+    match range {
+        Some(given) if given != found => {
+            Err(NodeError::OtherRange { network: name.clone(), found, given: given.to_owned() })
+        }
+        _ => Ok(shown),
+    }
 }
 
 /// As Docker names bridges it is not told a name for.
@@ -210,8 +236,8 @@ pub async fn remove_everything(
     }
     let options = ListNetworksOptionsBuilder::new().filters(&filter).build();
     let networks = api.list_networks(Some(options)).await.map_err(NodeError::docker("list networks"))?;
-    let bridges = networks.iter().filter_map(|network| network.id.as_deref().map(bridge_name)).collect::<Vec<_>>();
-    proxy::remove(cluster_id, &bridges).await;
+    proxy::remove(cluster_id).await;
+    routes::forget(cluster_id);
     for name in networks.into_iter().filter_map(|network| network.name) {
         api.remove_network(&name).await.map_err(NodeError::docker(format!("remove the pod network {name}")))?;
     }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
-use sampan_core::object::{ObjectKey, ResourceType};
-use sampan_core::resource::{Registry, Scope};
+use sampan_core::object::ObjectKey;
+use sampan_core::resource::Registry;
 use sampan_core::status::Status;
 use sampan_core::why;
 use sampan_machine::Decision;
@@ -71,23 +71,7 @@ fn key_of(path: &str, registry: &Registry) -> Result<ObjectKey, Status> {
     let (Some(resource), Some(namespace), Some(name)) = (segments.next(), segments.next(), segments.next()) else {
         return Err(Status::no_such_path());
     };
-    let (resource, scope) = resource_named(resource, registry)
-        .ok_or_else(|| Status::bad_request(format!("the server doesn't have a resource type {resource:?}")))?;
-    Ok(match scope {
-        Scope::Namespaced => ObjectKey::namespaced(resource, namespace, name),
-        Scope::Cluster => ObjectKey::cluster(resource, name),
-    })
-}
-
-fn resource_named(text: &str, registry: &Registry) -> Option<(ResourceType, Scope)> {
-    let text = text.to_ascii_lowercase();
-    let (word, group) = text.split_once('.').map_or((text.as_str(), None), |(word, group)| (word, Some(group)));
-    let named = registry.definitions().find(|definition| {
-        let is_called = word == definition.resource.plural
-            || word == definition.singular
-            || definition.short_names.contains(&word)
-            || definition.kind.eq_ignore_ascii_case(word);
-        is_called && group.is_none_or(|group| group == definition.resource.group)
-    });
-    named.map(|definition| (definition.resource, definition.scope))
+    registry
+        .key_of(resource, namespace, name)
+        .ok_or_else(|| Status::bad_request(format!("the server doesn't have a resource type {resource:?}")))
 }

@@ -16,9 +16,7 @@ use crate::data::DataFolder;
 /// # Errors
 /// When the object is not named as kind/name, and as [`get`].
 pub(crate) fn about(arguments: &Explained, path: &str) -> Result<String> {
-    let (kind, name) = arguments.object.split_once('/').with_context(|| {
-        format!("`{}` names no object: write it as kind/name, such as deploy/web", arguments.object)
-    })?;
+    let (kind, name) = arguments.named()?;
     let folder = DataFolder::open(&arguments.shown.folder.data)?;
     get(&folder, &format!("{path}/{kind}/{}/{name}", arguments.namespace))
 }

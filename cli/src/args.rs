@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Why(Explained),
     /// Show what was decided about an object, from the oldest decision that is kept
     History(Explained),
+    /// Make the decisions about an object again, on what they were made on, and compare
+    Replay(Replay),
     /// Show what containers wrote, also those of pods that are gone
     Logs(Logs),
     /// Draw an operator's states and transitions
@@ -173,6 +175,27 @@ pub(crate) struct Explained {
     pub(crate) namespace: String,
     #[command(flatten)]
     pub(crate) shown: Shown,
+}
+
+impl Explained {
+    /// The kind and the name of the object.
+    ///
+    /// # Errors
+    /// When it is not named as kind/name.
+    pub(crate) fn named(&self) -> anyhow::Result<(&str, &str)> {
+        let object = &self.object;
+        let parts = object.split_once('/');
+        parts.ok_or_else(|| anyhow::anyhow!("`{object}` names no object: write it as kind/name, such as deploy/web"))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    #[command(flatten)]
+    pub(crate) about: Explained,
+    /// Only decisions made on this revision or an earlier one
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) to: Option<u64>,
 }
 
 /// Which lines are shown, and how.

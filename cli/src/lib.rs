@@ -54,6 +54,7 @@ fn run(command: Command, carried: &Carried) -> Result<()> {
         Command::Plan(arguments) => commands::plan::run(&arguments),
         Command::Why(arguments) => commands::why::run(&arguments),
         Command::History(arguments) => commands::history::run(&arguments),
+        Command::Replay(arguments) => commands::replay::run(&arguments),
         Command::Logs(arguments) => commands::logs::run(&arguments),
         Command::Conformance(arguments) => commands::conformance::run(&arguments, carried),
         Command::Operator(command) => commands::operator::run(&command),

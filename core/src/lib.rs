@@ -19,6 +19,7 @@
 //! * [`operator`]: the operator contract and what drives it.
 //! * [`plugin`]: operators that are programs: what they declare, are asked and answer.
 //! * [`manifest`]: the watched directory.
+//! * [`replay`]: decisions made again, on what they were made on.
 //! * [`vital`]: threads a process cannot be without.
 //! * [`why`]: where an object comes from, and what it waits for.
 
@@ -30,6 +31,7 @@ pub mod manifest;
 pub mod object;
 pub mod operator;
 pub mod plugin;
+pub mod replay;
 pub mod resource;
 pub mod schema;
 pub mod status;

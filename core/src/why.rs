@@ -1,11 +1,14 @@
-//! Why an object is as it is, and what it waits for: answered from origins and decisions alone, never from Events.
+//! Why an object is as it is, and what it waits for: answered from origins, decisions and what objects say of themselves, never from
+//! Events.
 
 use std::collections::BTreeMap;
 
 use sampan_machine::{Decision, Unmet};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::object::{Object, ObjectKey};
+use crate::resource::MANIFEST_FILES;
 use crate::store::{IndexKey, Origin, Snapshot};
 
 /// How many steps a chain is followed: no object has so many ancestors.
@@ -82,7 +85,12 @@ pub struct Dependent {
 pub fn explain(snapshot: &Snapshot, decisions: &Decisions<'_>, key: &ObjectKey) -> Option<Explanation> {
     let own = decisions(key);
     let object = snapshot.get(key);
-    if object.is_none() && own.is_empty() {
+    let mut waiting_for = waiting(key, &own);
+    match object {
+        Some(object) => waiting_for.extend(held(object)),
+        None => waiting_for.extend(refused(snapshot, key)),
+    }
+    if object.is_none() && own.is_empty() && waiting_for.is_empty() {
         return None;
     }
     let latest = own.len().saturating_sub(DECISIONS_SHOWN);
@@ -91,7 +99,7 @@ pub fn explain(snapshot: &Snapshot, decisions: &Decisions<'_>, key: &ObjectKey) 
         revision: object.map_or(0, |object| object.revision().0),
         changed_by: snapshot.origins(key).map(|origins| (*origins.changed).clone()),
         chain: chain(snapshot, decisions, key),
-        waiting_for: waiting(key, &own),
+        waiting_for,
         decisions: own.into_iter().skip(latest).collect(),
         dependents: object.map(|object| dependents(snapshot, decisions, object)).unwrap_or_default(),
     })
@@ -130,6 +138,48 @@ fn waiting(key: &ObjectKey, decisions: &[Decision]) -> Vec<Waiting> {
         .collect()
 }
 
+/// What an object waits for by what it says itself: one that is deleted for its finalizers, a file for what is wrong with it.
+fn held(object: &Object) -> Option<Waiting> {
+    let metadata = object.metadata();
+    let (operator, state, unmet) = match object.key().resource {
+        MANIFEST_FILES => ("manifests", "Refused", problems(object).collect()),
+        _ if metadata.is_terminating() && !metadata.finalizers.is_empty() => {
+            let names: Vec<&str> = metadata.finalizers.iter().map(|name| &**name).collect();
+            let detail = format!("whoever put {} there has not removed it", names.join(", "));
+            ("deletion", "Terminating", vec![unmet("no finalizer is left", detail)])
+        }
+        _ => return None,
+    };
+    let (object, operator, state) = (object.key().to_string(), operator.to_owned(), state.to_owned());
+    (!unmet.is_empty()).then_some(Waiting { object, operator, state, unmet })
+}
+
+/// What keeps an object from being there: files that name it and are refused.
+fn refused(snapshot: &Snapshot, key: &ObjectKey) -> Vec<Waiting> {
+    let names_it = |unmet: &Unmet| unmet.detail.split(['/', ' ', ':', '"']).any(|word| word == &*key.name);
+    let files = snapshot.list(MANIFEST_FILES, None, None).filter_map(|file| {
+        let unmet: Vec<Unmet> = problems(file).filter(names_it).collect();
+        let (object, operator, state) = (file.key().to_string(), "manifests".to_owned(), "Refused".to_owned());
+        (!unmet.is_empty()).then_some(Waiting { object, operator, state, unmet })
+    });
+    files.collect()
+}
+
+fn problems(file: &Object) -> impl Iterator<Item = Unmet> {
+    let value = file.value();
+    let problems = value.pointer("/status/problems").and_then(Value::as_array).cloned().unwrap_or_default();
+    let name = file.key().name.clone();
+    problems.into_iter().map(move |problem| {
+        let number = |field: &str| problem.get(field).and_then(Value::as_u64).unwrap_or_default();
+        let message = problem.get("message").and_then(Value::as_str).unwrap_or_default();
+        unmet("its manifest is accepted", format!("{name}:{}:{}: {message}", number("line"), number("column")))
+    })
+}
+
+fn unmet(guard: &str, detail: String) -> Unmet {
+    Unmet { guard: guard.to_owned(), detail, until: None }
+}
+
 /// What names the object as its owner, and what names that, level by level.
 fn dependents(snapshot: &Snapshot, decisions: &Decisions<'_>, object: &Object) -> Vec<Dependent> {
     let mut found = Vec::new();
@@ -142,7 +192,7 @@ fn dependents(snapshot: &Snapshot, decisions: &Decisions<'_>, object: &Object) -
                     return found;
                 }
                 let key = object.key();
-                let waiting_for = waiting(key, &decisions(key));
+                let waiting_for = waiting(key, &decisions(key)).into_iter().chain(held(object)).collect();
                 found.push(Dependent { object: key.to_string(), level, waiting_for });
                 below.push(object.metadata().uid.clone());
             }

@@ -1,6 +1,7 @@
 //! `sampan conformance`
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -21,6 +22,7 @@ const PLUGIN_SEEDS: u64 = 40;
 pub(crate) fn run(arguments: &Conformance, carried: &Carried) -> Result<()> {
     let suites = chosen(&arguments.operator, carried)?;
     let plan = plan(arguments);
+    let begun = Instant::now();
     let outcomes: Vec<Outcome> = suites.iter().map(|suite| watched(suite, &plan)).collect();
     ensure!(
         outcomes.iter().any(|outcome| !outcome.reports.is_empty() || outcome.histories > 0 || has_failed(outcome)),
@@ -29,7 +31,10 @@ pub(crate) fn run(arguments: &Conformance, carried: &Carried) -> Result<()> {
         worlds(&suites).join(", "),
     );
     match arguments.output {
-        Format::Text => outcomes.iter().for_each(print),
+        Format::Text => {
+            outcomes.iter().for_each(print);
+            println!("{}", totals(&outcomes, begun.elapsed()));
+        }
         Format::Json => println!("{:#}", Value::Array(outcomes.iter().map(document).collect())),
     }
     let failed: Vec<&str> = outcomes.iter().filter(|it| has_failed(it)).map(|it| it.suite.as_str()).collect();
@@ -105,6 +110,24 @@ fn print(outcome: &Outcome) {
         println!("{}", faults(outcome));
     }
     outcome.failures.iter().for_each(|failure| println!("{failure}"));
+}
+
+/// What all of it came to, in a few lines.
+fn totals(outcomes: &[Outcome], took: Duration) -> String {
+    let sum = |of: fn(&Outcome) -> u64| outcomes.iter().map(of).sum::<u64>();
+    let (worlds, states) = (sum(|it| it.reports.len() as u64), sum(|it| it.states() as u64));
+    let (histories, steps, failures) = (sum(|it| it.histories), sum(|it| it.steps), sum(|it| it.failures.len() as u64));
+    let busy_seconds: f64 = outcomes.iter().map(|it| it.busy_seconds).sum();
+    let drawing_seconds: f64 = outcomes.iter().map(|it| it.drawing_seconds).sum();
+    let per = |count: u64, seconds: f64| count as f64 / seconds.max(f64::EPSILON);
+    format!(
+        "in all: {} operators, {worlds} worlds explored, {states} distinct states, {histories} histories, {failures} failures\n\
+         {steps} steps, {:.0} per second and core; {:.1} seeds per second and core; {:.1} s, {busy_seconds:.1} s of all cores",
+        outcomes.len(),
+        per(steps, busy_seconds),
+        per(histories, drawing_seconds),
+        took.as_secs_f64(),
+    )
 }
 
 fn properties(outcome: &Outcome) -> Table {

@@ -10,6 +10,7 @@ pub(crate) mod logs;
 pub(crate) mod operator;
 pub(crate) mod plan;
 pub(crate) mod prune;
+pub(crate) mod replay;
 mod rust_operator;
 pub(crate) mod status;
 pub(crate) mod token;

@@ -16,6 +16,17 @@ pub(crate) enum Question {
         /// An absolute path.
         directory: PathBuf,
     },
+    /// What would be decided about this object again?
+    Replay {
+        /// Its kind, or another word for its resource type.
+        kind: String,
+        /// Its namespace, where it lives in one.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Up to which revision.
+        to: Option<u64>,
+    },
     /// Let held removals happen.
     Prune,
     /// End, and leave the pods as they are.

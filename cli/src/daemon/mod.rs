@@ -24,7 +24,9 @@ use sampan_core::access::token::Tokens;
 use sampan_core::entropy::Entropy as _;
 use sampan_core::gateway::{Cluster, Gateway, RoleAuthorizer, standard_admissions};
 use sampan_core::manifest::{self, Keeper};
+use sampan_core::object::Revision;
 use sampan_core::operator::{Driver, Operators, Shown};
+use sampan_core::replay::replay;
 use sampan_core::resource::Registry;
 use sampan_core::store::{FjallBackend, OpenError, Settings, Store, TimesToLive};
 use sampan_pluginhost::{Host, Surroundings};
@@ -146,6 +148,7 @@ async fn serve(
     let mut driver = Driver::new(gateway, Box::new(SystemEntropy));
     let authority = Authority::open(&folder.certificates(), Timestamp::now())?;
     carried.install(&mut driver, authority.certificate());
+    let rehearsing = Arc::new(Mutex::new(driver.clone()));
     let mut operators = Operators::start(driver, store.clone(), Arc::new(Timestamp::now), webhooks);
 
     let own = authority.client("apiserver-kubelet-client", KUBELET_CLIENT, KUBELET_CLIENTS, Timestamp::now())?;
@@ -179,7 +182,8 @@ async fn serve(
     let keeper = Keeper::start(cluster.clone(), manifests);
     let keeper = Arc::new(Mutex::new(Some(keeper)));
     tracing::info!("watching {}", arguments.manifests.display());
-    let asked = Asked { cluster, shown: operators.shown(), keeper: keeper.clone(), shutdown: shutdown.clone(), url };
+    let shown = operators.shown();
+    let asked = Asked { cluster, shown, rehearsing, keeper: keeper.clone(), shutdown: shutdown.clone(), url };
     let (shown, reader) = (asked.clone(), store.reader().clone());
     tokio::spawn(rising::show(console, reader, started, move || (shown.overview(), shown.is_settled())));
     control::serve(folder, move |question| asked.answer(question))?;
@@ -247,6 +251,8 @@ impl Listening {
 struct Asked {
     cluster: Cluster,
     shown: Shown,
+    /// Drives nothing: it makes decisions again.
+    rehearsing: Arc<Mutex<Driver>>,
     keeper: Arc<Mutex<Option<Keeper>>>,
     shutdown: CancellationToken,
     url: String,
@@ -264,10 +270,22 @@ impl Asked {
         lock(&self.keeper).as_ref().is_none_or(Keeper::is_settled)
     }
 
+    fn replay(&self, kind: &str, namespace: &str, name: &str, to: Option<u64>) -> Answer {
+        let key = self.cluster.gateway().registry().key_of(kind, namespace, name);
+        let key = key.ok_or_else(|| format!("the cluster doesn't have a resource type {kind:?}"))?;
+        let replayed = replay(self.cluster.store().reader(), (*lock(&self.rehearsing)).clone(), &key, to.map(Revision));
+        match replayed {
+            Ok(replayed) if replayed.is_empty() => Err(format!("nothing is remembered of {key}")),
+            Ok(replayed) => as_json(&replayed),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     fn answer(&self, question: Question) -> Answer {
         match question {
             Question::Status => as_json(&self.overview()),
             Question::Plan { directory } => as_json(&manifest::plan(&self.cluster, &directory)?),
+            Question::Replay { kind, namespace, name, to } => self.replay(&kind, &namespace, &name, to),
             Question::Prune => {
                 let released = lock(&self.keeper).as_ref().map(Keeper::confirm_held).unwrap_or_default();
                 Ok(json!({"files": released}))

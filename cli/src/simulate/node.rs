@@ -13,7 +13,7 @@ use sampan_core::resource::{CONFIG_MAPS, SECRETS};
 use sampan_machine::{Chart, Crossing};
 use sampan_nodeagent::host::{Answer, Effect, Hands, Host, Listing, Message};
 use sampan_nodeagent::pod::source::{Data, SourceKey, SourceKind, TOKEN, config_map_data, secret_data};
-use sampan_nodeagent::pod::{NodeFacts, Uid, machine};
+use sampan_nodeagent::pod::{ContainerRecord, NodeFacts, Uid, machine};
 use sampan_nodeagent::requests::{self, ApiRequest, NodeDescription, Registration, Scribe};
 
 use super::runtime::VirtualRuntime;
@@ -201,6 +201,12 @@ impl Node for VirtualNode {
 
     fn holds(&self) -> BTreeSet<String> {
         self.runtime.holdings().map(|holding| holding.pod.uid.to_string()).collect()
+    }
+
+    fn runs(&self) -> BTreeSet<String> {
+        let running =
+            self.runtime.holdings().filter(|holding| holding.containers.iter().any(ContainerRecord::is_running));
+        running.map(|holding| holding.pod.uid.to_string()).collect()
     }
 
     fn broken(&self) -> Option<String> {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use sampan_conformance::simulation::{BROKEN_IMAGE, Dice, Mishap};
+use sampan_conformance::simulation::{BROKEN_IMAGE, Dice, Mishap, TASK_IMAGE};
 use sampan_nodeagent::host::{Message, PodRef, ProbedRun};
 use sampan_nodeagent::pod::probe::ProbeOrder;
 use sampan_nodeagent::pod::{
@@ -34,7 +34,7 @@ enum Due {
     Command(PodRef, Command),
     /// A probe is answered.
     Probe(Uid, ProbedRun),
-    /// An init container has done its work.
+    /// A container has done its work.
     Finishes(Uid, String),
     /// The agent is told.
     Tell(Message),
@@ -260,7 +260,7 @@ impl VirtualRuntime {
             self.broken.get_or_insert(format!("{name} of {} was started while it runs", pod.name));
         }
         self.holding(pod).containers.push(record.clone());
-        if spec.is_init {
+        if spec.is_init || spec.image.starts_with(TASK_IMAGE) {
             let wait = self.milliseconds(50, 1500);
             self.note(now, wait, Due::Finishes(pod.uid.clone(), record.id.clone()));
         }

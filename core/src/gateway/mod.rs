@@ -31,6 +31,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
 pub use crate::resource::Verb;
+pub(crate) use admission::TOKEN_VOLUME_PREFIX;
 pub use admission::{
     Admission, AdmissionRequest, Answers, Call, CertificateRequests, DefaultStorageClass, DefaultTolerationSeconds,
     EffectRecords, EscalationCheck, Inquiry, LimitRanger, ManifestFileRecords, NamespaceLifecycle, NoWebhooks,

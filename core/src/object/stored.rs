@@ -14,6 +14,9 @@ use super::{Metadata, ObjectKey, Revision, Share};
 /// How metadata begins: the revision's digits follow.
 const METADATA_OPENING: &[u8] = br#"{"resourceVersion":""#;
 
+/// What stands for an object that the log no longer holds as it was.
+pub const LOST: &str = "the log no longer holds it as it was";
+
 /// An object that is encoded but for the revision it will become.
 ///
 /// Encoding happens on the caller's thread; the sequencer only splices the revision into the hole left for it.
@@ -186,6 +189,15 @@ impl Object {
     ) -> Self {
         let bytes = Bytes::from_static(b"{}");
         Self { key, metadata, revision, revision_start: 0, fields, bytes, typed: Typed::default() }
+    }
+
+    /// An object of which no more is known than of an [outline](Self::outline), and which does not pass for a whole one: its
+    /// JSON is a text, which no kind decodes.
+    pub(crate) fn lost(outline: &Self) -> Self {
+        let Self { key, metadata, revision, fields, .. } = outline;
+        let bytes = format!("{LOST:?}").into();
+        let (key, metadata, fields) = (key.clone(), metadata.clone(), fields.clone());
+        Self { key, metadata, revision: *revision, revision_start: 0, fields, bytes, typed: Typed::default() }
     }
 
     /// The same object as if its last change had been at `revision`: how a removal shows it.

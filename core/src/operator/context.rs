@@ -15,7 +15,7 @@ use crate::entropy::Entropy;
 use crate::gateway::DeleteOptions;
 use crate::object::selector::{Operator as LabelOperator, Selector};
 use crate::object::{Object, ObjectKey, ResourceType, Uid};
-use crate::resource::Registry;
+use crate::resource::{EFFECTS, Registry};
 use crate::store::{IndexKey, ReadKey, Snapshot};
 
 /// What a step may look at, and where it puts its commands. Every read is recorded: it guards the commit.
@@ -408,6 +408,11 @@ impl Context<'_> {
     pub fn effect(&mut self, name: &'static str, key: &str, input: Value) -> EffectState {
         let Some(record) = self.effect_record(name, key) else { return EffectState::Asked };
         let Some(found) = self.object(&record) else {
+            if let Some(refused) = self.refusal().filter(|refused| refused.resource == EFFECTS) {
+                let why = format!("it may not be asked for: {}", refused.status.message);
+                self.wait_for_effect(name, key, &why);
+                return EffectState::Asked;
+            }
             self.command(Command::Effect { name, key: key.to_owned(), input });
             self.wait_for_effect(name, key, "it is asked for");
             return EffectState::Asked;

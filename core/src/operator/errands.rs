@@ -12,6 +12,9 @@ use crate::object::ObjectKey;
 /// The most effects of one operator that run at once: one that hangs keeps few others waiting, and no other operator's.
 pub const EFFECTS_PER_OPERATOR_MAX: usize = 4;
 
+/// When what has just come of a try is written: whatever the clock says, which somebody may set back meanwhile.
+const AT_ONCE: Timestamp = Timestamp::MIN;
+
 /// What came of a try.
 pub(super) type Outcome = Result<Value, String>;
 
@@ -76,7 +79,7 @@ impl Errands {
     pub(super) fn ended(&mut self, ticket: Ticket, outcome: Outcome) {
         if let Some(record) = self.running.remove(&ticket) {
             self.words.forget(&record);
-            self.outcomes.insert((Timestamp::MIN, record), outcome);
+            self.outcomes.insert((AT_ONCE, record), outcome);
         }
     }
 
@@ -112,6 +115,11 @@ impl Errands {
         self.known.remove(record);
     }
 
+    /// How many run, or have ended and are not written.
+    pub(super) fn begun(&self) -> usize {
+        self.running.len() + self.outcomes.len() + self.writing.len()
+    }
+
     /// How many outcomes are being written.
     pub(super) fn under_way(&self) -> usize {
         self.writing.len()
@@ -119,7 +127,7 @@ impl Errands {
 
     /// Whether something is to be handed out.
     pub(super) fn is_ready(&self) -> bool {
-        self.startable().is_some() || !self.outcomes.is_empty()
+        self.startable().is_some() || self.outcomes.keys().any(|(at, _)| *at == AT_ONCE)
     }
 
     /// Whether nothing runs or waits to be run or written. Effects that are tried again later may be known.
@@ -131,7 +139,7 @@ impl Errands {
     /// When something is to be tried or written again.
     pub(super) fn next(&self) -> Option<Timestamp> {
         let waiting = self.waiting.first().map(|(at, _)| *at);
-        let outcome = self.outcomes.keys().next().map(|(at, _)| *at);
-        waiting.into_iter().chain(outcome).chain(self.words.next()).min()
+        let written_later = self.outcomes.keys().map(|(at, _)| *at).find(|at| *at > AT_ONCE);
+        waiting.into_iter().chain(written_later).chain(self.words.next()).min()
     }
 }

@@ -23,6 +23,7 @@ mod questions;
 mod queue;
 mod record;
 mod recorder;
+mod rehearsal;
 mod router;
 mod seat;
 mod settling;
@@ -43,6 +44,7 @@ pub use effect::{EffectFunction, EffectRequest, EffectRun, EffectState, Telling,
 pub use errands::EFFECTS_PER_OPERATOR_MAX;
 pub use main_loop::{Host, Loop, Turn};
 pub use progress::{Disabled, Figures, Progress, StepCommit, StepQuestions, StepReport, Ticket};
+pub use rehearsal::Rehearsed;
 pub use thread::{Crew, Operators};
 pub use view::{Shown, View};
 

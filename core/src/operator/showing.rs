@@ -25,6 +25,11 @@ impl Driver {
         self.queue.len() == 0 && self.flights.is_empty() && self.asking.is_empty() && self.errands.is_at_rest()
     }
 
+    /// How many effects are run, or have ended and what came of them is not written.
+    pub fn effects_under_way(&self) -> usize {
+        self.errands.begun()
+    }
+
     /// How many commits are under way.
     pub fn under_way(&self) -> usize {
         self.flights.len() + self.asking.len() + self.errands.under_way()

@@ -36,10 +36,7 @@ impl Driver {
             let stepped =
                 match member.seat.step(&wake, snapshot, &self.gateway.registry(), now, self.hears_since, &mut drawn) {
                     Ok(stepped) => stepped,
-                    Err(StepPanic(reason)) => {
-                        self.disable(slot.0, &slot.1, reason);
-                        return Progress::Stepped;
-                    }
+                    Err(StepPanic(reason)) => return self.crash(slot, taken, reason, snapshot.revision(), now),
                 };
             self.last_step = Some(StepReport {
                 operator: member.name(),
@@ -90,6 +87,16 @@ impl Driver {
             }
         }
         self.retry_later(slot, now)
+    }
+
+    /// The operator panicked, and is not stepped any more: the decision says so of the object it looked at.
+    fn crash(&mut self, slot: Slot, taken: Pending, reason: String, snapshot: Revision, now: Timestamp) -> Progress {
+        let Some(member) = self.members.get(&slot.0) else { return Progress::Stepped };
+        let (operator, state) = (member.name(), member.seat.state(&slot.1));
+        let fault = format!("the operator panicked and is not stepped before a restart: {reason}");
+        let decision = record::void(operator, &slot.1, &taken, state, &fault, snapshot, now);
+        self.disable(slot.0, &slot.1, reason);
+        self.fly(slot, taken, After::decided(snapshot, decision.clone()), record::alone(decision))
     }
 
     /// The step is void and stays so until something changes: the decision says why.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::custom::{Digest, Learnt};
-use super::{ResourceDefinition, ServedVersion};
-use crate::object::ResourceType;
+use super::{ResourceDefinition, Scope, ServedVersion};
+use crate::object::{ObjectKey, ResourceType};
 
 /// The resource types served: built-in ones registered at start, custom ones as they come and go.
 #[derive(Default, Clone)]
@@ -74,6 +74,24 @@ impl Registry {
     /// All definitions, by group and plural name.
     pub fn definitions(&self) -> impl Iterator<Item = &Arc<ResourceDefinition>> {
         self.definitions.values()
+    }
+
+    /// The object somebody names: its resource type by plural, singular, short name or kind, with or without its group. Of objects
+    /// of the cluster the namespace is not looked at.
+    pub fn key_of(&self, word: &str, namespace: &str, name: &str) -> Option<ObjectKey> {
+        let word = word.to_ascii_lowercase();
+        let (word, group) = word.split_once('.').map_or((word.as_str(), None), |(word, group)| (word, Some(group)));
+        let named = self.definitions().find(|definition| {
+            let is_called = word == definition.resource.plural
+                || word == definition.singular
+                || definition.short_names.contains(&word)
+                || definition.kind.eq_ignore_ascii_case(word);
+            is_called && group.is_none_or(|group| group == definition.resource.group)
+        })?;
+        Some(match named.scope {
+            Scope::Namespaced => ObjectKey::namespaced(named.resource, namespace, name),
+            Scope::Cluster => ObjectKey::cluster(named.resource, name),
+        })
     }
 
     /// Whether a kind of a group is served, or was: then an object of it that is not in the store does not exist. Of any other

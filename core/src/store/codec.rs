@@ -85,6 +85,7 @@ pub(super) fn encode_event(event: &Event) -> Vec<u8> {
             out.object(object);
         }
     }
+    event.changed_at.into_iter().for_each(|at| out.u64(at.as_millisecond() as u64));
     out.finish()
 }
 
@@ -108,7 +109,8 @@ pub(super) fn decode_event(record: &[u8]) -> Result<Event, Damage> {
         REMOVED => WatchChange::Removed(object),
         _ => return Err(Damage::Shape("kind of change")),
     };
-    Ok(Event { revision, key, change, origin })
+    let changed_at = if read.0.is_empty() { None } else { Some(read.time()?) };
+    Ok(Event { revision, key, change, origin, changed_at })
 }
 
 /// What the log needs of a record to be checked: the object, the revision and whether the object was there after it.

@@ -278,7 +278,7 @@ impl<B: Backend> Sequencer<B> {
         self.head.revision = revision;
         match change.put {
             Put::Object(draft) => self.put(*draft, revision, origin, now, group),
-            Put::Nothing => self.remove(&change.key, revision, origin, group),
+            Put::Nothing => self.remove(&change.key, revision, origin, now, group),
         }
     }
 
@@ -304,7 +304,8 @@ impl<B: Backend> Sequencer<B> {
             Some(before) => WatchChange::Modified { before, after: object.clone() },
             None => WatchChange::Added(object.clone()),
         };
-        group.log(Event { revision, key: object.key().clone(), change, origin: origin.clone() });
+        let (key, origin) = (object.key().clone(), origin.clone());
+        group.log(Event { revision, key, change, origin, changed_at: Some(now) });
         object
     }
 
@@ -313,6 +314,7 @@ impl<B: Backend> Sequencer<B> {
         key: &ObjectKey,
         revision: Revision,
         origin: &Arc<Origin>,
+        now: Timestamp,
         group: &mut Building,
     ) -> Arc<Object> {
         let before = self.head.remove(key).expect("only an object found by the check is removed");
@@ -320,7 +322,8 @@ impl<B: Backend> Sequencer<B> {
         self.touched.mark(revision, &touched_by(key, Some(&before), &After::gone()));
         group.remove(key);
         let change = WatchChange::Removed(Arc::new(before.restamped(revision)));
-        group.log(Event { revision, key: key.clone(), change, origin: origin.clone() });
+        let (key, origin) = (key.clone(), origin.clone());
+        group.log(Event { revision, key, change, origin, changed_at: Some(now) });
         before
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::object::{Name, Object, ObjectKey, ResourceType, Revision};
 
 use super::{Origin, Reader};
@@ -20,6 +22,8 @@ pub struct Event {
     pub change: Change,
     /// Who did it.
     pub origin: Arc<Origin>,
+    /// When, by the clock of the store; `None` in a log that an earlier version wrote.
+    pub changed_at: Option<Timestamp>,
 }
 
 /// What happened to an object. Events read back from the log carry enough of `before` to select by: its metadata and

@@ -33,6 +33,7 @@ fn the_guide_quotes_what_is_there() {
         include_str!("../src/machine.rs"),
         include_str!("../src/conformance.rs"),
         include_str!("../src/main.rs"),
+        include_str!("../../../tests/kit/tests/mooring/mod.rs"),
     ];
     let quotes: Vec<&str> = guide.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(quotes.len() > 5, "the guide quotes the example");

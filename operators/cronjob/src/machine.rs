@@ -185,7 +185,7 @@ impl View {
             trace.waiting_for("the name of its Job is free", "somebody else's Job has it", None);
         }
         match self.next() {
-            Some(next) => trace.waiting_for("the next time comes", "", Some(next)),
+            Some(next) => trace.waiting_for("the next time comes", self.schedule(), Some(next)),
             None => trace.waiting_for("the schedule names a time", self.trouble(), None),
         }
     }

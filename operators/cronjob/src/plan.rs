@@ -74,6 +74,13 @@ impl View {
         self.spec().and_then(|spec| spec.concurrency_policy.as_deref()).unwrap_or("Allow")
     }
 
+    /// The schedule as it is written, with its time zone.
+    pub(crate) fn schedule(&self) -> String {
+        let spec = self.cron.spec.as_ref();
+        let zone = spec.and_then(|spec| spec.time_zone.as_deref()).unwrap_or("UTC");
+        format!("schedule {:?} in {zone}", spec.map(|spec| spec.schedule.as_str()).unwrap_or_default())
+    }
+
     /// The last time a Job was made for, by what was told and by the Jobs there are.
     pub(crate) fn last_schedule(&self) -> Option<Timestamp> {
         let told = self.cron.status.as_ref().and_then(|status| status.last_schedule_time.as_ref()).map(|time| time.0);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sampan_core::object::{Object, OwnerReference, Uid};
+use sampan_core::resource::EFFECTS;
 use sampan_core::store::Snapshot;
 use serde_json::Value;
 
@@ -70,6 +71,8 @@ impl View {
             match owners::find(reference, object, snapshot) {
                 None if can_tell(reference) => view.gone.push(reference.uid.clone()),
                 None => view.unheard_of.push(reference.kind.to_string()),
+                // The record of an effect goes after its owner, who may still wait for what comes of it.
+                Some(_) if object.key().resource == EFFECTS => {}
                 Some(owner) if holding_finalizer(owner) == Some(FOREGROUND) => view.waiting.push(reference.uid.clone()),
                 Some(_) => {}
             }

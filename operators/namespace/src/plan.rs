@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use sampan_core::object::Object;
 use sampan_core::operator::{Kind as _, Refused};
+use sampan_core::resource::EFFECTS;
 
 /// The ServiceAccount every namespace has.
 pub(crate) const SERVICE_ACCOUNT: &str = "default";
@@ -79,10 +80,12 @@ impl View {
     }
 
     /// What is to be deleted next: whatever is not yet on its way out. Pods go before everything else, so that none loses its
-    /// configuration or the rules of its network while it runs (KEP-5080).
+    /// configuration or the rules of its network while it runs (KEP-5080). Records of effects go with their primaries, which may
+    /// wait for what comes of them.
     pub(crate) fn deletable(&self) -> Vec<Arc<Object>> {
         let has_pods = self.contents.iter().any(|object| is_pod(object));
         let next = self.contents.iter().filter(|object| is_pod(object) || !has_pods);
+        let next = next.filter(|object| object.key().resource != EFFECTS);
         let staying = next.filter(|object| !object.metadata().is_terminating());
         staying.take(DELETIONS_MAX).cloned().collect()
     }

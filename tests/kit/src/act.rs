@@ -1,5 +1,6 @@
 //! What can happen next in a world.
 
+use crate::beyond::Fate;
 use crate::cluster::{Cluster, Moment, Moved};
 use crate::world::Deed;
 
@@ -10,6 +11,7 @@ pub(crate) enum Act {
     Restart,
     Crash,
     Wait,
+    Effect(Fate),
     Deed(usize, Deed),
     StepWhile(usize, Deed),
 }
@@ -21,6 +23,7 @@ impl std::fmt::Display for Act {
             Self::Restart => formatter.write_str("restart"),
             Self::Crash => formatter.write_str("step, and crash once its commit is durable"),
             Self::Wait => formatter.write_str("wait for the next timer"),
+            Self::Effect(fate) => write!(formatter, "{fate}"),
             Self::Deed(_, deed) => formatter.write_str(&deed.what),
             Self::StepWhile(_, deed) => write!(formatter, "step, and before its commit: {}", deed.what),
         }
@@ -32,7 +35,12 @@ pub(crate) fn acts(cluster: &Cluster<'_>) -> Vec<Act> {
     let is_ready = cluster.driver.is_ready();
     let mut acts = Vec::new();
     if is_ready {
-        acts.extend([Act::Step, Act::Crash]);
+        acts.push(Act::Step);
+        match cluster.fates() {
+            // A crash that meets an effect has moments of its own.
+            fates if fates.is_empty() => acts.push(Act::Crash),
+            fates => acts.extend(fates.into_iter().map(Act::Effect)),
+        }
     }
     acts.push(Act::Restart);
     if cluster.driver.next_deadline().is_some() {
@@ -69,6 +77,7 @@ pub(crate) fn perform(cluster: &mut Cluster<'_>, act: &Act) -> Result<Moved, Str
             cluster.advance();
             Ok(cluster.step())
         }
+        Act::Effect(fate) => Ok(cluster.step_fated(*fate)),
         Act::Deed(actor, deed) => {
             cluster.edit(&deed.edit)?;
             count(cluster, *actor);

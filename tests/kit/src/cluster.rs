@@ -10,15 +10,13 @@ use sampan_core::gateway::{
     Admission, DefaultTolerationSeconds, Gateway, NamespaceLifecycle, Priority, SystemAuthorizer,
 };
 use sampan_core::object::{Object, ObjectKey, Revision, Uid};
-use sampan_core::operator::{Driver, EffectRun, Host, Loop, StepCommit, StepQuestions, Turn};
+use sampan_core::operator::{Driver, EffectRun, Loop, Turn};
 use sampan_core::resource::{Registry, builtin};
-use sampan_core::store::{
-    Commit, MemoryBackend, MemoryDisk, ReadKey, Reader, Refusal, ReservationId, Sequencer, Settings, Snapshot, Ticket,
-    Write,
-};
+use sampan_core::store::{Commit, MemoryBackend, MemoryDisk, Refusal, Sequencer, Settings, Snapshot, Ticket, Write};
 use sampan_machine::UNOBSERVED;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::dock::{Dock, Launched};
 use crate::done::{Became, Done, Draft};
 use crate::edit::Refusing;
 use crate::property::{Breach, Property};
@@ -70,6 +68,8 @@ pub struct Cluster<'w> {
     pub now: Timestamp,
     pub(crate) entropy: SeededEntropy,
     refusing: Arc<AtomicBool>,
+    /// The world beyond the store, where effects act.
+    pub(crate) beyond: Value,
     /// How often each actor has acted.
     pub(crate) acted: Vec<usize>,
     /// What became of every step since the fork.
@@ -106,6 +106,7 @@ impl<'w> Cluster<'w> {
             now: EPOCH,
             entropy: SeededEntropy::new(world.seed),
             refusing,
+            beyond: world.beyond.clone(),
             acted: vec![0; world.actors.len()],
             done: Vec::new(),
             crossed: BTreeSet::new(),
@@ -130,6 +131,7 @@ impl<'w> Cluster<'w> {
             now: self.now,
             entropy: self.entropy.clone(),
             refusing: self.refusing.clone(),
+            beyond: self.beyond.clone(),
             acted: self.acted.clone(),
             done: Vec::new(),
             crossed: BTreeSet::new(),
@@ -218,9 +220,11 @@ impl Cluster<'_> {
 
     /// One step of one key, and its commit, though the driver has not heard of all there is to hear.
     pub fn step_unheard(&mut self) -> Moved {
-        match self.turn_with(|driver, dock| driver.turn_unheard(dock)) {
-            (Turn::Idle, _) => Moved::AtRest,
-            (_, launched) => self.commit(launched, Settling::Late).unwrap_or(Moved::Stepped),
+        let (turned, launched, effects) = self.turn_with(|driver, dock| driver.turn_unheard(dock));
+        self.finish(effects);
+        match turned {
+            Turn::Idle => Moved::AtRest,
+            _ => self.commit(launched, Settling::Late).unwrap_or(Moved::Stepped),
         }
     }
 
@@ -264,22 +268,24 @@ impl Cluster<'_> {
     }
 
     pub(crate) fn turn(&mut self) -> (Turn, Vec<Launched>) {
-        self.turn_with(|driver, dock| driver.turn(dock))
+        let (turned, launched, effects) = self.turn_with(|driver, dock| driver.turn(dock));
+        self.finish(effects);
+        (turned, launched)
     }
 
-    /// One turn of the loop, and the commits it began.
-    fn turn_with(&mut self, turn: fn(&mut Loop, &mut Dock<'_>) -> Turn) -> (Turn, Vec<Launched>) {
+    /// One turn of the loop, the commits it began, and the effects it would have run.
+    pub(crate) fn turn_with(
+        &mut self,
+        turn: fn(&mut Loop, &mut Dock<'_>) -> Turn,
+    ) -> (Turn, Vec<Launched>, Vec<EffectRun>) {
         let before = self.steps_run();
         self.gateway.learn(&self.sequencer.snapshot());
         let mut dock = Dock::new(&mut self.sequencer, self.now);
         let turned = turn(&mut self.driver, &mut dock);
         let Dock { launched, effects, .. } = dock;
-        for effect in effects {
-            self.driver.effect_done(effect.ticket, effect.perform());
-        }
         self.steps += self.steps_run() - before;
         self.look_at_the_step();
-        (turned, launched)
+        (turned, launched, effects)
     }
 
     fn look_at_the_step(&mut self) {
@@ -427,53 +433,6 @@ impl Cluster<'_> {
     pub(crate) fn subject(&self) -> Option<Arc<Object>> {
         let key: &ObjectKey = self.world.subject.as_ref()?;
         self.snapshot().get(key).cloned()
-    }
-}
-
-/// A commit the loop began, and what is held still for it.
-pub(crate) type Launched = (StepCommit, Option<ReservationId>);
-
-/// What the loop stands on: the sequencer, and a place where commits wait until the world lets them go.
-struct Dock<'c> {
-    sequencer: &'c mut Sequencer<MemoryBackend>,
-    now: Timestamp,
-    launched: Vec<Launched>,
-    effects: Vec<EffectRun>,
-}
-
-impl<'c> Dock<'c> {
-    fn new(sequencer: &'c mut Sequencer<MemoryBackend>, now: Timestamp) -> Self {
-        Self { sequencer, now, launched: Vec::new(), effects: Vec::new() }
-    }
-}
-
-impl Host for Dock<'_> {
-    fn reader(&self) -> Reader {
-        self.sequencer.reader()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.now
-    }
-
-    fn commit(&mut self, commit: StepCommit, reservation: Option<ReservationId>) {
-        self.launched.push((commit, reservation));
-    }
-
-    fn reserve(&mut self, reads: Vec<ReadKey>) -> Option<ReservationId> {
-        self.sequencer.reserve(&reads, self.now)
-    }
-
-    fn release(&mut self, reservation: ReservationId) {
-        self.sequencer.release(reservation);
-    }
-
-    fn run(&mut self, effect: EffectRun) {
-        self.effects.push(effect);
-    }
-
-    fn ask(&mut self, _questions: StepQuestions) {
-        unreachable!("no world has webhooks");
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use sampan_core::object::Object;
-use sampan_core::resource::EVENTS;
+use sampan_core::resource::{EFFECTS, EVENTS};
 use sampan_core::store::Snapshot;
 use serde_json::{Map, Value};
 
@@ -57,8 +57,9 @@ impl Digester {
             sum = sum.wrapping_add(digest(&(self.object(object, cluster.now), states, waits)));
         }
         // A step for an object that is gone changes nothing but how much is left to do.
-        let rest = (driver.next_deadline().is_some(), driver.is_ready(), driver.queued(), &cluster.acted);
-        sum.wrapping_add(digest(&rest))
+        let effects = driver.effects_under_way();
+        let rest = (driver.next_deadline().is_some(), driver.is_ready(), driver.queued(), effects, &cluster.acted);
+        sum.wrapping_add(digest(&rest)).wrapping_add(beyond(cluster))
     }
 
     fn object(&mut self, object: &Arc<Object>, now: Timestamp) -> Digest {
@@ -74,10 +75,10 @@ impl Digester {
         known.or_insert_with(|| (object.clone(), digest(&text()))).1
     }
 
-    /// What a user sees of a cluster that has come to its end: its objects, without times and what is incidental.
-    pub(crate) fn look(&mut self, snapshot: &Snapshot) -> Digest {
+    /// What is seen of a cluster that has come to its end: its objects, without times and what is incidental, and what is beyond it.
+    pub(crate) fn look(&mut self, cluster: &Cluster<'_>) -> Digest {
         let incidental = self.incidental;
-        lasting(snapshot).fold(0, |sum: Digest, object| {
+        lasting(&cluster.snapshot()).fold(beyond(cluster), |sum: Digest, object| {
             let known = self.looks.entry((Arc::as_ptr(object) as usize, 0));
             let seen = || seen(object, incidental).map_or(0, |text| digest(&text));
             sum.wrapping_add(known.or_insert_with(|| (object.clone(), seen())).1)
@@ -85,9 +86,11 @@ impl Digester {
     }
 
     /// The same as text, a line for each object, in an order that equal clusters share.
-    pub(crate) fn picture(&self, snapshot: &Snapshot) -> Vec<String> {
-        let mut lines: Vec<String> = lasting(snapshot).filter_map(|object| seen(object, self.incidental)).collect();
+    pub(crate) fn picture(&self, cluster: &Cluster<'_>) -> Vec<String> {
+        let snapshot = cluster.snapshot();
+        let mut lines: Vec<String> = lasting(&snapshot).filter_map(|object| seen(object, self.incidental)).collect();
         lines.sort_unstable();
+        lines.push(format!("beyond the cluster: {}", cluster.beyond()));
         lines
     }
 }
@@ -99,7 +102,15 @@ fn lasting(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Object>> {
 
 fn seen(object: &Object, incidental: Incidental) -> Option<String> {
     let mut value = canonical(object, Timestamp::UNIX_EPOCH, 0);
+    if object.key().resource == EFFECTS && value.pointer("/status/phase").is_some_and(|phase| phase == "Done") {
+        // What it did is seen beyond the cluster.
+        return None;
+    }
     incidental(&mut value).then(|| value.to_string())
+}
+
+fn beyond(cluster: &Cluster<'_>) -> Digest {
+    digest(&("beyond", cluster.beyond().to_string()))
 }
 
 /// The hasher has fixed keys, so that one run's digests are another's.
@@ -122,8 +133,20 @@ pub(crate) fn canonical(object: &Object, now: Timestamp, ages_seconds: i64) -> V
     if let Some(observed) = value.pointer_mut("/status/observedGeneration") {
         *observed = (generation - observed.as_i64().unwrap_or_default()).into();
     }
+    if object.key().resource == EFFECTS {
+        strip_effect(&mut value);
+    }
     age(&mut value, now, ages_seconds);
     value
+}
+
+/// The name of an effect's record is made of its primary's uid. How often it was tried tells its history, but for whether it was.
+fn strip_effect(record: &mut Value) {
+    record.pointer_mut("/metadata").and_then(Value::as_object_mut).and_then(|metadata| metadata.remove("name"));
+    record.pointer_mut("/spec").and_then(Value::as_object_mut).and_then(|spec| spec.remove("primaryUid"));
+    if let Some(tries) = record.pointer_mut("/status/tries") {
+        *tries = tries.as_u64().unwrap_or_default().min(1).into();
+    }
 }
 
 fn strip(metadata: &mut Map<String, Value>) {

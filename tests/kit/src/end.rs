@@ -91,7 +91,7 @@ impl Ends {
             if let Some(end) = self.known.get(&state) {
                 return Ok(end.clone());
             }
-            let look = self.digester.look(&way.cluster.snapshot());
+            let look = self.digester.look(&way.cluster);
             let again = way.path.iter().position(|(before, _)| *before == state);
             way.path.push((state, look));
             if let Some(again) = again {
@@ -122,7 +122,7 @@ impl Ends {
         let cluster = &way.cluster;
         check_laws_of_rest(cluster, &mut self.tally)?;
         self.check_day(cluster)?;
-        let picture = self.digester.picture(&cluster.snapshot());
+        let picture = self.digester.picture(cluster);
         self.pictures.entry(look).or_insert(picture);
         Ok(Arc::new(End { look, leftover: leftover(cluster) }))
     }
@@ -311,8 +311,15 @@ fn leftover(cluster: &Cluster<'_>) -> Option<String> {
     match snapshot.get(key) {
         Some(subject) if subject.metadata().is_terminating() => stuck(cluster.world(), subject),
         Some(_) => None,
-        None => orphan(cluster.world(), &snapshot, &key.to_string()),
+        None => orphan(cluster.world(), &snapshot, &key.to_string()).or_else(|| stranded(cluster)),
     }
+}
+
+/// What a subject that is gone left beyond the cluster.
+fn stranded(cluster: &Cluster<'_>) -> Option<String> {
+    let World { beyond, leaves_beyond, .. } = cluster.world();
+    let is_as_before = *leaves_beyond || cluster.beyond() == beyond;
+    (!is_as_before).then(|| format!("it is gone, and beyond the cluster there is {}, not {beyond}", cluster.beyond()))
 }
 
 fn stuck(world: &World, subject: &Object) -> Option<String> {

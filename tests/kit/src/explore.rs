@@ -1,4 +1,4 @@
-//! Every order of deeds, steps, restarts, crashes and conflicts, to a fixpoint.
+//! Every order of deeds, steps, restarts, crashes, interruptions and conflicts, to a fixpoint.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use crate::act::{Act, acts, perform};
 use crate::cluster::{Cluster, Crossed, Moved};
 use crate::digest::Digest;
 use crate::end::{Broken, End, Ends, check_always, check_rest, told};
-use crate::probe::{Probed, stale};
+use crate::probe::{Probed, of_crashes, stale};
 use crate::property::{Breach, Property, Tally};
 use crate::report::Failure;
 use crate::world::{Deed, World};
@@ -144,8 +144,9 @@ impl<'w> Explorer<'w> {
                 Act::Step => stepped = (*found).clone(),
                 Act::Deed(..) => after_deed = Some((*found).clone()),
                 Act::Wait => {}
-                Act::Restart => self.compare(id, &act, Property::Crashes, end, &found)?,
+                Act::Restart => self.compare(id, &act, of_crashes(cluster), end, &found)?,
                 Act::Crash => self.compare(id, &act, Property::Crashes, &stepped, &found)?,
+                Act::Effect(_) => self.compare(id, &act, Property::Effects, &stepped, &found)?,
                 Act::StepWhile(actor, deed) => {
                     let rules = self.world.actors.get(*actor).is_some_and(|actor| actor.rules);
                     let expected = match (rules, moved) {

@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use sampan_core::entropy::{Entropy as _, SeededEntropy};
+use sampan_core::operator::EffectRun;
 
 use crate::act::{count, deeds};
+use crate::beyond::Fate;
 use crate::cluster::{Cluster, Crossed, Moment, Moved};
 use crate::digest::Digest;
 use crate::done::Became;
@@ -50,6 +52,14 @@ pub enum Fault {
     RepeatedWakeUps,
     /// Every creation of a step is refused.
     RefusedCreation,
+    /// The process ends while an effect is run.
+    CrashInEffect,
+    /// An act of an effect does not happen.
+    FailedEffect,
+    /// An act of an effect happens, and nobody answers.
+    UnansweredEffect,
+    /// An effect takes its time.
+    SlowEffect,
     /// The clock jumps forward.
     ClockForward,
     /// The clock is set back a little.
@@ -60,7 +70,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::CrashBefore,
         Self::CrashAt,
         Self::CrashAfter,
@@ -69,10 +79,18 @@ impl Fault {
         Self::LateWakeUps,
         Self::RepeatedWakeUps,
         Self::RefusedCreation,
+        Self::CrashInEffect,
+        Self::FailedEffect,
+        Self::UnansweredEffect,
+        Self::SlowEffect,
         Self::ClockForward,
         Self::ClockBack,
         Self::Timer,
     ];
+
+    fn ends_the_process(self) -> bool {
+        matches!(self, Self::CrashBefore | Self::CrashAt | Self::CrashAfter | Self::PowerCut | Self::CrashInEffect)
+    }
 
     /// The fault in a few words.
     pub fn name(self) -> &'static str {
@@ -85,6 +103,10 @@ impl Fault {
             Self::LateWakeUps => "late wake-ups",
             Self::RepeatedWakeUps => "repeated wake-ups",
             Self::RefusedCreation => "refused creation",
+            Self::CrashInEffect => "crash in an effect",
+            Self::FailedEffect => "failed effect",
+            Self::UnansweredEffect => "unanswered effect",
+            Self::SlowEffect => "slow effect",
             Self::ClockForward => "clock forward",
             Self::ClockBack => "clock back",
             Self::Timer => "timer",
@@ -100,6 +122,8 @@ pub(crate) struct Histories {
     pub(crate) crossed: BTreeSet<Crossed>,
     pub(crate) tally: Tally,
     pub(crate) steps: u64,
+    /// Whether an effect acted on the world beyond the store.
+    pub(crate) acts_beyond: bool,
 }
 
 /// Draws the histories of these seeds.
@@ -118,6 +142,7 @@ pub(crate) fn draw(world: &World, seeds: impl Iterator<Item = u64>) -> Result<Hi
             drawn.tally.checked(Property::Determinism);
         }
         drawn.drawn += 1;
+        drawn.acts_beyond |= tale.acts_beyond;
         for (fault, times) in tale.fired {
             *drawn.fired.entry(fault).or_default() += times;
         }
@@ -220,11 +245,22 @@ struct Tale<'w> {
     story: Vec<String>,
     fired: BTreeMap<Fault, u64>,
     steps: u64,
+    /// Effects that have begun and not ended.
+    begun: Vec<EffectRun>,
+    acts_beyond: bool,
 }
 
 impl<'w> Tale<'w> {
     fn new(world: &'w World, numbers: Numbers) -> Self {
-        Self { cluster: Cluster::new(world), numbers, story: Vec::new(), fired: BTreeMap::new(), steps: 0 }
+        Self {
+            cluster: Cluster::new(world),
+            numbers,
+            story: Vec::new(),
+            fired: BTreeMap::new(),
+            steps: 0,
+            begun: Vec::new(),
+            acts_beyond: false,
+        }
     }
 
     fn go(&mut self, ends: &mut Ends, fresh: &[Digest]) -> Result<(), Box<Broken>> {
@@ -234,33 +270,47 @@ impl<'w> Tale<'w> {
             self.make_move(number);
             check_always(&self.cluster, &mut ends.tally).map_err(|breach| self.broken(breach.into()))?;
         }
+        self.finish_last();
         let end = ends.of(&self.cluster).map_err(|broken| self.broken(*broken))?;
         ends.tally.checked(Property::Deletion);
         if let Some(leftover) = &end.leftover {
             return Err(self.broken(Breach::of(Property::Deletion, leftover.clone()).into()));
         }
-        self.check_new_spec(ends, fresh, last)?;
+        self.check_specs(ends, fresh, last)?;
         self.check_end(ends)
     }
 
-    /// Whatever has happened: a new spec leads where a fresh deploy of it leads.
-    fn check_new_spec(&mut self, ends: &mut Ends, fresh: &[Digest], number: u64) -> Result<(), Box<Broken>> {
+    /// Whatever has happened: the spec it has leads where a fresh deploy of it leads, and so does a new one.
+    fn check_specs(&mut self, ends: &mut Ends, fresh: &[Digest], number: u64) -> Result<(), Box<Broken>> {
         let specs = &self.cluster.world().specs;
-        let Some(subject) = self.cluster.subject().filter(|it| !it.metadata().is_terminating()) else { return Ok(()) };
         let chosen = (number >> 32) as usize % specs.len().max(1);
-        let (Some((name, spec)), Some(expected)) = (specs.get(chosen), fresh.get(chosen)) else { return Ok(()) };
-        let mut changed = self.cluster.fork();
-        if changed.edit(&Edit::Update(respecified(&subject, spec))).is_err() {
-            return Ok(());
+        for (at, ((name, spec), expected)) in specs.iter().zip(fresh).enumerate() {
+            let Some(subject) = self.cluster.subject().filter(|it| !it.metadata().is_terminating()) else { break };
+            let mut changed = self.cluster.fork();
+            let is_accepted = changed.edit(&Edit::Update(respecified(&subject, spec))).is_ok();
+            let is_own = changed.snapshot().revision() == self.cluster.snapshot().revision();
+            if is_accepted && (is_own || at == chosen) {
+                self.check_spec(ends, name, &changed, *expected)?;
+            }
         }
+        Ok(())
+    }
+
+    fn check_spec(
+        &mut self,
+        ends: &mut Ends,
+        name: &str,
+        changed: &Cluster<'_>,
+        expected: Digest,
+    ) -> Result<(), Box<Broken>> {
         self.story.push(format!("the spec becomes `{name}`"));
-        let found = ends.of(&changed).map_err(|broken| self.broken(*broken))?.look;
+        let found = ends.of(changed).map_err(|broken| self.broken(*broken))?.look;
         ends.tally.checked(Property::NewSpec);
-        if found == *expected {
+        if found == expected {
             self.story.pop();
             return Ok(());
         }
-        let problem = format!("the world ends differently:{}", ends.difference(*expected, found));
+        let problem = format!("the world ends differently:{}", ends.difference(expected, found));
         Err(self.broken(Breach::of(Property::NewSpec, problem).into()))
     }
 
@@ -283,6 +333,7 @@ impl<'w> Tale<'w> {
     fn make_move(&mut self, number: u64) {
         let which = (number >> 16) as usize;
         let moved = match number % 24 {
+            kind @ 11..19 if self.cluster.next_effect().is_some() => self.effect(kind, which),
             0 => self.fault(Fault::CrashBefore, |it| _ = it.step_and_crash(Moment::Before)),
             1 => self.fault(Fault::CrashAt, |it| _ = it.step_and_crash(Moment::At)),
             2 => self.fault(Fault::CrashAfter, |it| _ = it.step_and_crash(Moment::After)),
@@ -300,6 +351,7 @@ impl<'w> Tale<'w> {
             10..=12 => self.deed(which, Fault::Conflict),
             13 => self.deed(which, Fault::LateWakeUps),
             14..=18 => self.deed(which, Fault::Timer),
+            19 => self.finish(),
             _ => None,
         };
         if moved.is_none() {
@@ -310,6 +362,9 @@ impl<'w> Tale<'w> {
 
     fn fault(&mut self, fault: Fault, interfere: impl FnOnce(&mut Cluster<'w>)) -> Option<()> {
         interfere(&mut self.cluster);
+        if fault.ends_the_process() {
+            self.begun.clear();
+        }
         self.note(fault);
         self.tell(fault.name());
         Some(())
@@ -320,6 +375,45 @@ impl<'w> Tale<'w> {
         accepted.step();
         let creates = |done: &crate::done::Done| done.lasting().any(|written| written.became == Became::Created);
         accepted.done.iter().any(creates).then(|| self.fault(Fault::RefusedCreation, |it| _ = it.step_refused()))?
+    }
+
+    /// The effect that is run next is interrupted, or takes its time.
+    fn effect(&mut self, kind: u64, which: usize) -> Option<()> {
+        let (_, acts) = self.cluster.next_effect()?;
+        self.acts_beyond |= acts > 0;
+        let (fault, fate) = match kind % 4 {
+            0 => (Fault::CrashInEffect, Fate::DiesAfter(which % (acts + 1))),
+            1 => (Fault::FailedEffect, Fate::FailsAfter(which.checked_rem(acts)?)),
+            2 => (Fault::UnansweredEffect, Fate::UnansweredAfter(which.checked_rem(acts)?)),
+            _ => return self.begin_slowly(),
+        };
+        self.fault(fault, |it| _ = it.step_fated(fate))
+    }
+
+    fn begin_slowly(&mut self) -> Option<()> {
+        let begun = self.cluster.step_slow();
+        self.begun.extend(begun);
+        self.note(Fault::SlowEffect);
+        self.tell("an effect begins");
+        Some(())
+    }
+
+    /// What began slowly ends.
+    fn finish(&mut self) -> Option<()> {
+        let begun = std::mem::take(&mut self.begun);
+        (!begun.is_empty()).then(|| {
+            self.cluster.finish(begun);
+            self.tell("what began has ended");
+        })
+    }
+
+    /// What began slowly ends when everything else is done.
+    fn finish_last(&mut self) {
+        if !self.begun.is_empty() {
+            self.cluster.run_to_rest(STEPS_TO_REST_MAX);
+            self.tell("everything else comes to rest");
+            self.finish();
+        }
     }
 
     fn timer(&mut self) -> Option<()> {

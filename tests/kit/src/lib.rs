@@ -14,8 +14,10 @@
 
 mod act;
 pub mod actors;
+pub mod beyond;
 mod cluster;
 mod digest;
+mod dock;
 mod done;
 mod edit;
 mod end;

@@ -15,6 +15,8 @@ use crate::world::{Deed, Edit, World};
 
 /// How many of the possible deeds the driver hears of late, from one state.
 const LATE_DEEDS_MAX: usize = 2;
+/// How many of the possible deeds are done while an effect is run, from one state.
+const DEEDS_MEANWHILE_MAX: usize = 4;
 /// The steps made at most before it is looked where the world ends.
 const STEPS_TO_REST_MAX: usize = 50;
 
@@ -39,6 +41,7 @@ pub(crate) fn probes<'w>(at: &Cluster<'w>, fresh: &[Digest], end: &End) -> Vec<P
     probes.extend(crashes(at, end));
     probes.extend(late_deeds(at));
     probes.extend(refusal(at, end));
+    probes.extend(slow_effects(at, end));
     probes.extend(wiped_status(at, end));
     probes.extend(new_specs(at, fresh));
     probes.extend(deletion(at));
@@ -79,10 +82,15 @@ fn interferences<'w>(at: &Cluster<'w>, end: &End) -> Vec<Probed<'w>> {
     probes
 }
 
+/// What a crash tries here: that work is taken up again, or that an effect nobody has told of is run again.
+pub(crate) fn of_crashes(at: &Cluster<'_>) -> Property {
+    if at.driver.effects_under_way() > 0 { Property::Effects } else { Property::Crashes }
+}
+
 fn crashes<'w>(at: &Cluster<'w>, end: &End) -> Vec<Probed<'w>> {
     let mut probes =
-        vec![interfered(at, Property::Crashes, "the power goes, the store is read back", end.look, Cluster::power_cut)];
-    if at.driver.is_ready() {
+        vec![interfered(at, of_crashes(at), "the power goes, the store is read back", end.look, Cluster::power_cut)];
+    if at.driver.is_ready() && at.next_effect().is_none() {
         for (moment, what) in [
             (Moment::Before, "step, and crash before its commit is durable"),
             (Moment::After, "step, and crash after its commit was heard of"),
@@ -115,6 +123,34 @@ fn late_deeds<'w>(at: &Cluster<'w>) -> Vec<Probed<'w>> {
     probes
 }
 
+/// The effect that is run next takes its time: others step meanwhile, and somebody may act.
+fn slow_effects<'w>(at: &Cluster<'w>, end: &End) -> Vec<Probed<'w>> {
+    let Some((_, acts)) = at.next_effect() else { return Vec::new() };
+    let mut slow = at.fork();
+    let begun = slow.step_slow();
+    let _ = slow.run_to_rest(STEPS_TO_REST_MAX);
+    slow.finish(begun);
+    let what = format!("the effect takes its time over {acts} acts");
+    let expected = Some(Expected::Look(end.look));
+    let mut probes = vec![Probed { property: Property::Effects, what, cluster: Ok(slow), expected }];
+    for (actor, deed) in deeds(at, 1).into_iter().take(DEEDS_MEANWHILE_MAX) {
+        let (mut prompt, mut slow) = (at.fork(), at.fork());
+        prompt.step();
+        let begun = slow.step_slow();
+        if prompt.edit(&deed.edit).is_err() || slow.edit(&deed.edit).is_err() {
+            continue;
+        }
+        count(&mut prompt, actor);
+        count(&mut slow, actor);
+        let _ = slow.run_to_rest(STEPS_TO_REST_MAX);
+        slow.finish(begun);
+        let what = format!("{}, while the effect is run", deed.what);
+        let expected = Some(Expected::EndOf(Box::new(prompt)));
+        probes.push(Probed { property: Property::Effects, what, cluster: Ok(slow), expected });
+    }
+    probes
+}
+
 /// The next step's creations are refused, once.
 fn refusal<'w>(at: &Cluster<'w>, end: &End) -> Option<Probed<'w>> {
     let mut accepted = at.fork();
@@ -143,7 +179,7 @@ fn tells_the_same(before: &Cluster<'_>, after: &Cluster<'_>) -> bool {
 
 /// Somebody wipes the subject's status, but for what no look at the world could tell.
 fn wiped_status<'w>(at: &Cluster<'w>, end: &End) -> Option<Probed<'w>> {
-    let subject = at.subject().filter(|subject| !subject.metadata().is_terminating())?;
+    let subject = at.subject().filter(|it| at.world().tells_status && !it.metadata().is_terminating())?;
     let before = subject.value();
     let mut wiped = before.clone();
     wiped.as_object_mut()?.remove("status")?;

@@ -29,6 +29,8 @@ pub enum Property {
     DerivedState,
     /// A crash before, at or after a commit changes nothing of what becomes of the world.
     Crashes,
+    /// An effect that is interrupted, fails, or takes its time comes to the same as one that goes through.
+    Effects,
     /// Wake-ups that come late, merged, twice or in another order change nothing.
     WakeUps,
     /// A conflict with another writer's change is resolved.
@@ -55,7 +57,7 @@ pub enum Property {
 
 impl Property {
     /// All of them, in the order of tables.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Soundness,
         Self::Declared,
         Self::Ownership,
@@ -68,6 +70,7 @@ impl Property {
         Self::QuietDay,
         Self::DerivedState,
         Self::Crashes,
+        Self::Effects,
         Self::WakeUps,
         Self::Conflicts,
         Self::StaleSnapshots,
@@ -96,6 +99,7 @@ impl Property {
             Self::QuietDay => "a day at rest is quiet",
             Self::DerivedState => "states are derived",
             Self::Crashes => "survives a crash at every commit",
+            Self::Effects => "effects may be cut short, fail, be run again",
             Self::WakeUps => "wake-ups may be late, merged, doubled, reordered",
             Self::Conflicts => "conflicts resolve",
             Self::StaleSnapshots => "nothing stale is committed",

@@ -92,6 +92,8 @@ pub struct Outcome {
     pub steps: u64,
     /// Seconds all cores together were busy with it.
     pub busy_seconds: f64,
+    /// Of these, seconds for histories.
+    pub drawing_seconds: f64,
     /// What went wrong.
     pub failures: Vec<Failure>,
 }

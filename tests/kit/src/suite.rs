@@ -38,6 +38,7 @@ pub struct Suite {
     asked_as: &'static str,
     chart: &'static Chart,
     creates: bool,
+    has_effects: bool,
     base: World,
     neighbours: Vec<Actor>,
     own: Vec<World>,
@@ -108,14 +109,18 @@ impl Plan {
 impl Suite {
     /// A suite for an operator.
     pub fn of<O: Operator + Clone + Sync>(operator: O) -> Self {
-        let declaration = operator.declaration();
+        let (declaration, chart) = (operator.declaration(), operator.chart());
         let creates = declaration.writes.iter().any(|writes| writes.verb == WriteVerb::Create);
+        let has_effects = !declaration.effects.is_empty();
+        let tells_status = declaration.primary.is_none_or(|primary| declaration.may(WriteVerb::UpdateStatus, primary));
+        let world = World::new(declaration.name, move |driver: &mut Driver| driver.add(operator.clone()));
         Self {
             name: declaration.name,
             asked_as: declaration.name,
-            chart: operator.chart(),
+            chart,
             creates,
-            base: World::new(declaration.name, move |driver: &mut Driver| driver.add(operator.clone())),
+            has_effects,
+            base: World { tells_status, ..world },
             neighbours: Vec::new(),
             own: Vec::new(),
             is_alone: false,
@@ -219,6 +224,18 @@ impl Suite {
     /// Which objects that were created for a primary are its no longer, and outlive it.
     pub fn letting_go(mut self, is_let_go: fn(&Object) -> bool) -> Self {
         self.base.is_let_go = is_let_go;
+        self
+    }
+
+    /// With a world beyond the store that is not empty at first: what effects find by [`beyond::act`](crate::beyond::act).
+    pub fn beyond(mut self, world: Value) -> Self {
+        self.base.beyond = world;
+        self
+    }
+
+    /// Leaving beyond the store what its effects did there when its primary goes: a letter that was sent stays sent.
+    pub fn leaving_beyond(mut self) -> Self {
+        self.base.leaves_beyond = true;
         self
     }
 
@@ -337,6 +354,7 @@ impl Suite {
     fn gather(&self, plan: &Plan, results: Vec<Done>) -> Outcome {
         let mut outcome = Outcome { suite: self.name.to_owned(), ..Outcome::default() };
         let mut crossed: BTreeSet<Crossed> = BTreeSet::new();
+        let mut acts_beyond = false;
         for Done { result, busy_seconds } in results {
             outcome.busy_seconds += busy_seconds;
             match result {
@@ -350,6 +368,8 @@ impl Suite {
                     outcome.tally.add(&histories.tally);
                     outcome.steps += histories.steps;
                     outcome.histories += histories.drawn;
+                    acts_beyond |= histories.acts_beyond;
+                    outcome.drawing_seconds += busy_seconds;
                     crossed.extend(&histories.crossed);
                     for (fault, times) in &histories.fired {
                         *outcome.faults.entry(*fault).or_default() += times;
@@ -362,13 +382,13 @@ impl Suite {
         let never = uncrossed(&crossed, self.chart);
         outcome.edges = (self.chart.edges.len() - never.len(), self.chart.edges.len());
         if plan.world.is_none() && outcome.failures.is_empty() {
-            self.check_coverage(&mut outcome, &never);
+            self.check_coverage(&mut outcome, &never, acts_beyond);
         }
         outcome
     }
 
     /// What was never met was never proved.
-    fn check_coverage(&self, outcome: &mut Outcome, never: &[String]) {
+    fn check_coverage(&self, outcome: &mut Outcome, never: &[String], acts_beyond: bool) {
         outcome.tally.checked(Property::CrossedEdges);
         if !never.is_empty() {
             let breach = Breach::of(Property::CrossedEdges, format!("never taken: {}", never.join(", ")));
@@ -380,6 +400,8 @@ impl Suite {
         outcome.tally.checked(Property::Faults);
         let applies = |fault: &&Fault| match fault {
             Fault::RefusedCreation => self.creates,
+            Fault::CrashInEffect | Fault::SlowEffect => self.has_effects,
+            Fault::FailedEffect | Fault::UnansweredEffect => acts_beyond,
             Fault::Timer => outcome.faults.contains_key(&Fault::RefusedCreation),
             _ => true,
         };

@@ -8,7 +8,7 @@ use sampan_core::object::{Object, ObjectKey, ResourceType};
 use sampan_core::operator::Driver;
 use sampan_core::resource::ResourceDefinition;
 use sampan_core::store::{Snapshot, TimesToLive};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::digest::{Alike, Incidental};
 
@@ -64,6 +64,12 @@ pub struct World {
     pub may_touch: fn(&Object, &ObjectKey) -> bool,
     /// Whether an object that was created for the subject is its no longer, and outlives it.
     pub is_let_go: fn(&Object) -> bool,
+    /// Whether the operator writes the status of its primaries, so that it must be able to rebuild it.
+    pub tells_status: bool,
+    /// The world beyond the store as it is at first, for effects: [`beyond::act`](crate::beyond::act).
+    pub beyond: Value,
+    /// Whether what effects did beyond the store outlives the subject.
+    pub leaves_beyond: bool,
 }
 
 /// Somebody who acts beside the operators.
@@ -132,6 +138,9 @@ impl World {
             remembered: &[],
             may_touch: |_, _| false,
             is_let_go: |_| false,
+            tells_status: true,
+            beyond: Value::Object(Map::new()),
+            leaves_beyond: false,
         }
     }
 

@@ -53,6 +53,7 @@ pub use resource_quota::{Quota, ResourceQuota};
 pub use runtime_class::RuntimeClass;
 pub use service_account::ServiceAccountAdmission;
 pub use service_account_token_volume::ServiceAccountTokenVolume;
+pub(crate) use service_account_token_volume::TOKEN_VOLUME_PREFIX;
 pub use storage_object_in_use_protection::StorageObjectInUseProtection;
 pub use validating_admission_policy::ValidatingAdmissionPolicy;
 pub use webhooks::{Answers, Call, Inquiry, NoWebhooks, Reply, Told, WebhookClient};

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Admission, AdmissionRequest, Operation, Verdict};
 use crate::object::ObjectKey;
-use crate::resource::NAMESPACES;
+use crate::resource::{EFFECTS, NAMESPACES};
 use crate::status::{Status, StatusCause, StatusDetails};
 use crate::store::CommitCondition;
 
@@ -13,14 +13,14 @@ use crate::store::CommitCondition;
 const LASTING: [&str; 3] = ["default", "kube-system", "kube-public"];
 
 /// Nothing is created in a namespace that does not exist or is going away, also when that happens before the commit; and
-/// some namespaces are never deleted.
+/// some namespaces are never deleted. Records of effects are: what goes may have to be taken down beyond the cluster first.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NamespaceLifecycle;
 
 impl Admission for NamespaceLifecycle {
     fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
         match request.operation {
-            Operation::Create => request.namespace().is_some(),
+            Operation::Create => request.namespace().is_some() && request.mutation.target.resource() != EFFECTS,
             Operation::Delete => request.mutation.target.resource() == NAMESPACES,
             Operation::Update | Operation::Connect => false,
         }

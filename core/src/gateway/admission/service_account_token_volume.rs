@@ -14,7 +14,7 @@ use crate::store::Snapshot;
 /// Where every client library looks.
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// What the volume's name begins with.
-const PREFIX: &str = "kube-api-access-";
+pub(crate) const TOKEN_VOLUME_PREFIX: &str = "kube-api-access-";
 /// How many characters of the pod's uid end the name.
 const SUFFIX_CHARS: usize = 5;
 /// How long a token lasts. The odd number tells tokens that nobody wished for.
@@ -52,7 +52,9 @@ fn wants_token(snapshot: &Snapshot, namespace: &str, pod: &Value) -> bool {
 }
 
 fn mount(pod: &mut Value) {
-    let present = items(pod, "/spec/volumes").map(|volume| text(volume, "/name")).find(|name| name.starts_with(PREFIX));
+    let present = items(pod, "/spec/volumes")
+        .map(|volume| text(volume, "/name"))
+        .find(|name| name.starts_with(TOKEN_VOLUME_PREFIX));
     let (has_volume, name) = (present.is_some(), present.map_or_else(|| volume_name(pod), str::to_owned));
     let Some(spec) = pod.get_mut("spec") else { return };
     let mut mounted = 0;
@@ -73,7 +75,7 @@ fn mount(pod: &mut Value) {
 fn volume_name(pod: &Value) -> String {
     let uid = text(pod, "/metadata/uid");
     let start = uid.len().saturating_sub(SUFFIX_CHARS);
-    format!("{PREFIX}{}", uid.get(start..).unwrap_or_default())
+    format!("{TOKEN_VOLUME_PREFIX}{}", uid.get(start..).unwrap_or_default())
 }
 
 fn volume(name: &str) -> Value {

@@ -136,6 +136,18 @@ fn an_effect_that_fails_is_tried_again_later_and_says_what_it_failed_with() {
 }
 
 #[test]
+fn what_came_of_an_effect_is_written_though_somebody_sets_the_clock_back() {
+    let post = Post::default();
+    let mut world = World::new(|driver| driver.add(correspondent(&post, 0)));
+    world.put("a", "new");
+    until_handed_out(&mut world);
+    world.run_effects();
+    world.now = world.now.checked_sub(jiff::SignedDuration::from_hours(1)).unwrap();
+    world.run_to_rest();
+    assert_eq!((sent(&post), world.values()[0].1.as_str()), (vec![1], "welcome"));
+}
+
+#[test]
 fn a_store_that_takes_no_outcome_is_asked_again_after_a_pause() {
     for refusal in [Refusal::Overloaded, Refusal::Unavailable("full".into()), Refusal::TooManyChanges { found: 1 }] {
         let post = Post::default();

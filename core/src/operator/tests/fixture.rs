@@ -279,7 +279,7 @@ impl World {
     }
 }
 
-fn driver(gateway: &Arc<Gateway>, add: impl FnOnce(&mut Driver)) -> Driver {
+pub(super) fn driver(gateway: &Arc<Gateway>, add: impl FnOnce(&mut Driver)) -> Driver {
     let mut driver = Driver::new(gateway.clone(), Box::new(SeededEntropy::new(1)));
     add(&mut driver);
     driver

@@ -7,4 +7,5 @@ mod fixture;
 mod listening;
 mod plugin;
 mod questions;
+mod replaying;
 mod shell;

@@ -3,6 +3,7 @@
 mod conditions;
 mod crash;
 mod model;
+mod past;
 mod requests;
 mod shell;
 mod watching;

@@ -70,7 +70,7 @@ pub(super) const WISHES: [&str; 19] = [
 impl Desk<'_> {
     /// What a user wants next; `None` where there is nothing to want it of.
     pub(super) fn wish(&mut self) -> Option<Wish> {
-        match self.dice.below(100) {
+        match self.dice.below(145) {
             0..=19 => self.apply(),
             20..=31 => self.scale(),
             32..=37 => self.replace(),
@@ -89,11 +89,12 @@ impl Desk<'_> {
             93 => self.delete_settings(),
             94..=95 => self.delete_namespace(),
             96..=97 => self.cordon(true),
-            _ => self.cordon(false),
+            98..=99 => self.cordon(false),
+            _ => self.wish_of_other_kinds(),
         }
     }
 
-    fn namespace(&mut self) -> &'static str {
+    pub(super) fn namespace(&mut self) -> &'static str {
         if self.dice.per_mille(700) { "default" } else { TEAM }
     }
 
@@ -273,7 +274,7 @@ impl Desk<'_> {
     }
 
     /// One of the objects of the namespaces users work in.
-    fn some(&mut self, resource: ResourceType) -> Option<Arc<Object>> {
+    pub(super) fn some(&mut self, resource: ResourceType) -> Option<Arc<Object>> {
         let objects: Vec<&Arc<Object>> = self.snapshot.list(resource, None, None).collect();
         self.dice.pick(&objects).map(|object| (*object).clone())
     }
@@ -291,7 +292,7 @@ impl Desk<'_> {
         Some(Wish { kind, what, mutation: mutation(target, Action::Create(Body::Value(object))) })
     }
 
-    fn patch(
+    pub(super) fn patch(
         &self,
         kind: &'static str,
         key: ObjectKey,
@@ -304,7 +305,7 @@ impl Desk<'_> {
         Some(Wish { kind, what, mutation: mutation(target, Action::Patch(how, Body::Value(body))) })
     }
 
-    fn wish_of(
+    pub(super) fn wish_of(
         &self,
         kind: &'static str,
         key: &ObjectKey,

@@ -8,6 +8,7 @@ use sampan_core::object::{Object, ObjectKey, ResourceType, Revision, Uid};
 use sampan_core::store::{Event, Origin, Snapshot, WatchChange};
 
 use super::ledger::{DeploymentFacts, Ledger, PodFacts, SetFacts};
+use super::roles::Roles;
 
 /// The resource type of pods.
 pub(super) const PODS: ResourceType = ResourceType::new("", "pods");
@@ -42,6 +43,7 @@ pub(super) struct Laws {
     living: BTreeMap<ObjectKey, Uid>,
     ledger: Ledger,
     bound: BTreeMap<Uid, Bound>,
+    roles: Roles,
     /// When something was written that is more than a sign of life.
     pub(super) last_write: Timestamp,
 }
@@ -55,6 +57,7 @@ impl Laws {
             living: BTreeMap::new(),
             ledger: Ledger::default(),
             bound: BTreeMap::new(),
+            roles: Roles::default(),
             last_write: now,
         };
         for object in snapshot.resources().flat_map(|resource| snapshot.list(resource, None, None)) {
@@ -67,6 +70,12 @@ impl Laws {
     /// The revision up to which all changes were looked at.
     pub(super) fn cursor(&self) -> Revision {
         self.cursor
+    }
+
+    /// The uids of the objects of that name that are gone.
+    pub(super) fn forerunners(&self, key: &ObjectKey) -> BTreeSet<String> {
+        let gone = self.known.iter().filter(|(_, (known, lives))| known == key && !lives);
+        gone.map(|(uid, _)| uid.as_str().to_owned()).collect()
     }
 
     /// Looks at the next change.
@@ -83,6 +92,7 @@ impl Laws {
         }
         self.identity(event)?;
         self.writer(event)?;
+        self.roles.judge(event)?;
         match event.key.resource {
             PODS => self.pod(event, now),
             REPLICA_SETS => self.set(event, now),

@@ -1,6 +1,6 @@
 //! The whole system in one thread: the real gateway, sequencer, operators and node agents, on virtual time.
 //!
-//! Users apply, scale, roll, pause, undo and delete at random; the server crashes at its commits, nodes lose power and are cut
+//! Users apply, scale, roll, pause, undo and delete workloads and Services at random; the server crashes at its commits, nodes lose power and are cut
 //! off, clocks jump, containers, images and probes fail. Laws are judged at every revision, and when nobody disturbs the
 //! cluster any more it must come to rest with every workload complete. One seed is one run, byte for byte.
 //!
@@ -8,13 +8,16 @@
 
 mod agenda;
 mod clients;
+mod completion;
 mod dice;
 mod faults;
+mod kinds;
 mod laws;
 mod ledger;
 mod node;
 mod report;
 mod rest;
+mod roles;
 mod run;
 mod server;
 mod site;
@@ -32,6 +35,7 @@ use serde_json::json;
 
 pub use self::clients::BROKEN_IMAGE;
 pub use self::dice::Dice;
+pub use self::kinds::TASK_IMAGE;
 pub use self::node::{Mishap, News, Node, Reply, Request, Want};
 pub use self::report::{Report, Unreachable};
 use crate::world::World;

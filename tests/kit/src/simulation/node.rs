@@ -36,6 +36,9 @@ pub trait Node {
     /// The uids of the pods of which something is on the node.
     fn holds(&self) -> BTreeSet<String>;
 
+    /// The uids of the pods of which a container runs.
+    fn runs(&self) -> BTreeSet<String>;
+
     /// A law of its own that was broken.
     fn broken(&self) -> Option<String>;
 

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use sampan_machine::{ANY, Chart, Crossing, Edge};
 
 use super::clients::WISHES;
-use super::{Run, faults};
+use super::{Run, faults, kinds};
 
 /// An edge that is declared and cannot be crossed here, with the reason.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ impl Report {
     /// A report of nothing yet, which knows what cannot happen.
     pub fn new(unreachable: &[Unreachable]) -> Self {
         let mut report = Self { unreachable: unreachable.to_vec(), ..Self::default() };
-        for name in faults::names().into_iter().chain(WISHES) {
+        for name in faults::names().into_iter().chain(WISHES).chain(kinds::WISHES) {
             report.counts.insert(name, 0);
         }
         report

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use sampan_core::object::Object;
 use sampan_core::store::Snapshot;
 
+use super::completion;
 use super::laws::{DEPLOYMENTS, PODS, REPLICA_SETS};
 
 type Verdict = Result<(), String>;
@@ -25,6 +26,7 @@ pub(super) fn is_complete(snapshot: &Snapshot) -> Verdict {
     for object in snapshot.list(PODS, None, None) {
         pod_is_ready(object)?;
     }
+    completion::is_complete(snapshot)?;
     nothing_is_orphaned(snapshot)
 }
 

@@ -25,4 +25,5 @@ mod tour;
 mod traffic;
 mod webhooks;
 mod why;
+mod why_cases;
 mod workloads;

@@ -7,7 +7,7 @@ use sampan_system_tests::{Cluster, Run, Setup, eventually};
 
 use crate::workloads::wait_for_rollout;
 
-fn delete_all_events(cluster: &Cluster) -> Result<()> {
+pub(crate) fn delete_all_events(cluster: &Cluster) -> Result<()> {
     cluster.kubectl(&["delete", "events", "--all", "-A"])?;
     ensure!(cluster.list("/api/v1/events")?.is_empty(), "there are still events");
     Ok(())
@@ -97,7 +97,7 @@ fn every_command_has_help_and_an_unknown_one_fails() -> Result<()> {
         let mut command = std::process::Command::new(sampan_system_tests::cluster::sampan_binary());
         sampan_system_tests::run(command.args(arguments), "")
     };
-    for command in ["up", "down", "status", "plan", "why", "history", "graph", "kubeconfig", "version"] {
+    for command in ["up", "down", "status", "plan", "why", "history", "replay", "graph", "kubeconfig", "version"] {
         sampan(&[command, "--help"])?.succeeded()?.says("Usage:")?;
     }
     sampan(&["version"])?.succeeded()?.says(env!("CARGO_PKG_VERSION"))?;
@@ -114,4 +114,27 @@ fn a_command_without_a_cluster_fails_and_says_how_to_start_one() -> Result<()> {
         sampan_system_tests::run(&mut sampan, "")?.failed()?.complains("sampan up")?;
     }
     Ok(())
+}
+
+#[test]
+fn replay_makes_the_decisions_again_and_they_are_the_same() -> Result<()> {
+    let cluster = Setup::simulated(2).with_manifest("web.yaml", &web("sampan-demo:v1", 2)).start()?;
+    wait_for_rollout(&cluster, "sampan-demo:v1", 2)?;
+    cluster.kubectl(&["scale", "deploy/web", "--replicas=3"])?;
+    let set = cluster.list("/apis/apps/v1/namespaces/default/replicasets")?;
+    let set = set.first().and_then(|set| set.pointer("/metadata/name")?.as_str()).context("there is no set")?;
+    for object in ["deploy/web".to_owned(), format!("rs/{set}")] {
+        let told = cluster.sampan(&["replay", &object])?.succeeded()?.says("again      the same")?;
+        ensure!(told.stdout.contains(", 0 otherwise, 0 cannot be made again"), "{}", told.stdout);
+    }
+    let pod = cluster.list(crate::workloads::PODS)?;
+    let pod = pod.first().and_then(|pod| pod.pointer("/metadata/name")?.as_str()).context("there is no pod")?;
+    let told = cluster.sampan(&["replay", &format!("pod/{pod}"), "-o", "json"])?.succeeded()?.json()?;
+    let came = |operator: &str| {
+        let of = |it: &&serde_json::Value| it.pointer("/decision/operator").is_some_and(|by| by == operator);
+        let first = told.as_array().into_iter().flatten().find(of);
+        first.and_then(|it| it.pointer("/again/came")?.as_str()).unwrap_or_default().to_owned()
+    };
+    ensure!(came("scheduler") == "same", "{told:#}");
+    cluster.sampan(&["replay", "deploy/web", "--to", "1"])?.failed()?.complains("nothing is remembered").map(drop)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use sampan_core::gateway::{Mutation, Outcome};
-use sampan_core::object::Revision;
+use sampan_core::object::{ObjectKey, Revision};
 use sampan_core::store::{Crash, Event, Snapshot};
 
 use sampan_machine::{Crossing, Decision};
@@ -17,6 +17,7 @@ use super::agenda::Agenda;
 use super::dice::Dice;
 use super::laws::{Laws, nothing_is_lost};
 use super::node::{News, Reply, Request, Want};
+use super::roles::identity_taken;
 use super::server::{Answer, CallId, Server, Stored};
 use super::site::Site;
 use super::story::{Line, Story};
@@ -299,6 +300,10 @@ impl<'w> Simulation<'w> {
                 self.violate(law, detail.to_owned());
                 return;
             }
+            if let Some(problem) = identity_taken(event).and_then(|key| self.second_of(key)) {
+                self.violate("at most one pod of a StatefulSet's identity runs", problem);
+                return;
+            }
             for index in 0..self.sites.len() {
                 let news = self.sites.get(index).filter(|site| site.is_watching).and_then(|site| site.news(event));
                 if let Some(news) = news {
@@ -308,6 +313,16 @@ impl<'w> Simulation<'w> {
         }
         let head = self.laws.cursor();
         self.sites.iter_mut().filter(|site| site.is_watching).for_each(|site| site.is_sent(head));
+    }
+
+    /// A pod that runs somewhere although another takes its name.
+    fn second_of(&self, key: &ObjectKey) -> Option<String> {
+        let before = self.laws.forerunners(key);
+        let mut powered = self.sites.iter().filter(|site| site.is_powered);
+        powered.find_map(|site| {
+            let still = site.node.runs().intersection(&before).next().cloned()?;
+            Some(format!("{key} is created while {still} of that name runs on {}", site.name))
+        })
     }
 
     fn send(&mut self, index: usize, news: News, revision: Option<Revision>) {

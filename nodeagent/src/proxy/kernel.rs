@@ -134,7 +134,13 @@ const ALL_PODS: &str = "10.244.0.0/16";
 fn dockers_rules(ground: &Ground) -> Vec<Vec<String>> {
     let Ground { table, bridge, pods, .. } = ground;
     let led = "DOCKER-USER -o BRIDGE -m conntrack --ctstate DNAT";
-    let routed = ["DOCKER-USER -o BRIDGE -d PODS", "POSTROUTING -t nat -s PODS -d ALL"];
+    // What comes by a port of this node for a pod of another passes both ways, in and out by the same network.
+    let routed = [
+        "DOCKER-USER -o BRIDGE -d PODS",
+        "DOCKER-USER -d ALL -m conntrack --ctstate DNAT",
+        "DOCKER-USER -s ALL -m conntrack --ctstate DNAT",
+        "POSTROUTING -t nat -s PODS -d ALL",
+    ];
     let rules = [led].into_iter().chain(routed.into_iter().filter(|_| ground.is_routed));
     let word = |word: &str| match word {
         "BRIDGE" => bridge.clone(),

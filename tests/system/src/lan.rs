@@ -111,6 +111,8 @@ impl Machine {
         ip(&["-n", namespace, "address", "add", &format!("{}/24", self.address), "dev", "eth0"])?;
         ip(&["-n", namespace, "link", "set", "eth0", "up"])?;
         ip(&["-n", namespace, "link", "set", "lo", "up"])?;
+        // As on a machine that has just started: Docker turns forwarding on itself, and drops what it does not know only then.
+        self.run("sh", &["-c", "echo 0 > /proc/sys/net/ipv4/ip_forward"])?.succeeded()?;
         ip(&["-n", namespace, "route", "add", "default", "via", &network.address(1).to_string()])
     }
 

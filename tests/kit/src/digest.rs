@@ -2,12 +2,12 @@
 //!
 //! Revisions, uids, generated names and the bookkeeping of field managers cannot; neither can Events, which nobody reads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sampan_core::object::Object;
+use sampan_core::object::{Object, Uid};
 use sampan_core::resource::{EFFECTS, EVENTS};
 use sampan_core::store::Snapshot;
 use serde_json::{Map, Value};
@@ -48,13 +48,16 @@ impl Digester {
     pub(crate) fn state(&mut self, cluster: &Cluster<'_>) -> Digest {
         let snapshot = cluster.snapshot();
         let driver = &cluster.driver;
+        let uids: BTreeSet<&Uid> = lasting(&snapshot).map(|object| &object.metadata().uid).collect();
         let mut sum: Digest = 0;
         for object in lasting(&snapshot) {
+            // One whose owner was made anew under the same name looks like one of the new owner, and is collected.
+            let is_forsaken = object.metadata().owner_references.iter().any(|owner| !uids.contains(&owner.uid));
             let states: Vec<&str> =
                 driver.charts().filter_map(|chart| driver.state(chart.name, object.key())).collect();
             let waits: Vec<&str> =
                 driver.waiting().filter(|(_, key)| *key == object.key()).map(|(operator, _)| operator).collect();
-            sum = sum.wrapping_add(digest(&(self.object(object, cluster.now), states, waits)));
+            sum = sum.wrapping_add(digest(&(self.object(object, cluster.now), states, waits, is_forsaken)));
         }
         // A step for an object that is gone changes nothing but how much is left to do.
         let effects = driver.effects_under_way();

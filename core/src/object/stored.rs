@@ -277,12 +277,15 @@ impl Object {
     /// # Errors
     /// When the stored object is no `T`.
     pub fn decode<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, DecodeError> {
-        let [before, after] = self.around_managed_fields();
-        let decode = || match after {
-            b"" => serde_json::from_slice(before),
-            _ => serde_json::from_slice(&[before, b"null", after].concat()),
+        let decode = || {
+            let [before, after] = self.around_managed_fields();
+            let value = match after {
+                b"" => serde_json::from_slice(before)?,
+                _ => serde_json::from_slice(&[before, b"null", after].concat())?,
+            };
+            Ok((value, before.len() + after.len()))
         };
-        self.typed.get_or_decode(before.len() + after.len(), decode).map_err(|source| DecodeError {
+        self.typed.get_or_decode(decode).map_err(|source| DecodeError {
             key: (*self.key).clone(),
             revision: self.revision,
             source,

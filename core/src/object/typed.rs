@@ -31,11 +31,10 @@ struct Clock {
 }
 
 impl Typed {
-    /// The value as `T`: the one kept, or a fresh one from `decode`.
+    /// The value as `T`: the one kept, or a fresh one from `decode`, which says of how many bytes of JSON it is.
     pub(super) fn get_or_decode<T: Send + Sync + 'static, E>(
         &self,
-        json_bytes: usize,
-        decode: impl FnOnce() -> Result<T, E>,
+        decode: impl FnOnce() -> Result<(T, usize), E>,
     ) -> Result<Arc<T>, E> {
         let slot = self.0.get_or_init(Arc::default);
         let mut value = slot.value.lock().unwrap_or_else(PoisonError::into_inner);
@@ -43,7 +42,8 @@ impl Typed {
             slot.used.store(true, Ordering::Relaxed);
             return Ok(known);
         }
-        let fresh = Arc::new(decode()?);
+        let (fresh, json_bytes) = decode()?;
+        let fresh = Arc::new(fresh);
         let known_to_clock = value.replace(fresh.clone()).is_some();
         drop(value);
         if !known_to_clock {

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, Error};
+
+use crate::belief::{Belief, Shown, client_believing};
 
 /// What a client believes that believes everybody: what is sent is hidden from others, and nothing says who reads it. It is how
 /// Kubernetes probes pods, and how its API server leads to them.
@@ -13,55 +12,25 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 /// # Errors
 /// When TLS has no protocol version to speak.
 pub fn unchecked_client_config() -> Result<ClientConfig, Error> {
-    let provider = ring::default_provider();
-    let anybody = Anybody(provider.signature_verification_algorithms);
-    let config = ClientConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions()?;
-    Ok(config.dangerous().with_custom_certificate_verifier(Arc::new(anybody)).with_no_client_auth())
+    Ok(client_believing(Arc::new(Anybody))?.with_no_client_auth())
 }
 
 /// Believes every certificate whose key the server has.
 #[derive(Debug)]
-struct Anybody(WebPkiSupportedAlgorithms);
+struct Anybody;
 
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _own: &CertificateDer<'_>,
-        _between: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _stapled: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        own: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, own, signed, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        own: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, own, signed, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
+impl Belief for Anybody {
+    fn judge(&self, _: &Shown<'_>) -> Result<(), Error> {
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use rustls::crypto::ring;
     use rustls::{ClientConnection, ServerConfig, ServerConnection};
+    use rustls_pki_types::ServerName;
 
     use super::*;
 

@@ -2,21 +2,23 @@
 //! joins.
 
 mod anybody;
+mod belief;
 mod pinned;
 
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::ServerCertVerifier as _;
 use rustls::client::verify_server_name;
 use rustls::crypto::ring;
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 pub use anybody::unchecked_client_config;
+pub use belief::{Belief, Shown, client_believing};
 pub use pinned::{Pin, PinFault, Pinned};
 
 /// What a client believes: what the authorities vouch for, which are PEM. Without any, those of the host do.
@@ -35,63 +37,34 @@ pub fn client_config(pem: &[u8]) -> Result<ClientConfig, String> {
         false => named.iter().try_for_each(|it| roots.add(it.clone())).map_err(|error| error.to_string())?,
     }
     let provider = Arc::new(ring::default_provider());
-    let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
-    let verifier = Verifier { named, chains: chains.map_err(|error| error.to_string())? };
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| error.to_string())?.dangerous();
-    Ok(config.with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+    let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let authorities = Authorities { named, chains: chains.map_err(|error| error.to_string())? };
+    let config = client_believing(Arc::new(authorities)).map_err(|error| error.to_string())?;
+    Ok(config.with_no_client_auth())
 }
 
 /// Believes chains to an authority, and a certificate that is itself named as one: people sign their servers' certificates with
 /// themselves, and `openssl req -x509` says of such a one that it is an authority, which no chain may end with.
 #[derive(Debug)]
-struct Verifier {
+struct Authorities {
     named: Vec<CertificateDer<'static>>,
     chains: Arc<WebPkiServerVerifier>,
 }
 
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        own: &CertificateDer<'_>,
-        between: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        stapled: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
+impl Belief for Authorities {
+    fn judge(&self, shown: &Shown<'_>) -> Result<(), Error> {
+        let Shown { own, between, name, stapled, now } = *shown;
         if !self.named.iter().any(|named| named == own) {
-            return self.chains.verify_server_cert(own, between, name, stapled, now);
+            return self.chains.verify_server_cert(own, between, name, stapled, now).map(drop);
         }
         verify_server_name(&ParsedCertificate::try_from(own)?, name)?;
         let (_, parsed) = X509Certificate::from_der(own).map_err(|_| CertificateError::BadEncoding)?;
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let now = ASN1Time::from_timestamp(now).map_err(|_| CertificateError::Expired)?;
         match parsed.validity().is_valid_at(now) {
-            true => Ok(ServerCertVerified::assertion()),
+            true => Ok(()),
             false => Err(CertificateError::Expired.into()),
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        own: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.chains.verify_tls12_signature(message, own, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        own: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.chains.verify_tls13_signature(message, own, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chains.supported_verify_schemes()
     }
 }
 
@@ -100,6 +73,7 @@ mod tests {
     use std::time::Duration;
 
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+    use rustls_pki_types::{ServerName, UnixTime};
 
     use super::*;
 
@@ -112,19 +86,19 @@ mod tests {
         (certificate.pem(), certificate.der().clone())
     }
 
-    fn verifier(pem: &str) -> Verifier {
+    fn authorities(pem: &str) -> Authorities {
         let named = vec![CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()];
         let mut roots = RootCertStore::empty();
         roots.add(named[0].clone()).unwrap();
         let provider = Arc::new(ring::default_provider());
         let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
-        Verifier { named, chains }
+        Authorities { named, chains }
     }
 
     #[test]
     fn a_certificate_named_as_an_authority_is_believed_for_its_name_and_time() {
         let ((pem, own), (_, stranger)) = (self_signed(), self_signed());
-        let verifier = verifier(&pem);
+        let authorities = authorities(&pem);
         let year = |year: u64| UnixTime::since_unix_epoch(Duration::from_secs((year - 1970) * 31_557_600));
         let cases = [
             (&own, "hook.example.com", 2026, true),
@@ -134,7 +108,8 @@ mod tests {
         ];
         for (certificate, name, at, is_believed) in cases {
             let name = ServerName::try_from(name).unwrap();
-            let verified = verifier.verify_server_cert(certificate, &[], &name, &[], year(at));
+            let shown = Shown { own: certificate, between: &[], name: &name, stapled: &[], now: year(at) };
+            let verified = authorities.judge(&shown);
             assert_eq!(verified.is_ok(), is_believed, "{name:?} in {at}: {verified:?}");
         }
     }

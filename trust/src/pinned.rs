@@ -6,12 +6,14 @@ use std::sync::{Arc, OnceLock};
 
 use ring::digest::{SHA256, digest};
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring as provider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::crypto::ring as provider;
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::belief::{Belief, Shown, client_believing};
 
 /// What a pin begins with.
 const PREFIX: &str = "sha256:";
@@ -72,14 +74,13 @@ impl FromStr for Pin {
 #[derive(Debug)]
 pub struct Pinned {
     pin: Pin,
-    provider: Arc<CryptoProvider>,
     authority: OnceLock<CertificateDer<'static>>,
 }
 
 impl Pinned {
     /// Nothing has been shown yet.
     pub fn new(pin: Pin) -> Arc<Self> {
-        Arc::new(Self { pin, provider: Arc::new(provider::default_provider()), authority: OnceLock::new() })
+        Arc::new(Self { pin, authority: OnceLock::new() })
     }
 
     /// What a client believes that believes this.
@@ -87,9 +88,7 @@ impl Pinned {
     /// # Errors
     /// When TLS has no protocol version to speak.
     pub fn client_config(self: &Arc<Self>) -> Result<ClientConfig, Error> {
-        let config =
-            ClientConfig::builder_with_provider(self.provider.clone()).with_safe_default_protocol_versions()?;
-        Ok(config.dangerous().with_custom_certificate_verifier(self.clone()).with_no_client_auth())
+        Ok(client_believing(self.clone())?.with_no_client_auth())
     }
 
     /// The authority's certificate, once a server has shown it that is vouched for by it.
@@ -98,52 +97,26 @@ impl Pinned {
     }
 }
 
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        own: &CertificateDer<'_>,
-        between: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        stapled: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
+impl Belief for Pinned {
+    fn judge(&self, shown: &Shown<'_>) -> Result<(), Error> {
         let is_pinned = |shown: &&CertificateDer<'_>| Pin::of_der(shown).as_ref() == Some(&self.pin);
-        let authority = between.iter().find(is_pinned).ok_or(CertificateError::UnknownIssuer)?.clone().into_owned();
+        let found = shown.between.iter().find(is_pinned).ok_or(CertificateError::UnknownIssuer)?;
+        let authority = found.clone().into_owned();
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone())?;
-        let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone()).build();
+        let provider = Arc::new(provider::default_provider());
+        let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
         let chains = chains.map_err(|error| Error::General(error.to_string()))?;
-        let verified = chains.verify_server_cert(own, between, name, stapled, now)?;
+        chains.verify_server_cert(shown.own, shown.between, shown.name, shown.stapled, shown.now)?;
         let _ = self.authority.set(authority);
-        Ok(verified)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        own: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, own, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        own: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, own, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rustls_pki_types::{ServerName, UnixTime};
 
     use super::*;
 
@@ -174,7 +147,8 @@ mod tests {
         for (own, between, name, is_believed) in cases {
             let pinned = Pinned::new(Pin::of(&pem).unwrap());
             let name = ServerName::try_from(name).unwrap();
-            let verified = pinned.verify_server_cert(own, &between, &name, &[], UnixTime::now());
+            let shown = Shown { own, between: &between, name: &name, stapled: &[], now: UnixTime::now() };
+            let verified = pinned.judge(&shown);
             assert_eq!(verified.is_ok(), is_believed, "{name:?}: {verified:?}");
             assert_eq!(pinned.authority(), is_believed.then_some(&ours));
         }

@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 use sampan_core::access::node_of;
 use sampan_core::object::ObjectKey;
 use sampan_core::resource::NODES;
 use sampan_core::store::Reader;
+use sampan_trust::{Belief, Shown, client_believing};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -25,7 +25,6 @@ use crate::tls::{Authority, Credential, TlsError, identity_of};
 /// Reaches the daemons of nodes where their Node objects say that they are.
 pub struct RemoteNodes {
     reader: Reader,
-    provider: Arc<CryptoProvider>,
     nodes: Arc<dyn ClientCertVerifier>,
     own: Credential,
 }
@@ -39,8 +38,8 @@ impl RemoteNodes {
         let provider = Arc::new(ring::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(authority.to_der()?)?;
-        let nodes = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?;
-        Ok(Self { reader, provider, nodes, own })
+        let nodes = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+        Ok(Self { reader, nodes, own })
     }
 
     async fn dial(&self, node: &str) -> io::Result<Box<dyn NodeStream>> {
@@ -59,12 +58,9 @@ impl RemoteNodes {
     }
 
     fn config(&self, node: &str) -> Result<ClientConfig, TlsError> {
-        let verifier = OneNode { node: node.to_owned(), nodes: self.nodes.clone(), provider: self.provider.clone() };
+        let one = OneNode { node: node.to_owned(), nodes: self.nodes.clone() };
         let (certificate, key) = self.own.to_der()?;
-        let config =
-            ClientConfig::builder_with_provider(self.provider.clone()).with_safe_default_protocol_versions()?;
-        let config = config.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
-        Ok(config.with_client_auth_cert(vec![certificate], key)?)
+        Ok(client_believing(Arc::new(one))?.with_client_auth_cert(vec![certificate], key)?)
     }
 }
 
@@ -87,45 +83,15 @@ fn told_address(node: &Value) -> Option<SocketAddr> {
 struct OneNode {
     node: String,
     nodes: Arc<dyn ClientCertVerifier>,
-    provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for OneNode {
-    fn verify_server_cert(
-        &self,
-        own: &CertificateDer<'_>,
-        between: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _stapled: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        self.nodes.verify_client_cert(own, between, now)?;
-        let found = identity_of(own);
+impl Belief for OneNode {
+    fn judge(&self, shown: &Shown<'_>) -> Result<(), Error> {
+        self.nodes.verify_client_cert(shown.own, shown.between, shown.now)?;
+        let found = identity_of(shown.own);
         match found.as_ref().and_then(node_of) == Some(&self.node) {
-            true => Ok(ServerCertVerified::assertion()),
+            true => Ok(()),
             false => Err(CertificateError::ApplicationVerificationFailure.into()),
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        own: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, own, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        own: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, own, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

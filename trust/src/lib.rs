@@ -1,9 +1,10 @@
 //! Whose certificates are believed by who connects to others: to webhooks, collectors of logs, pods, and the API server a machine
-//! joins.
+//! joins. And how keys of one's own are kept.
 
 mod anybody;
 mod belief;
 mod pinned;
+mod secret;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 pub use anybody::unchecked_client_config;
 pub use belief::{Belief, Shown, client_believing};
 pub use pinned::{Pin, PinFault, Pinned};
+pub use secret::{SecretFault, read_secret, write_secret};
 
 /// What a client believes: what the authorities vouch for, which are PEM. Without any, those of the host do.
 ///

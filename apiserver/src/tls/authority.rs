@@ -12,9 +12,10 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 use sampan_core::Timestamp;
 use sampan_core::resource::service::API_SERVER_ADDRESS;
+use sampan_trust::{read_secret, write_secret};
 
 use super::certificate::{Facts, to_der};
-use super::{CertificateRequest, Credential, TlsError, files};
+use super::{CertificateRequest, Credential, TlsError};
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 /// A certificate is valid from the day before, for clients whose clock is behind.
@@ -57,7 +58,7 @@ impl Authority {
     /// When the directory cannot be read or written, or holds something else.
     pub fn open(directory: &Path, now: Timestamp) -> Result<Self, TlsError> {
         let (certificate_path, key_path) = paths(directory, "ca");
-        if let (Some(certificate), Some(key)) = (files::read(&certificate_path)?, files::read(&key_path)?) {
+        if let (Some(certificate), Some(key)) = (read_secret(&certificate_path)?, read_secret(&key_path)?) {
             let facts = Facts::read(&certificate)?;
             if lasts(facts.not_after, now, RENEWAL_DAYS) {
                 let issuer = Issuer::from_ca_cert_pem(&certificate, KeyPair::from_pem(&key)?)?;
@@ -65,8 +66,8 @@ impl Authority {
             }
         }
         let made = make_authority(now)?;
-        files::write_secret(&key_path, &made.key)?;
-        files::write_secret(&certificate_path, &made.certificate)?;
+        write_secret(&key_path, &made.key)?;
+        write_secret(&certificate_path, &made.certificate)?;
         let issuer = Issuer::from_ca_cert_pem(&made.certificate, KeyPair::from_pem(&made.key)?)?;
         let subject = Facts::read(&made.certificate)?.subject;
         Ok(Self { directory: directory.to_owned(), certificate: made.certificate, subject, issuer })
@@ -128,7 +129,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<Credential, TlsError> {
         let (certificate_path, key_path) = paths(&self.directory, file);
-        if let (Some(certificate), Some(key)) = (files::read(&certificate_path)?, files::read(&key_path)?) {
+        if let (Some(certificate), Some(key)) = (read_secret(&certificate_path)?, read_secret(&key_path)?) {
             let facts = Facts::read(&certificate)?;
             let serves = facts.issuer == self.subject && facts.names == *names;
             if serves && lasts(facts.not_after, now, RENEWAL_DAYS) {
@@ -141,8 +142,8 @@ impl Authority {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         let made = Credential { certificate: certificate.pem(), key: key.serialize_pem() };
-        files::write_secret(&key_path, &made.key)?;
-        files::write_secret(&certificate_path, &made.certificate)?;
+        write_secret(&key_path, &made.key)?;
+        write_secret(&certificate_path, &made.certificate)?;
         Ok(made)
     }
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use sampan_trust::write_secret;
 
-use super::{Credential, TlsError, files};
+use super::{Credential, TlsError};
 
 /// A kubeconfig of one cluster and one user, certificates embedded. Displayed, it is the file's text.
 pub struct Kubeconfig<'a> {
@@ -42,5 +43,5 @@ impl fmt::Display for Kubeconfig<'_> {
 /// # Errors
 /// When the file cannot be written.
 pub fn write(path: &Path, kubeconfig: &Kubeconfig<'_>) -> Result<(), TlsError> {
-    files::write_secret(path, &kubeconfig.to_string())
+    Ok(write_secret(path, &kubeconfig.to_string())?)
 }

@@ -2,15 +2,13 @@
 
 mod authority;
 mod certificate;
-mod files;
 mod kubeconfig;
 mod peer;
 mod request;
 mod server;
 mod token_key;
 
-use std::io;
-use std::path::PathBuf;
+use sampan_trust::SecretFault;
 
 pub use authority::Authority;
 pub use certificate::Credential;
@@ -24,16 +22,8 @@ pub use token_key::TokenKey;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file of the data directory.
-    #[error("failed to {action} {path}")]
-    File {
-        /// `read` or `write`.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] SecretFault),
     /// A certificate or key cannot be made or read.
     #[error("failed to make or read a certificate")]
     Certificate(#[from] rcgen::Error),

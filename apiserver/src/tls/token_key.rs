@@ -11,9 +11,10 @@ use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
 };
 use sampan_core::access::token::Signer;
+use sampan_trust::{read_secret, write_secret};
 use serde_json::{Value, json};
 
-use super::{TlsError, files};
+use super::TlsError;
 
 /// The longest token that is looked at, in bytes.
 const TOKEN_BYTES_MAX: usize = 16 << 10;
@@ -32,11 +33,11 @@ impl TokenKey {
     /// When the directory cannot be read or written, or holds something else.
     pub fn open(directory: &Path) -> Result<Self, TlsError> {
         let path = directory.join("sa.key");
-        let key = if let Some(text) = files::read(&path)? {
+        let key = if let Some(text) = read_secret(&path)? {
             KeyPair::from_pem(&text)?
         } else {
             let key = KeyPair::generate()?;
-            files::write_secret(&path, &key.serialize_pem())?;
+            write_secret(&path, &key.serialize_pem())?;
             key
         };
         let random = SystemRandom::new();

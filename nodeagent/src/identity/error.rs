@@ -1,24 +1,14 @@
 //! Why a machine has not joined.
 
-use std::io;
-use std::path::PathBuf;
-
 use jiff::Timestamp;
+use sampan_trust::SecretFault;
 
 /// Why a machine has not joined, or a node has no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// A file of the node.
-    #[error("failed to {verb} {path}")]
-    File {
-        /// `read` or `write`.
-        verb: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] SecretFault),
     /// Something is not as it was written.
     #[error("failed to read {what}: {why}")]
     Malformed {

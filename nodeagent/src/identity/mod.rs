@@ -10,7 +10,6 @@
 
 mod asking;
 mod error;
-mod files;
 mod https;
 mod keys;
 
@@ -24,13 +23,12 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use sampan_trust::{Pin, Pinned};
+use sampan_trust::{Pin, Pinned, read_secret, write_secret};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use self::asking::{ask, new_key};
 pub use self::error::IdentityError;
-use self::files::{read, write_secret};
 use self::https::{Https, meet};
 use self::keys::Keys;
 use crate::shell;
@@ -87,10 +85,11 @@ impl NodeIdentity {
     /// # Errors
     /// When its files cannot be read, or its certificate has ended.
     pub fn open(folder: &Path) -> Result<Option<Self>, IdentityError> {
-        let Some(told) = read(&folder.join(MEMBERSHIP))? else { return Ok(None) };
+        let Some(told) = read_secret(&folder.join(MEMBERSHIP))? else { return Ok(None) };
         let told: Membership =
             serde_json::from_str(&told).map_err(|error| IdentityError::malformed(MEMBERSHIP, &error))?;
-        let (Some(authority), Some(own)) = (read(&folder.join(AUTHORITY))?, read(&folder.join(OWN))?) else {
+        let (Some(authority), Some(own)) = (read_secret(&folder.join(AUTHORITY))?, read_secret(&folder.join(OWN))?)
+        else {
             return Ok(None);
         };
         let keys = Keys::read(&own)?;

@@ -5,23 +5,40 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::TlsError;
+/// A file of a secret that cannot be had or kept.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {verb} {path}")]
+pub struct SecretFault {
+    /// `read` or `write`.
+    pub verb: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// What the system says.
+    #[source]
+    pub source: io::Error,
+}
 
 /// Readable and writable by the owner alone.
 const SECRET: u32 = 0o600;
 
 /// The file's text; `None` where there is no file.
-pub(super) fn read(path: &Path) -> Result<Option<String>, TlsError> {
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub fn read_secret(path: &Path) -> Result<Option<String>, SecretFault> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(TlsError::File { action: "read", path: path.to_owned(), source }),
+        Err(source) => Err(SecretFault { verb: "read", path: path.to_owned(), source }),
     }
 }
 
 /// Replaces the file by `text` at once: a reader sees the old or the new, never a part.
-pub(super) fn write_secret(path: &Path, text: &str) -> Result<(), TlsError> {
-    replace(path, text).map_err(|source| TlsError::File { action: "write", path: path.to_owned(), source })
+///
+/// # Errors
+/// When the disk does not take it.
+pub fn write_secret(path: &Path, text: &str) -> Result<(), SecretFault> {
+    replace(path, text).map_err(|source| SecretFault { verb: "write", path: path.to_owned(), source })
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {
@@ -58,7 +75,7 @@ mod tests {
         let path = directory.path().join("deep/er/secret");
         for text in ["one", "two"] {
             write_secret(&path, text).unwrap();
-            assert_eq!(read(&path).unwrap().as_deref(), Some(text));
+            assert_eq!(read_secret(&path).unwrap().as_deref(), Some(text));
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, SECRET);
         }
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no draft stays behind");
@@ -66,6 +83,6 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_no_error() {
-        assert!(read(Path::new("/nonexistent/secret")).unwrap().is_none());
+        assert!(read_secret(Path::new("/nonexistent/secret")).unwrap().is_none());
     }
 }

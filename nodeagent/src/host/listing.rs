@@ -17,18 +17,19 @@ pub struct Listing {
 
 impl Listing {
     /// What the host is told of an event of the watch.
-    pub fn take(&mut self, event: Event<Pod>) -> Option<Message> {
+    pub fn take(&mut self, event: Event<impl Into<Pod>>) -> Option<Message> {
         Some(match event {
             Event::Init => {
                 self.listed.clear();
                 return None;
             }
             Event::InitApply(pod) => {
+                let pod = pod.into();
                 self.listed.insert(Uid::of(&pod));
                 Message::Pod(Arc::new(pod))
             }
-            Event::Apply(pod) => Message::Pod(Arc::new(pod)),
-            Event::Delete(pod) => Message::PodGone(Uid::of(&pod)),
+            Event::Apply(pod) => Message::Pod(Arc::new(pod.into())),
+            Event::Delete(pod) => Message::PodGone(Uid::of(&pod.into())),
             Event::InitDone => Message::Listed(std::mem::take(&mut self.listed)),
         })
     }

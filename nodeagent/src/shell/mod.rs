@@ -6,6 +6,7 @@ mod api;
 mod claims;
 mod disposal;
 mod events;
+mod lean;
 mod range;
 mod registration;
 mod sources;

@@ -1,13 +1,13 @@
 //! The pods bound to our nodes, watched.
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, watcher};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::lean::LeanPod;
 use crate::host::{Listing, Message};
 
 /// Whose pods are watched.
@@ -29,7 +29,7 @@ pub(super) async fn pods(
         Scope::Node(name) => Config::default().fields(&format!("spec.nodeName={name}")),
         Scope::EveryNode => Config::default(),
     };
-    let mut events = std::pin::pin!(watcher(Api::<Pod>::all(client), config).default_backoff());
+    let mut events = std::pin::pin!(watcher(Api::<LeanPod>::all(client), config).default_backoff());
     let mut listing = Listing::default();
     loop {
         let event = tokio::select! {

@@ -196,6 +196,23 @@ fn a_quota_with_a_scope_is_about_the_pods_it_chooses() {
 }
 
 #[test]
+fn a_resize_keeps_within_limit_ranges_and_quotas() {
+    let mut running = pod("web", json!({"requests": {"cpu": "200m"}}));
+    running["metadata"]["namespace"] = json!("team");
+    let range = limit_range(json!({"type": "Container", "max": {"cpu": "1"}}));
+    let small = quota("small", json!({"hard": {"requests.cpu": "500m"}}));
+    let world = World::with(vec![range, small, ("", "pods", "team", running)]);
+    let refusal = |request: &str, limit: &str| {
+        let wanted = pod("web", json!({"requests": {"cpu": request}, "limits": {"cpu": limit}}));
+        let action = Action::Update(Body::Value(wanted));
+        world.ask_at("pods", "team", Some("web"), Subresource::Named("resize"), action).err().map(|it| it.message)
+    };
+    assert_eq!(refusal("500m", "1"), None);
+    assert!(refusal("500m", "2").unwrap().contains("maximum cpu usage per Container is 1, but limit is 2"));
+    assert!(refusal("600m", "1").unwrap().contains("exceeded quota: small"));
+}
+
+#[test]
 fn a_pod_has_the_priority_of_its_class_or_of_the_default_one() {
     let world = World::with(vec![priority_class("high", 1000, false), priority_class("usual", 10, true)]);
     let with = |fields: Value| {

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, unreachable_pub, reason = "a test that cannot go on fails")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,6 +12,7 @@ use sampan_machine::ANY;
 use sampan_nodeagent::pod::backoff::Setback;
 use sampan_nodeagent::pod::machine::{CHART, PodMachine};
 use sampan_nodeagent::pod::probe::ProbeKind;
+use sampan_nodeagent::pod::resize::Bounds;
 use sampan_nodeagent::pod::source::{Sources, referenced};
 use sampan_nodeagent::pod::{
     Command, ContainerRecord, Exit, NodeFacts, Operation, RunState, Sandbox, Scene, Situation,
@@ -30,6 +31,8 @@ struct World {
     machine: PodMachine,
     now: Timestamp,
     faults: u32,
+    /// What each container was last told to have.
+    bounds: BTreeMap<String, Bounds>,
 }
 
 fn node() -> NodeFacts {
@@ -43,7 +46,11 @@ fn node() -> NodeFacts {
 }
 
 fn pod(spec: Value) -> Arc<Pod> {
-    let pod = json!({"metadata": {"name": "web", "namespace": "default", "uid": "u"}, "spec": spec});
+    let more = json!({"requests": {"cpu": "2"}}).to_string();
+    let resizable = spec.pointer("/containers/0/resources").is_some();
+    let annotations = if resizable { json!({"resources": more}) } else { json!({}) };
+    let metadata = json!({"name": "web", "namespace": "default", "uid": "u", "annotations": annotations});
+    let pod = json!({"metadata": metadata, "spec": spec});
     Arc::new(serde_json::from_value(pod).unwrap())
 }
 
@@ -54,6 +61,7 @@ fn world(spec: Value) -> World {
         machine: PodMachine::default(),
         now: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1),
         faults: 0,
+        bounds: BTreeMap::new(),
     }
 }
 
@@ -76,7 +84,7 @@ impl World {
                     RunState::Running => "running".to_owned(),
                     RunState::Exited(exit) => format!("exited {}", exit.code),
                 };
-                format!("{} {what} {} {}", run.name, run.attempt.min(3), run.sandbox_attempt)
+                format!("{} {what} {} {} {:?}", run.name, run.attempt.min(3), run.sandbox_attempt, run.bounds)
             })
             .collect();
         let sandbox = s.sandbox.as_ref().map(|sandbox| (sandbox.attempt, sandbox.running));
@@ -128,7 +136,11 @@ impl World {
 
     /// What the runtime needs to answer a command later.
     fn remember(&mut self, command: Command) {
+        if let Command::ResizeContainer { container, bounds, .. } = &command {
+            self.bounds.insert(container.clone(), *bounds);
+        }
         if let Command::StartContainer(spec) = command {
+            self.bounds.insert(spec.name.clone(), spec.bounds);
             self.situation.images.insert(format!("#{}", spec.name), spec.attempt);
             self.situation.images.insert(format!("#s{}", spec.name), spec.sandbox_attempt);
             self.situation.images.insert(format!("#b{}", spec.name), spec.backoff_seconds);
@@ -145,6 +157,7 @@ impl World {
             backoff_seconds: number("#b"),
             image: String::new(),
             image_id: String::new(),
+            bounds: self.bounds.get(name).copied().unwrap_or_default(),
             started_at: Some(self.now),
             state,
         }
@@ -199,6 +212,11 @@ impl World {
                     next.situation.conclude(name, &id, exit);
                 }
             }
+            Operation::Resize(name) => {
+                if let (Some(run), Some(bounds)) = (self.situation.latest(name), self.bounds.get(name)) {
+                    next.situation.resize(name, &run.id, *bounds);
+                }
+            }
             Operation::Remove(id) => next.situation.forget(id),
             Operation::StopSandbox => {
                 if let Some(sandbox) = &mut next.situation.sandbox {
@@ -218,6 +236,17 @@ impl World {
         let setback = Setback::after(earlier, "Err".to_owned(), "no".to_owned(), self.now, Setback::OTHER);
         next.situation.setbacks.insert(operation.clone(), setback);
         next
+    }
+
+    /// The world in which the pod is granted what its containers say they would rather have, once.
+    fn resized(&self) -> Option<Self> {
+        let mut pod = (*self.situation.pod).clone();
+        let mut more = pod.metadata.annotations.take()?;
+        let more = serde_json::from_str(&more.remove("resources")?).unwrap();
+        pod.spec.as_mut()?.containers.first_mut()?.resources = Some(more);
+        let mut next = self.clone();
+        next.situation.pod = Arc::new(pod);
+        Some(next)
     }
 
     /// Everything that may happen next.
@@ -259,6 +288,7 @@ impl World {
         let mut told = self.clone();
         told.look_up_sources();
         list.push(told);
+        list.extend(self.resized());
         let mut later = self.clone();
         later.now += SignedDuration::from_secs(400);
         list.push(later);
@@ -279,6 +309,9 @@ fn specs() -> Vec<Value> {
         json!({"restartPolicy": "Never", "containers": [{"name": "a", "image": "i:1"}]}),
         json!({"restartPolicy": "OnFailure", "initContainers": [{"name": "i", "image": "i:1"}],
                "containers": [{"name": "a", "image": "i:1", "readinessProbe": {"exec": {"command": ["x"]}, "failureThreshold": 1}}]}),
+        json!({"containers": [{"name": "a", "image": "i:1", "resources": {"requests": {"cpu": "1"}}}]}),
+        json!({"containers": [{"name": "a", "image": "i:1", "resources": {"requests": {"cpu": "1"}},
+               "resizePolicy": [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]}]}),
         json!({"volumes": [{"name": "v", "configMap": {"name": "m"}}],
                "containers": [{"name": "a", "image": "i:1", "readinessProbe": {"exec": {"command": ["x"]}, "failureThreshold": 1}}]}),
     ]
@@ -333,6 +366,34 @@ fn the_machines_documentation_holds_its_table() {
     for line in CHART.table().lines() {
         assert!(source.contains(&format!("//! {line}\n")), "missing: //! {line}");
     }
+}
+
+#[test]
+fn a_container_gets_what_was_granted_while_it_runs_or_when_it_starts_again() {
+    let check = |policy: &str, expect: &[&str], runs: usize| {
+        let mut world = world(json!({"containers": [{"name": "a", "image": "i:1",
+            "resources": {"requests": {"cpu": "1"}}, "resizePolicy": [{"resourceName": "cpu", "restartPolicy": policy}]}]}));
+        let mut told = Vec::new();
+        let mut settle = |world: &mut World| {
+            for _ in 0..40 {
+                world.look_up_sources();
+                world.step(&mut BTreeSet::new());
+                let Some(operation) = world.situation.under_way.first().cloned() else { continue };
+                told.push(operation.clone());
+                *world = world.succeed(&operation);
+            }
+        };
+        settle(&mut world);
+        world = world.resized().unwrap();
+        settle(&mut world);
+        let run = world.situation.latest("a").unwrap();
+        assert_eq!((run.bounds.cpu_shares, run.is_running()), (2048, true), "{policy}");
+        assert_eq!(world.situation.records().count(), runs, "{policy}");
+        let names = told.iter().map(|operation| format!("{operation:?}")).collect::<Vec<_>>();
+        assert_eq!(names.get(names.len() - expect.len()..).unwrap(), expect, "{policy}");
+    };
+    check("NotRequired", &["Resize(\"a\")"], 1);
+    check("RestartContainer", &["Stop(\"a\")", "Image(\"a\")", "Start(\"a\")"], 2);
 }
 
 #[test]

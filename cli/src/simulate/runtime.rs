@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use sampan_conformance::simulation::{BROKEN_IMAGE, Dice, Mishap, TASK_IMAGE};
 use sampan_nodeagent::host::{Message, PodRef, ProbedRun};
 use sampan_nodeagent::pod::probe::ProbeOrder;
+use sampan_nodeagent::pod::resize::Bounds;
 use sampan_nodeagent::pod::{
     Command, ContainerRecord, ContainerSpec, Exit, Operation, Outcome, Refusal, RunState, Sandbox, Uid,
 };
@@ -104,9 +105,10 @@ impl VirtualRuntime {
                 let grace = SignedDuration::from_secs(*grace_seconds);
                 self.milliseconds(10, 3000).min(grace.max(SignedDuration::from_millis(10)))
             }
-            Command::KillContainer { .. } | Command::RemoveContainer { .. } | Command::StopSandbox => {
-                self.milliseconds(10, 100)
-            }
+            Command::KillContainer { .. }
+            | Command::ResizeContainer { .. }
+            | Command::RemoveContainer { .. }
+            | Command::StopSandbox => self.milliseconds(10, 100),
             Command::Clear => self.milliseconds(20, 200),
         }
     }
@@ -187,6 +189,7 @@ impl VirtualRuntime {
             Command::StartContainer(spec) => self.start(pod, &spec, now),
             Command::StopContainer { id, .. } => self.stop(&pod.uid, &id, STOPPED, now),
             Command::KillContainer { id, .. } => self.stop(&pod.uid, &id, KILLED, now),
+            Command::ResizeContainer { id, bounds, .. } => self.resize(&pod.uid, &id, bounds),
             Command::RemoveContainer { id, .. } => {
                 self.forget(&pod.uid, &id, now);
                 Outcome::Done(None)
@@ -212,7 +215,7 @@ impl VirtualRuntime {
                 (self.troubles.removals, "FailedRemove")
             }
             Operation::Stop(_) | Operation::Kill(_) => (self.troubles.removals, "FailedKill"),
-            Operation::Image(_) | Operation::Start(_) => (None, ""),
+            Operation::Image(_) | Operation::Start(_) | Operation::Resize(_) => (None, ""),
         };
         is_on(trouble, now).then(|| refused(reason, "the simulated runtime refuses it for a while"))
     }
@@ -252,6 +255,7 @@ impl VirtualRuntime {
             backoff_seconds: spec.backoff_seconds,
             image: spec.image.clone(),
             image_id: format!("sha256:{}", spec.image),
+            bounds: spec.bounds,
             started_at: Some(now),
             state: RunState::Running,
         };
@@ -281,6 +285,15 @@ impl VirtualRuntime {
                 Outcome::Ended { id: id.to_owned(), exit: exit(code, false, now) }
             }
         }
+    }
+
+    fn resize(&mut self, uid: &Uid, id: &str, bounds: Bounds) -> Outcome {
+        let holding = self.holdings.get_mut(uid);
+        let record = holding.and_then(|holding| holding.containers.iter_mut().find(|record| record.id == id));
+        if let Some(record) = record {
+            record.bounds = bounds;
+        }
+        Outcome::Resized { id: id.to_owned(), bounds }
     }
 
     fn find(&self, uid: &Uid, id: &str) -> Option<&ContainerRecord> {

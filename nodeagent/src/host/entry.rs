@@ -13,6 +13,7 @@ use crate::pod::backoff::{Setback, later};
 use crate::pod::machine::{PodMachine, Step};
 use crate::pod::plan::{self, Class};
 use crate::pod::rejection::Rejection;
+use crate::pod::resize::{self, Pending, Progress, Wish};
 use crate::pod::source::{SourceKey, Sources};
 use crate::pod::standing::{Standing, standings};
 use crate::pod::{Command, EventNote, NodeFacts, Operation, Scene, Situation, Uid, status};
@@ -103,6 +104,35 @@ impl Entry {
         self.situation.rejection = Some(rejection);
     }
 
+    /// The node grants the resources the pod wishes for, or says why not. Says whether that is news, which is told.
+    pub(super) fn answer_wish(&mut self, refusal: Option<Pending>, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
+        let Some(wish) = self.situation.wish.clone().filter(|wish| refusal.is_none() || wish.pending != refusal) else {
+            return false;
+        };
+        let note = match &refusal {
+            None => self.note(true, "ResizeStarted", resize::message("started", &wish.pod, ""), None, now),
+            Some(refusal) => {
+                let message = resize::message(refusal.reason, &wish.pod, &refusal.message);
+                self.note(false, refusal.event(), message, None, now)
+            }
+        };
+        effects.push(Effect::Event(self.reference(), note));
+        match refusal {
+            None => self.situation.grant(),
+            pending => self.situation.wish = Some(Wish { pending, ..wish }),
+        }
+        true
+    }
+
+    /// Tells once that all containers have what was granted.
+    fn tell_resized(&mut self, now: Timestamp, pod: &PodRef, effects: &mut Vec<Effect>) {
+        if self.situation.resizing && Progress::of(&self.situation) == Progress::Done {
+            self.situation.resizing = false;
+            let message = resize::message("completed", &self.situation.pod, "");
+            effects.push(Effect::Event(pod.clone(), self.note(true, "ResizeCompleted", message, None, now)));
+        }
+    }
+
     /// The pod is off the node and out of the store.
     pub(super) fn is_over(&self) -> bool {
         self.situation.gone && self.situation.swept && !self.posting
@@ -129,6 +159,7 @@ impl Entry {
         self.probe(now, effects);
         self.tell_crashes(sources, now, &pod, effects);
         self.tell_troubles(sources, now, &pod, effects);
+        self.tell_resized(now, &pod, effects);
         self.step_at = plan::wake_at(&self.scene(sources, now)).into_iter().chain(self.retry_at(now)).min();
         step.trace.crossings().to_vec()
     }

@@ -22,6 +22,7 @@ pub use self::listing::Listing;
 pub use self::message::{Answer, Effect, Message, PodRef, ProbedRun, StatusPost};
 pub use self::turn::Hands;
 use crate::pod::rejection::Rejection;
+use crate::pod::resize::{self, Pending};
 use crate::pod::source::{self, SourceKey, Sources};
 use crate::pod::{ContainerRecord, NodeFacts, Sandbox, Situation, Uid};
 
@@ -35,6 +36,8 @@ pub struct Host {
     dirty: BTreeSet<Uid>,
     unposted: BTreeSet<Uid>,
     timers: BTreeSet<(Timestamp, Uid)>,
+    /// Pods that wait for room to grow.
+    deferred: BTreeSet<Uid>,
     /// How often each transition was taken.
     crossings: BTreeMap<Crossing, u64>,
     /// Tells the user of each image, creation and start.
@@ -177,9 +180,29 @@ impl Host {
             }
         }
         for uid in std::mem::take(&mut self.dirty) {
+            self.weigh(&uid, now, &mut effects);
             self.step(uid, now, &mut effects);
         }
+        // Whatever happened may have made room.
+        for uid in self.deferred.clone() {
+            if self.weigh(&uid, now, &mut effects) {
+                self.step(uid, now, &mut effects);
+            }
+        }
         effects
+    }
+
+    /// Grants a pod the resources it wishes for, or notes why not. Says whether that is news.
+    fn weigh(&mut self, uid: &Uid, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
+        self.deferred.remove(uid);
+        let Some(entry) = self.pods.get(uid).filter(|entry| !entry.situation.is_terminating()) else { return false };
+        let Some(wish) = &entry.situation.wish else { return false };
+        let others = self.pods_of(&entry.node.name).filter(|other| Uid::of(&other.pod) != *uid);
+        let refusal = resize::refusal(&entry.node, &wish.pod, entry.situation.spec(), others);
+        if refusal.as_ref().is_some_and(Pending::is_deferred) {
+            self.deferred.insert(uid.clone());
+        }
+        self.pods.get_mut(uid).is_some_and(|entry| entry.answer_wish(refusal, now, effects))
     }
 
     fn step(&mut self, uid: Uid, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -215,6 +238,7 @@ impl Host {
     }
 
     fn drop_pod(&mut self, uid: &Uid, effects: &mut Vec<Effect>) {
+        self.deferred.remove(uid);
         let Some(entry) = self.pods.remove(uid) else { return };
         if let Some(wake_at) = entry.wake_at {
             self.timers.remove(&(wake_at, uid.clone()));
@@ -300,6 +324,7 @@ mod tests {
             backoff_seconds: 0,
             image: "app".to_owned(),
             image_id: String::new(),
+            bounds: crate::pod::resize::Bounds::default(),
             started_at: Some(now),
             state: RunState::Running,
         };
@@ -382,6 +407,65 @@ mod tests {
             host.pods.get_mut(&Uid(name.into())).unwrap().situation.swept = true;
         }
         assert_eq!(told(&mut host, "fourth", json!({})), (None, false));
+    }
+
+    /// A pod of one container that asks for as much CPU, as an API server holds it in that revision.
+    fn asking(name: &str, cpu: &str, revision: u64, status: &serde_json::Value) -> Message {
+        let resources = json!({"requests": {"cpu": cpu}});
+        let pod = json!({
+            "metadata": {"name": name, "namespace": "default", "uid": name, "resourceVersion": revision.to_string()},
+            "spec": {"nodeName": "node", "containers": [{"name": "app", "image": "app", "resources": resources}]},
+            "status": status});
+        Message::Pod(Arc::new(serde_json::from_value(pod).unwrap()))
+    }
+
+    /// What the node grants a pod, and why it grants no more.
+    fn granted(host: &Host, name: &str) -> (i64, Option<&'static str>) {
+        let situation = &host.pods.get(&Uid(name.into())).unwrap().situation;
+        let pending = situation.wish.as_ref().and_then(|wish| wish.pending.as_ref());
+        (crate::pod::quantity::Requests::of(situation.spec()).milli_cpu, pending.map(|pending| pending.reason))
+    }
+
+    fn resize_events(effects: &[Effect]) -> Vec<&'static str> {
+        let notes = effects.iter().filter_map(|effect| match effect {
+            Effect::Event(_, note) => Some(note.reason),
+            _ => None,
+        });
+        notes.filter(|reason| reason.starts_with("Resize")).collect()
+    }
+
+    #[test]
+    fn a_pod_grows_when_there_is_room_and_is_told_once_why_not() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut host = running(now);
+        let see = |host: &mut Host, message: Message| {
+            host.receive(message, now);
+            resize_events(&host.advance(now))
+        };
+        let none = json!({});
+        assert!(see(&mut host, asking("a", "400m", 1, &none)).is_empty());
+        assert!(see(&mut host, asking("b", "400m", 1, &none)).is_empty());
+        assert_eq!(see(&mut host, asking("a", "2", 2, &none)), ["ResizeInfeasible"]);
+        assert_eq!(granted(&host, "a"), (400, Some("Infeasible")));
+        assert_eq!(see(&mut host, asking("a", "700m", 3, &none)), ["ResizeDeferred"]);
+        assert_eq!(granted(&host, "a"), (400, Some("Deferred")));
+        assert!(see(&mut host, asking("a", "700m", 4, &none)).is_empty(), "it was told");
+        assert_eq!(
+            see(&mut host, asking("b", "300m", 2, &none)),
+            ["ResizeStarted", "ResizeCompleted", "ResizeStarted", "ResizeCompleted"]
+        );
+        assert_eq!((granted(&host, "a"), granted(&host, "b")), ((700, None), (300, None)));
+    }
+
+    #[test]
+    fn an_agent_started_anew_knows_what_was_granted_by_what_was_told() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut host = running(now);
+        let told = json!({"name": "app", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+            "resources": {"requests": {"cpu": "400m"}}});
+        host.receive(asking("a", "2", 1, &json!({"containerStatuses": [told]})), now);
+        host.advance(now);
+        assert_eq!(granted(&host, "a"), (400, Some("Infeasible")));
     }
 
     /// Whether the status that is told, or about to be, says that the pod is ready.

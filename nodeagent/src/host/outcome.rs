@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::entry::Entry;
 use super::message::{Answer, Effect, Message, ProbedRun};
+use crate::pod::resize;
 use crate::pod::{Operation, Outcome, Refusal};
 
 impl Entry {
@@ -143,6 +144,11 @@ impl Entry {
                 }
                 self.done(&operation, None);
             }
+            Outcome::Resized { id, bounds } => {
+                if let Operation::Resize(name) = &operation {
+                    self.situation.resize(name, &id, bounds);
+                }
+            }
             Outcome::Done(record) => self.done(&operation, record),
             Outcome::Refused(refusal) => self.refused(operation, refusal, now, effects),
         }
@@ -167,7 +173,11 @@ impl Entry {
                 }
             }
             Operation::Clear => self.situation.swept = true,
-            Operation::Volumes | Operation::Sandbox | Operation::Image(_) | Operation::Start(_) => {}
+            Operation::Volumes
+            | Operation::Sandbox
+            | Operation::Image(_)
+            | Operation::Start(_)
+            | Operation::Resize(_) => {}
         }
     }
 
@@ -200,6 +210,10 @@ impl Entry {
                 effects.push(Effect::Event(self.reference(), note));
             }
             Operation::Start(container) => self.tell_failure(container, refusal.message.clone(), now, effects),
+            Operation::Resize(_) => {
+                let message = resize::message("error", &self.situation.pod, &refusal.message);
+                effects.push(Effect::Event(self.reference(), self.note(false, "ResizeError", message, None, now)));
+            }
             Operation::Remove(_) | Operation::StopSandbox | Operation::Clear => {}
         }
         self.set_back(operation, refusal.reason, refusal.message, now);
@@ -245,6 +259,7 @@ fn name_of(operation: &Operation) -> String {
         Operation::Start(container) => format!("start of {container}"),
         Operation::Stop(container) => format!("stop of {container}"),
         Operation::Kill(container) => format!("kill of {container}"),
+        Operation::Resize(container) => format!("resize of {container}"),
         Operation::Remove(_) => "removal".to_owned(),
         Operation::StopSandbox => "stop of the sandbox".to_owned(),
         Operation::Clear => "removal of everything".to_owned(),

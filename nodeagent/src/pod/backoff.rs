@@ -93,6 +93,7 @@ mod tests {
             backoff_seconds,
             image: String::new(),
             image_id: String::new(),
+            bounds: crate::pod::resize::Bounds::default(),
             started_at: Some(started_at),
             state: RunState::Exited(exit),
         }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::SecurityContext;
 
 use super::probe::Target;
+use super::resize::Bounds;
 use super::situation::{ContainerRecord, Exit, Sandbox};
 use super::volume::VolumePlan;
 
@@ -34,6 +35,8 @@ pub enum Operation {
     Stop(String),
     /// Killing the container named, whose time is up.
     Kill(String),
+    /// Giving the container named other bounds.
+    Resize(String),
     /// Removing the dead run with this identifier.
     Remove(String),
     /// Stopping the sandbox of a pod that has ended.
@@ -87,6 +90,15 @@ pub enum Command {
         /// The runtime's identifier.
         id: String,
     },
+    /// Change what a container that runs gets of its node.
+    ResizeContainer {
+        /// The container's name.
+        container: String,
+        /// The runtime's identifier.
+        id: String,
+        /// What it is to get.
+        bounds: Bounds,
+    },
     /// Remove a dead run.
     RemoveContainer {
         /// The container's name.
@@ -110,6 +122,7 @@ impl Command {
             Self::StartContainer(spec) => Operation::Start(spec.name.clone()),
             Self::StopContainer { container, .. } => Operation::Stop(container.clone()),
             Self::KillContainer { container, .. } => Operation::Kill(container.clone()),
+            Self::ResizeContainer { container, .. } => Operation::Resize(container.clone()),
             Self::RemoveContainer { id, .. } => Operation::Remove(id.clone()),
             Self::StopSandbox => Operation::StopSandbox,
             Self::Clear => Operation::Clear,
@@ -125,6 +138,7 @@ impl Command {
             Self::StartContainer(spec) => ("start container", spec.name.clone()),
             Self::StopContainer { container, .. } => ("stop container", container.clone()),
             Self::KillContainer { container, .. } => ("kill container", container.clone()),
+            Self::ResizeContainer { container, .. } => ("resize container", container.clone()),
             Self::RemoveContainer { container, .. } => ("remove dead container", container.clone()),
             Self::StopSandbox => ("stop sandbox", String::new()),
             Self::Clear => ("remove everything", String::new()),
@@ -236,12 +250,8 @@ pub struct ContainerSpec {
     pub working_dir: Option<String>,
     /// What it sees of the host.
     pub mounts: Vec<Mount>,
-    /// The share of CPU among containers that compete.
-    pub cpu_shares: i64,
-    /// Microseconds of CPU in each 100 000; 0 is unlimited.
-    pub cpu_quota: i64,
-    /// Bytes; 0 is unlimited.
-    pub memory_limit: i64,
+    /// What it gets of its node.
+    pub bounds: Bounds,
     /// Who is killed first when memory runs out.
     pub oom_score_adjustment: i64,
     /// Who it runs as and what it may do, the pod's settings merged in.
@@ -305,6 +315,13 @@ pub enum Outcome {
         id: String,
         /// How it ended.
         exit: Exit,
+    },
+    /// The run with this identifier gets this now; all else of it is as it was.
+    Resized {
+        /// The run's identifier.
+        id: String,
+        /// What it gets.
+        bounds: Bounds,
     },
     /// Nothing further to tell: what the runtime shows says the rest.
     Done(Option<ContainerRecord>),

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod probe;
 pub mod quantity;
 pub mod rejection;
+pub mod resize;
 pub mod situation;
 pub mod source;
 pub mod spec;

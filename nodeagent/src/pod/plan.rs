@@ -10,6 +10,7 @@ use super::environment::knows_services;
 use super::moment::moment;
 use super::probe::ProbeKind;
 use super::rejection::Rejection;
+use super::resize::{self, Bounds};
 use super::situation::{ContainerRecord, Scene};
 use super::spec;
 use super::standing::{Standing, Verdict, ephemeral_standings, sandbox_attempt, sandbox_is_running, standings};
@@ -181,12 +182,20 @@ pub fn bring_up(scene: &Scene<'_>) -> Vec<Command> {
             Standing::ImageMissing { attempt } => commands.push(ensure_image(container, attempt)),
             Standing::Startable(spec) => commands.push(Command::StartContainer(spec)),
             Standing::Condemned { because } => commands.extend(condemn(scene, container, because)),
+            Standing::Running { .. } => commands.extend(resize(scene, container)),
             _ => {}
         }
     }
     commands.extend(debug(scene));
     commands.extend(prune(scene));
     possible_now(scene, commands)
+}
+
+/// What gives a container that runs the resources it is to have.
+fn resize(scene: &Scene<'_>, container: &Container) -> Option<Command> {
+    let run = scene.situation.latest(&container.name).filter(|run| resize::is_due(container, run))?;
+    let (container, bounds) = (container.name.clone(), Bounds::of(container));
+    Some(Command::ResizeContainer { container, id: run.id.clone(), bounds })
 }
 
 /// What brings ephemeral containers up.
@@ -250,6 +259,9 @@ fn condemn(scene: &Scene<'_>, container: &Container, because: Verdict) -> Option
         }
         Verdict::SandboxLost => {
             (scene.situation.grace_seconds(), "Pod sandbox changed, it will be killed and re-created.".to_owned())
+        }
+        Verdict::Resized => {
+            (scene.situation.grace_seconds(), format!("Container {} resize requires restart", container.name))
         }
     };
     Some(stop(scene, container, run, grace_seconds, because))
@@ -337,7 +349,7 @@ pub fn waits(scene: &Scene<'_>, class: Class) -> Vec<Unmet> {
     let unmet =
         |guard: &str, detail: String, until: Option<Timestamp>| Unmet { guard: guard.to_owned(), detail, until };
     match class {
-        Class::Ready | Class::Succeeded | Class::Failed | Class::Removed => return Vec::new(),
+        Class::Succeeded | Class::Failed | Class::Removed => return Vec::new(),
         Class::Terminating => {
             let living = scene.situation.records().filter(|run| run.is_running());
             return living
@@ -357,7 +369,8 @@ pub fn waits(scene: &Scene<'_>, class: Class) -> Vec<Unmet> {
         _ => {}
     }
     let list = standings(scene);
-    list.into_iter().filter_map(|(container, _, standing)| wait_of(&container.name, standing)).collect()
+    let of_containers = list.into_iter().filter_map(|(container, _, standing)| wait_of(&container.name, standing));
+    of_containers.chain(resize::waits(scene)).collect()
 }
 
 fn wait_of(name: &str, standing: Standing) -> Option<Unmet> {

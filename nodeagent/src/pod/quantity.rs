@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::situation::NodeFacts;
+use super::spec::is_sidecar;
 
 /// The period of CPU quotas, in microseconds.
 const QUOTA_PERIOD_US: i64 = 100_000;
@@ -81,6 +82,53 @@ pub fn cpu_quota(container: &Container) -> i64 {
 pub fn cpu_shares(container: &Container) -> i64 {
     let requested = request(container, "cpu").and_then(milli).unwrap_or(0);
     (requested * 1024 / 1000).clamp(LEAST_SHARES, MOST_SHARES)
+}
+
+/// What a pod asks for in all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// Thousandths of a CPU.
+    pub milli_cpu: i64,
+    /// Bytes.
+    pub memory: i64,
+}
+
+impl Requests {
+    /// What runs at once, or what is needed to start, whichever is more (KEP-753).
+    pub fn of(spec: &PodSpec) -> Self {
+        let (mut sidecars, mut starting) = (Self::default(), Self::default());
+        for container in spec.init_containers.iter().flatten() {
+            let with = sidecars + Self::of_container(container);
+            starting = starting.raised_to(with);
+            if is_sidecar(container) {
+                sidecars = with;
+            }
+        }
+        let running = spec.containers.iter().map(Self::of_container).fold(sidecars, std::ops::Add::add);
+        let overhead = |name| of(spec.overhead.as_ref(), name);
+        let overhead = Self::parsed(overhead("cpu"), overhead("memory"));
+        running.raised_to(starting) + overhead
+    }
+
+    fn of_container(container: &Container) -> Self {
+        Self::parsed(request(container, "cpu"), request(container, "memory"))
+    }
+
+    fn parsed(cpu: Option<&str>, memory: Option<&str>) -> Self {
+        Self { milli_cpu: cpu.and_then(milli).unwrap_or(0), memory: memory.and_then(whole).unwrap_or(0) }
+    }
+
+    fn raised_to(self, other: Self) -> Self {
+        Self { milli_cpu: self.milli_cpu.max(other.milli_cpu), memory: self.memory.max(other.memory) }
+    }
+}
+
+impl std::ops::Add for Requests {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { milli_cpu: self.milli_cpu + other.milli_cpu, memory: self.memory + other.memory }
+    }
 }
 
 /// What a `resourceFieldRef` reads, in units of its divisor.

@@ -27,13 +27,8 @@ impl Rejection {
         if asked.is_empty() || situation.is_terminating() || situation.status().start_time.is_some() {
             return None;
         }
-        let mut others = others.filter(|other| takes_room(other));
+        let mut others = others.filter(|other| other.takes_room());
         let clashes = |other: &PodSpec| host_ports(other).iter().any(|port| asked.iter().any(|own| own.clashes(port)));
         others.any(|other| clashes(other.spec())).then_some(NO_PORT)
     }
-}
-
-fn takes_room(situation: &Situation) -> bool {
-    let ended = matches!(situation.status().phase.as_deref(), Some("Succeeded" | "Failed"));
-    !ended && !situation.swept && situation.rejection.is_none()
 }

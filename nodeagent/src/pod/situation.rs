@@ -11,6 +11,7 @@ use super::backoff::Setback;
 use super::command::Operation;
 use super::probe::Probes;
 use super::rejection::Rejection;
+use super::resize::{self, Bounds, Wish};
 use super::source::Sources;
 
 /// The uid of a pod.
@@ -101,6 +102,8 @@ pub struct ContainerRecord {
     pub image: String,
     /// The image's digest as the runtime names it.
     pub image_id: String,
+    /// What it gets of its node.
+    pub bounds: Bounds,
     /// When its process was started.
     pub started_at: Option<Timestamp>,
     /// What it is doing.
@@ -135,8 +138,12 @@ impl ContainerRecord {
 /// Everything known of one pod.
 #[derive(Debug, Clone)]
 pub struct Situation {
-    /// The object as last seen.
+    /// The object as last seen, with the resources its node grants.
     pub pod: Arc<Pod>,
+    /// What it would have, where that is something else.
+    pub wish: Option<Wish>,
+    /// New resources were granted, and not all containers are known to have them.
+    pub resizing: bool,
     /// Its ephemeral containers.
     pub ephemeral: Vec<Container>,
     /// The object no longer exists: whatever runs must go.
@@ -170,9 +177,12 @@ pub struct Situation {
 impl Situation {
     /// A pod of which the runtime shows nothing yet.
     pub fn new(pod: Arc<Pod>) -> Self {
+        let (pod, wish) = resize::separate(pod, &PodSpec::default());
         Self {
             ephemeral: ephemeral_containers(&pod),
             pod,
+            wish,
+            resizing: false,
             gone: false,
             sandbox: None,
             containers: BTreeMap::new(),
@@ -192,7 +202,25 @@ impl Situation {
     /// Takes in what the API server holds now.
     pub fn take(&mut self, pod: Arc<Pod>) {
         self.ephemeral = ephemeral_containers(&pod);
-        self.pod = pod;
+        let (pod, mut wish) = resize::separate(pod, self.spec());
+        if let (Some(wish), Some(known)) = (&mut wish, self.wish.take()) {
+            wish.pending = known.pending;
+        }
+        (self.pod, self.wish) = (pod, wish);
+    }
+
+    /// The node grants the pod what it wishes for.
+    pub fn grant(&mut self) {
+        if let Some(wish) = self.wish.take() {
+            self.pod = wish.pod;
+            self.resizing = true;
+        }
+    }
+
+    /// Whether it takes room on its node.
+    pub fn takes_room(&self) -> bool {
+        let ended = matches!(self.status().phase.as_deref(), Some("Succeeded" | "Failed"));
+        !ended && !self.swept && self.rejection.is_none()
     }
 
     /// The desired pod.
@@ -255,6 +283,14 @@ impl Situation {
         let runs = self.containers.get_mut(name);
         if let Some(run) = runs.and_then(|runs| runs.iter_mut().find(|run| run.id == id)) {
             run.state = RunState::Exited(exit);
+        }
+    }
+
+    /// Takes in what a run gets of its node.
+    pub fn resize(&mut self, name: &str, id: &str, bounds: Bounds) {
+        let runs = self.containers.get_mut(name);
+        if let Some(run) = runs.and_then(|runs| runs.iter_mut().find(|run| run.id == id)) {
+            run.bounds = bounds;
         }
     }
 
@@ -375,6 +411,7 @@ mod tests {
             backoff_seconds: 0,
             image: String::new(),
             image_id: String::new(),
+            bounds: Bounds::default(),
             started_at: None,
             state: RunState::Running,
         }

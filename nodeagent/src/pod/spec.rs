@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, PodSpec, Secu
 use super::command::{ContainerSpec, Hook, HostPort, Mount, Refusal, Resolver, SandboxSpec};
 use super::environment::{environment, expand};
 use super::probe::{Target, http_target};
-use super::quantity::{self, QualityOfService};
+use super::quantity::QualityOfService;
+use super::resize::Bounds;
 use super::situation::{Scene, Situation};
 use super::volume::{self, Missing};
 use crate::dns::CLUSTER_DOMAIN;
@@ -121,9 +122,7 @@ pub fn container(scene: &Scene<'_>, container: &Container, is_init: bool, run: R
         environment: variables.iter().map(|(name, value)| format!("{name}={value}")).collect(),
         working_dir: container.working_dir.clone().filter(|path| !path.is_empty()),
         mounts: mounts(scene, container, &values)?,
-        cpu_shares: quantity::cpu_shares(container),
-        cpu_quota: quantity::cpu_quota(container),
-        memory_limit: quantity::memory_limit(container).unwrap_or(0),
+        bounds: Bounds::of(container),
         oom_score_adjustment: class.oom_score_adjustment(container, scene.node),
         security,
         groups: groups(spec),

@@ -7,6 +7,7 @@ use super::backoff;
 use super::command::{ContainerSpec, Operation};
 use super::environment::{knows_services, needs_address};
 use super::probe::ProbeKind;
+use super::resize;
 use super::situation::{ContainerRecord, RunState, Scene};
 use super::spec::{self, Run, is_sidecar};
 use super::volume;
@@ -85,6 +86,8 @@ pub enum Verdict {
     Probe(ProbeKind),
     /// The sandbox it lives in is dead.
     SandboxLost,
+    /// It takes notice of its new resources only when it starts.
+    Resized,
 }
 
 impl Standing {
@@ -191,6 +194,9 @@ fn running(scene: &Scene<'_>, container: &Container, record: &ContainerRecord) -
     }
     if let Some(kind) = probes.condemned(&container.name, &record.id) {
         return Standing::Condemned { because: Verdict::Probe(kind) };
+    }
+    if !scene.situation.is_terminating() && resize::needs_restart(container, record) {
+        return Standing::Condemned { because: Verdict::Resized };
     }
     // One that is stopped to be started again takes no requests; one of a pod on its way out says so itself.
     let condemned = !scene.situation.is_terminating()

@@ -2,12 +2,13 @@
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    HostIP, PodCondition, PodIP, PodStatus,
+    HostIP, PodCondition, PodIP, PodStatus, ResourceRequirements,
 };
 
 use super::moment::time;
 use super::plan::{Class, Ending, ending, volume_trouble};
 use super::quantity::QualityOfService;
+use super::resize;
 use super::situation::{ContainerRecord, RunState, Scene};
 use super::spec::is_sidecar;
 use super::standing::{Standing, ephemeral_standings, sandbox_is_running, standings};
@@ -98,8 +99,21 @@ fn container_status(scene: &Scene<'_>, container: &Container, is_init: bool, sta
         ready: if is_init && !is_sidecar(container) { ready } else { ready && running },
         started: Some(started && running),
         last_state: Some(last.map(terminated).unwrap_or_default()),
+        allocated_resources: container.resources.as_ref().and_then(|resources| resources.requests.clone()),
+        resources: Some(resources(scene, container, record)),
         state: Some(state),
         ..ContainerStatus::default()
+    }
+}
+
+/// What the container has: what it was granted, unless it runs and was not given that yet.
+fn resources(scene: &Scene<'_>, container: &Container, record: Option<&ContainerRecord>) -> ResourceRequirements {
+    let granted = || container.resources.clone().unwrap_or_default();
+    match record {
+        Some(record) if resize::is_due(container, record) => {
+            resize::told(scene.situation.status(), &container.name).unwrap_or_else(granted)
+        }
+        _ => granted(),
     }
 }
 
@@ -269,6 +283,7 @@ fn conditions(scene: &Scene<'_>, phase: &str, rows: &[Row<'_>]) -> Vec<PodCondit
     let base = scene.situation.status().conditions.clone().unwrap_or_default();
     let generation = scene.situation.pod.metadata.generation;
     let mut list = base.clone();
+    list.retain(|condition| !resize::CONDITIONS.contains(&&*condition.type_));
     for verdict in verdicts {
         let status = if verdict.holds { "True" } else { "False" };
         let known = base.iter().find(|condition| condition.type_ == verdict.name);
@@ -288,6 +303,7 @@ fn conditions(scene: &Scene<'_>, phase: &str, rows: &[Row<'_>]) -> Vec<PodCondit
             None => list.push(condition),
         }
     }
+    list.extend(resize::conditions(scene, &base));
     if !list.iter().any(|condition| condition.type_ == "PodScheduled") {
         list.push(PodCondition {
             type_: "PodScheduled".to_owned(),

@@ -40,6 +40,7 @@ impl SimulatedRuntime {
             sandbox_attempt: spec.sandbox_attempt,
             backoff_seconds: spec.backoff_seconds,
             image: spec.image.clone(),
+            bounds: spec.bounds,
             image_id: format!("sha256:{:016x}", crc(&spec.image)),
             started_at: Some((self.clock)()),
             state: ended.unwrap_or(RunState::Running),
@@ -60,6 +61,7 @@ impl SimulatedRuntime {
             Command::StopContainer { id, .. } | Command::KillContainer { id, .. } => {
                 Outcome::Ended { id, exit: exit(STOPPED_CODE, (self.clock)()) }
             }
+            Command::ResizeContainer { id, bounds, .. } => Outcome::Resized { id, bounds },
             Command::RemoveContainer { .. } | Command::StopSandbox | Command::Clear => Outcome::Done(None),
         }
     }

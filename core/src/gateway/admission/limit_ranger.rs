@@ -21,6 +21,7 @@ pub struct LimitRanger;
 impl Admission for LimitRanger {
     fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
         request.creates(PODS)
+            || request.resizes()
             || request.is_whole(CLAIMS) && matches!(request.operation, Operation::Create | Operation::Update)
     }
 

@@ -65,6 +65,8 @@ pub(super) use webhooks::Webhooks;
 use super::{Action, Gateway, Mutation, Subresource};
 use crate::access::Authorizer;
 use crate::object::ResourceType;
+use crate::resource::PODS;
+use crate::resource::pod::RESIZE;
 use crate::status::Status;
 use crate::store::{CommitCondition, Snapshot};
 
@@ -120,6 +122,12 @@ impl<'a> AdmissionRequest<'a> {
     pub fn is_whole(&self, resource: ResourceType) -> bool {
         let target = &self.mutation.target;
         target.resource() == resource && target.subresource == Subresource::Whole
+    }
+
+    /// Whether it changes what the containers of a pod ask for.
+    pub fn resizes(&self) -> bool {
+        let target = &self.mutation.target;
+        target.resource() == PODS && target.subresource == Subresource::Named(RESIZE)
     }
 
     /// The namespace it is in.

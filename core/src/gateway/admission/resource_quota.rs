@@ -41,7 +41,7 @@ impl Admission for ResourceQuota {
         };
         counts
             && request.namespace().is_some()
-            && request.is_whole(resource)
+            && (request.is_whole(resource) || request.resizes())
             && request.snapshot.count(RESOURCE_QUOTAS) > 0
     }
 

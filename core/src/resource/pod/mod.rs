@@ -6,6 +6,7 @@ pub mod default;
 mod label_keys;
 mod proxy;
 mod qos;
+mod resize;
 pub(crate) mod resources;
 mod share;
 mod subresource;
@@ -31,6 +32,9 @@ pub use share::{SHUNNING, siblings};
 
 /// The resource type.
 pub const PODS: ResourceType = ResourceType::new("", "pods");
+
+/// The subresource at which the resources of containers that run are changed.
+pub const RESIZE: &str = "resize";
 
 /// Seconds a pod has to end where it does not say.
 pub const DEFAULT_GRACE_SECONDS: i64 = 30;
@@ -129,6 +133,7 @@ impl Strategy for PodStrategy {
         match name {
             "binding" => subresource::bind(body, object, cx.now),
             "ephemeralcontainers" => subresource::debug(body, object),
+            RESIZE => resize::resize(body, object),
             _ => Err(Status::method_not_allowed()),
         }
     }

@@ -78,7 +78,7 @@ fn add(sum: &mut Amounts, more: &Amounts) {
     }
 }
 
-fn raise(most: &mut Amounts, other: &Amounts) {
+pub(super) fn raise(most: &mut Amounts, other: &Amounts) {
     for (name, amount) in other {
         if most.get(name).is_none_or(|known| known < amount) {
             most.insert(name.clone(), amount.clone());

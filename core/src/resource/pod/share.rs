@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::super::fill::set;
 use super::super::read::{items, size, text};
-use super::resources::{List, of_pod};
+use super::resources::{Amounts, List, of_pod, raise};
 use crate::object::written_share;
 
 /// The sum of what the pods of a controller on a node count for, one each.
@@ -21,7 +22,7 @@ pub(super) fn of(pod: &Value) -> Option<String> {
     if node.is_empty() || matches!(text(pod, "/status/phase"), "Succeeded" | "Failed") {
         return None;
     }
-    let asked = of_pod(pod, List::Requests);
+    let asked = taken(pod);
     let whole = asked.iter().map(|(name, amount)| match &**name {
         "cpu" => ("cpu", amount.milli_value()),
         name => (name, amount.value()),
@@ -33,6 +34,41 @@ pub(super) fn of(pod: &Value) -> Option<String> {
     let counted = siblings.as_deref().into_iter().chain(["pods"]).chain(shuns.then_some(SHUNNING));
     let counted = counted.map(|name| (name, 1));
     Some(written_share(node, whole.chain(counted)))
+}
+
+/// What a pod takes: what it asks for, and what its node grants it while that is more. A wish its node can never grant takes
+/// nothing.
+fn taken(pod: &Value) -> Amounts {
+    let mut asked = of_pod(pod, List::Requests);
+    let Some(as_granted) = as_granted(pod) else { return asked };
+    let granted = of_pod(&as_granted, List::Requests);
+    let infeasible = |condition: &Value| {
+        text(condition, "/type") == "PodResizePending" && text(condition, "/reason") == "Infeasible"
+    };
+    if items(pod, "/status/conditions").any(infeasible) {
+        return granted;
+    }
+    raise(&mut asked, &granted);
+    asked
+}
+
+/// The pod with what its node grants it, where that is something else than it asks for.
+fn as_granted(pod: &Value) -> Option<Value> {
+    let lists = [("containers", "/status/containerStatuses"), ("initContainers", "/status/initContainerStatuses")];
+    let mut granted = None;
+    for (list, statuses) in lists {
+        for (index, container) in items(pod, &format!("/spec/{list}")).enumerate() {
+            let told = items(pod, statuses).find(|status| text(status, "/name") == text(container, "/name"));
+            let Some(told) = told.and_then(|status| status.get("allocatedResources")) else { continue };
+            if Some(told) != container.pointer("/resources/requests") {
+                let granted = granted.get_or_insert_with(|| pod.clone());
+                if let Some(resources) = granted.pointer_mut(&format!("/spec/{list}/{index}/resources")) {
+                    set(resources, "requests", told.clone());
+                }
+            }
+        }
+    }
+    granted
 }
 
 #[cfg(test)]
@@ -52,5 +88,20 @@ mod tests {
         assert_eq!(of(&pod("n", "Running")).as_deref(), Some(expect));
         assert_eq!(of(&pod("n", "Failed")), None);
         assert_eq!(of(&pod("", "Pending")), None);
+    }
+
+    #[test]
+    fn a_pod_that_is_resized_takes_the_more_of_what_it_has_and_wishes_for() {
+        let check = |asked: &str, granted: &str, reason: &str, expect: i64| {
+            let container = |cpu: &str| json!({"name": "app", "resources": {"requests": {"cpu": cpu}}});
+            let status = json!({"name": "app", "allocatedResources": {"cpu": granted}});
+            let pod = json!({"spec": {"containers": [container(asked)]}, "status": {"containerStatuses": [status],
+                "conditions": [{"type": "PodResizePending", "status": "True", "reason": reason}]}});
+            assert_eq!(taken(&pod)["cpu"].milli_value(), expect, "{asked} {granted} {reason}");
+        };
+        check("2", "1", "Deferred", 2000);
+        check("1", "2", "", 2000);
+        check("9", "1", "Infeasible", 1000);
+        check("1", "1", "", 1000);
     }
 }

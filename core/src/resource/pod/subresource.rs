@@ -25,6 +25,7 @@ pub(super) const ALL: &[SubresourceDefinition] = &[
     SubresourceDefinition { name: "log", spoken: None, verbs: &[Verb::Get], handler: SubresourceHandler::Log },
     stream("portforward", "PodPortForwardOptions", SubresourceHandler::PortForward),
     SubresourceDefinition::proxy("PodProxyOptions"),
+    SubresourceDefinition::fields(super::RESIZE, &[Verb::Get, Verb::Patch, Verb::Update]),
 ];
 
 const fn stream(name: &'static str, options: &'static str, handler: SubresourceHandler) -> SubresourceDefinition {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
+use bollard::models::{ContainerCreateBody, ContainerUpdateBody, HostConfig, HostConfigLogConfig};
 use bollard::query_parameters::{
     KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
@@ -12,6 +12,7 @@ use super::observe::{self, Seen};
 use super::sandbox::{Progress, blocking};
 use super::{Docker, binds, names};
 use crate::host::PodRef;
+use crate::pod::resize::Bounds;
 use crate::pod::{ContainerRecord, ContainerSpec, Hook, Outcome, Refusal, Sandbox};
 
 /// Bytes of log kept in one file, and how many files: the kubelet's defaults.
@@ -153,14 +154,13 @@ impl Docker {
             _ if spec.share_processes => Some(sandbox.clone()),
             target => target.as_ref().map(|id| format!("container:{id}")),
         };
-        let quota = (spec.cpu_quota > 0).then_some(spec.cpu_quota);
-        let memory = (spec.memory_limit > 0).then_some(spec.memory_limit);
+        let (quota, memory) = limits(spec.bounds);
         HostConfig {
             binds: Some(binds),
             network_mode: Some(sandbox.clone()),
             ipc_mode: Some(sandbox),
             pid_mode,
-            cpu_shares: Some(spec.cpu_shares),
+            cpu_shares: Some(spec.bounds.cpu_shares),
             cpu_quota: quota,
             cpu_period: quota.map(|_| QUOTA_PERIOD_US),
             memory,
@@ -224,6 +224,27 @@ impl Docker {
         }
     }
 
+    /// Gives a container that runs other bounds.
+    pub(super) async fn resize_container(&self, id: &str, bounds: Bounds) -> Outcome {
+        let refused = |message| Outcome::Refused(Refusal { reason: "ResizeError".to_owned(), message });
+        let (quota, memory) = limits(bounds);
+        let update = ContainerUpdateBody {
+            cpu_shares: Some(bounds.cpu_shares),
+            cpu_quota: quota,
+            cpu_period: quota.map(|_| QUOTA_PERIOD_US),
+            memory,
+            memory_swap: memory,
+            ..ContainerUpdateBody::default()
+        };
+        if let Err(error) = self.api.update_container(id, update).await {
+            return refused(error.to_string());
+        }
+        match self.record_of(id).await {
+            Some(record) if record.bounds != bounds => refused("the runtime took no notice".to_owned()),
+            record => Outcome::Done(record),
+        }
+    }
+
     /// Removes a dead run.
     pub(super) async fn remove_container(&self, id: &str) -> Outcome {
         self.finish_log(id).await;
@@ -249,6 +270,12 @@ impl Docker {
             _ => Err("the pod's sandbox is not running".to_owned()),
         }
     }
+}
+
+/// The quota of CPU and the most memory, where there is one.
+fn limits(bounds: Bounds) -> (Option<i64>, Option<i64>) {
+    let [quota, memory] = [bounds.cpu_quota, bounds.memory_limit].map(|limit| (limit > 0).then_some(limit));
+    (quota, memory)
 }
 
 fn security_options(spec: &ContainerSpec) -> Vec<String> {

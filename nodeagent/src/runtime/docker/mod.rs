@@ -215,6 +215,7 @@ impl Docker {
                 self.stop_container(&pod, &id, grace_seconds, hook.as_ref()).await
             }
             Command::KillContainer { id, .. } => self.kill_container(&id).await,
+            Command::ResizeContainer { id, bounds, .. } => self.resize_container(&id, bounds).await,
             Command::RemoveContainer { id, .. } => self.remove_container(&id).await,
             Command::StopSandbox => self.stop_sandbox(&pod).await,
             Command::Clear => self.clear(&pod).await,

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::{ContainerInspectResponse, ContainerState};
+use bollard::models::{ContainerInspectResponse, ContainerState, HostConfig};
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -16,6 +16,7 @@ use super::files::PodFiles;
 use super::names;
 use super::sandbox::blocking;
 use crate::host::PodRef;
+use crate::pod::resize::Bounds;
 use crate::pod::{ContainerRecord, Exit, RunState, Sandbox};
 
 /// Lines taken from a failed container's log in place of last words.
@@ -80,9 +81,15 @@ fn record(shown: &ContainerInspectResponse, labels: &HashMap<String, String>) ->
         backoff_seconds: number(labels, names::BACKOFF),
         image: shown.config.as_ref().and_then(|config| config.image.clone()).unwrap_or_default(),
         image_id: shown.image.clone().unwrap_or_default(),
+        bounds: bounds(shown.host_config.as_ref()),
         started_at: moment(state.started_at.as_deref()),
         state: run_state(&state),
     }
+}
+
+fn bounds(config: Option<&HostConfig>) -> Bounds {
+    let of = |field: fn(&HostConfig) -> Option<i64>| config.and_then(field).unwrap_or(0);
+    Bounds { cpu_shares: of(|it| it.cpu_shares), cpu_quota: of(|it| it.cpu_quota), memory_limit: of(|it| it.memory) }
 }
 
 /// Docker writes year 1 where nothing has happened.

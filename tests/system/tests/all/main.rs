@@ -18,6 +18,7 @@ mod plugin_databases;
 mod plugin_effects;
 mod plugins;
 mod quiet;
+mod resize;
 mod services;
 mod several_nodes;
 mod simulated;

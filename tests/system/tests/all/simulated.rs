@@ -1,15 +1,21 @@
 //! Nodes without Docker: the same pods, the same path, no containers.
 
 use anyhow::{Context as _, Result, ensure};
-use sampan_system_tests::Setup;
+use sampan_system_tests::cluster::{SOON, condition};
 use sampan_system_tests::manifest::web;
+use sampan_system_tests::{Setup, eventually};
 use serde_json::Value;
 
 use crate::workloads::wait_for_rollout;
 
 #[test]
 fn simulated_nodes_run_roll_and_scale_a_deployment() -> Result<()> {
-    let cluster = Setup::simulated(5).with_manifest("web.yaml", &web("sampan-demo:v1", 10)).start()?;
+    let cluster = Setup::simulated(5).start()?;
+    eventually("five nodes are ready", SOON, || {
+        let nodes = cluster.list("/api/v1/nodes")?;
+        Ok((nodes.iter().filter(|node| condition(node, "Ready") == Some("True")).count() == 5).then_some(()))
+    })?;
+    cluster.write_manifest("web.yaml", &web("sampan-demo:v1", 10))?;
     let pods = wait_for_rollout(&cluster, "sampan-demo:v1", 10)?;
     let nodes: std::collections::BTreeSet<_> =
         pods.iter().filter_map(|pod| pod.pointer("/spec/nodeName")?.as_str()).collect();

@@ -119,7 +119,8 @@ mod tests {
             bytes(2, &[bytes(1, b"/"), bytes(2, &[1 << 3, 1, 3 << 3 | 2, 4, b'h', b't', b't', b'p'])].concat());
         let probe = [bytes(1, &action), vec![2 << 3, 0]].concat();
         let container = [bytes(1, b"c"), bytes(8, &limits), bytes(10, &probe)].concat();
-        let spec = [bytes(1, &volume), bytes(2, &container), vec![4 << 3, 0]].concat();
+        let ephemeral = [bytes(1, &bytes(1, b"d")), bytes(2, b"c")].concat();
+        let spec = [bytes(1, &volume), bytes(2, &container), vec![4 << 3, 0], bytes(34, &ephemeral)].concat();
         let metadata = bytes(8, &[1 << 3, 0x80, 0xa3, 0x05]);
         let raw = [bytes(1, &metadata), bytes(2, &spec)].concat();
         let expect = json!({
@@ -131,6 +132,7 @@ mod tests {
                     "livenessProbe": {"httpGet": {"path": "/", "port": "http"}},
                 }],
                 "terminationGracePeriodSeconds": 0,
+                "ephemeralContainers": [{"name": "d", "targetContainerName": "c"}],
             },
         });
         assert_eq!(value(&body("v1", "Pod", &raw)).unwrap(), expect);

@@ -7,6 +7,7 @@ mod death;
 mod docker;
 mod endpoints;
 mod figures;
+mod fleet;
 mod idle;
 mod paths;
 mod pods;
@@ -26,13 +27,14 @@ use figures::Report;
 /// A benchmark: what it is called, and what it does.
 type Measure = (&'static str, fn(&mut Report) -> Result<()>);
 
-const MEASURES: [Measure; 14] = [
+const MEASURES: [Measure; 15] = [
     ("startup", startup::measure),
     ("writes", writes::measure),
     ("size", size::measure),
     ("reads", reads::measure),
     ("watches", watches::measure),
     ("rollout", rollout::measure),
+    ("fleet", fleet::measure),
     ("scheduling", scheduling::measure),
     ("idle", idle::measure),
     ("pods", pods::measure),

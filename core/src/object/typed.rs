@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-/// The most bytes that decoded values take together, process-wide.
-const BUDGET_BYTES: usize = 32 << 20;
+/// The most bytes that decoded values take together, process-wide: ten thousand pods, all of which a ReplicaSet of as many reads
+/// at each step. Fewer pods take less.
+const BUDGET_BYTES: usize = 96 << 20;
 
 /// How much larger than its JSON a decoded value is taken to be: strings keep their own allocations and most fields of
 /// a Kubernetes type are empty options.

@@ -230,6 +230,13 @@ impl<'a> Context<'a> {
         self.all_decoded(&objects)
     }
 
+    /// Those of a kind in a namespace that a selector matches and nobody controls: whom the primary may adopt.
+    pub fn orphans<K: Kind>(&mut self, namespace: &str, selector: &Selector) -> Vec<Arc<K>> {
+        let mut objects = self.matching_objects(K::RESOURCE, namespace, selector);
+        objects.retain(|object| object.metadata().controller().is_none());
+        self.all_decoded(&objects)
+    }
+
     /// The objects of a resource type in a namespace that a selector matches, as they are stored.
     pub fn matching_objects(
         &mut self,

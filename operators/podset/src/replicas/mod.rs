@@ -84,9 +84,9 @@ fn look<R: Replicator>(set: &R::Set, cx: &mut Context<'_>) -> Option<View> {
     let selector = R::selector(set)?;
     let namespace = set.meta().namespace.clone().unwrap_or_default();
     let owned = cx.owned::<Pod>().into_iter().filter(|pod| controls(set, &**pod)).collect();
-    let matching = cx.matching::<Pod>(&namespace, &selector);
+    let orphans = cx.orphans::<Pod>(&namespace, &selector);
     let refusal = cx.refusal().cloned();
-    Some(View::new(cx.now(), Subject::of::<R>(set), &selector, owned, matching, refusal.as_ref()))
+    Some(View::new(cx.now(), Subject::of::<R>(set), &selector, owned, orphans, refusal.as_ref()))
 }
 
 fn carry_out<R: Replicator>(intent: Intent, set: &R::Set, view: &View, cx: &mut Context<'_>) {

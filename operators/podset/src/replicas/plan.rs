@@ -10,7 +10,7 @@ use sampan_core::object::selector::Selector;
 use sampan_core::operator::{Kind as _, Refused};
 
 use super::Replicator;
-use crate::{Candidate, CreationRefusal, available_at, deletion_order, is_active, is_controlled};
+use crate::{Candidate, CreationRefusal, available_at, deletion_order, is_active};
 
 /// The most pods created or deleted in one commit: what it may hold, less room for the Events that tell of it.
 const PODS_PER_STEP_MAX: usize = 450;
@@ -63,13 +63,13 @@ pub struct View {
 }
 
 impl View {
-    /// Makes sense of what was read: the pods the set controls, and those its selector matches.
+    /// Makes sense of what was read: the pods the set controls, and those its selector matches that nobody does.
     pub(crate) fn new(
         now: Timestamp,
         set: Subject,
         selector: &Selector,
         owned: Vec<Arc<Pod>>,
-        matching: Vec<Arc<Pod>>,
+        orphans: Vec<Arc<Pod>>,
         refused: Option<&Refused>,
     ) -> Self {
         let mut view = Self {
@@ -92,7 +92,7 @@ impl View {
                 }
             }
         }
-        view.orphans = matching.into_iter().filter(|pod| is_active(pod) && !is_controlled(&**pod)).collect();
+        view.orphans = orphans.into_iter().filter(|pod| is_active(pod)).collect();
         view
     }
 

@@ -99,7 +99,7 @@ impl Entry {
 
     /// The node does not take the pod.
     pub(super) fn reject(&mut self, rejection: Rejection, now: Timestamp, effects: &mut Vec<Effect>) {
-        let note = self.note(false, rejection.reason, rejection.message.to_owned(), None, now);
+        let note = self.note(false, rejection.reason, rejection.message.clone(), None, now);
         effects.push(Effect::Event(self.reference(), note));
         self.situation.rejection = Some(rejection);
     }

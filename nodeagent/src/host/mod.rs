@@ -8,6 +8,7 @@ mod listing;
 mod message;
 mod outcome;
 mod patch;
+mod room;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,8 +22,6 @@ use self::entry::Entry;
 pub use self::listing::Listing;
 pub use self::message::{Answer, Effect, Message, PodRef, ProbedRun, StatusPost};
 pub use self::turn::Hands;
-use crate::pod::rejection::Rejection;
-use crate::pod::resize::{self, Pending};
 use crate::pod::source::{self, SourceKey, Sources};
 use crate::pod::{ContainerRecord, NodeFacts, Sandbox, Situation, Uid};
 
@@ -31,6 +30,8 @@ use crate::pod::{ContainerRecord, NodeFacts, Sandbox, Situation, Uid};
 pub struct Host {
     nodes: BTreeMap<String, Arc<NodeFacts>>,
     pods: BTreeMap<Uid, Entry>,
+    /// The pods of each node.
+    on_node: BTreeMap<String, BTreeSet<Uid>>,
     sources: Sources,
     watchers: BTreeMap<SourceKey, BTreeSet<Uid>>,
     dirty: BTreeSet<Uid>,
@@ -63,6 +64,7 @@ impl Host {
         for record in containers {
             entry.situation.observe(record);
         }
+        self.on_node.entry(node.name.clone()).or_default().insert(pod.uid.clone());
         self.pods.insert(pod.uid, entry);
     }
 
@@ -88,7 +90,8 @@ impl Host {
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
         let Some(node) = self.nodes.get(node) else { return };
         let uid = Uid::of(&pod);
-        let rejection = if self.pods.contains_key(&uid) { None } else { self.rejection(&pod, &node.name) };
+        let rejection = if self.pods.contains_key(&uid) { None } else { self.rejection(&pod, node) };
+        self.on_node.entry(node.name.clone()).or_default().insert(uid.clone());
         let entry = self.pods.entry(uid.clone()).or_insert_with(|| Entry::new(pod.clone(), node.clone(), true));
         let is_first = entry.sources.is_empty();
         let cause = format!("pods/{}/{}", entry.situation.identity().0, entry.situation.identity().1);
@@ -112,11 +115,6 @@ impl Host {
             }
         }
         self.dirty.insert(uid);
-    }
-
-    /// Why a node does not take a pod it was not told of before.
-    fn rejection(&self, pod: &Arc<Pod>, node: &str) -> Option<Rejection> {
-        Rejection::of(&Situation::new(pod.clone()), self.pods_of(node))
     }
 
     fn lose(&mut self, uid: &Uid) {
@@ -192,19 +190,6 @@ impl Host {
         effects
     }
 
-    /// Grants a pod the resources it wishes for, or notes why not. Says whether that is news.
-    fn weigh(&mut self, uid: &Uid, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
-        self.deferred.remove(uid);
-        let Some(entry) = self.pods.get(uid).filter(|entry| !entry.situation.is_terminating()) else { return false };
-        let Some(wish) = &entry.situation.wish else { return false };
-        let others = self.pods_of(&entry.node.name).filter(|other| Uid::of(&other.pod) != *uid);
-        let refusal = resize::refusal(&entry.node, &wish.pod, entry.situation.spec(), others);
-        if refusal.as_ref().is_some_and(Pending::is_deferred) {
-            self.deferred.insert(uid.clone());
-        }
-        self.pods.get_mut(uid).is_some_and(|entry| entry.answer_wish(refusal, now, effects))
-    }
-
     fn step(&mut self, uid: Uid, now: Timestamp, effects: &mut Vec<Effect>) {
         let Some(entry) = self.pods.get_mut(&uid) else { return };
         if !entry.seen && !entry.situation.gone {
@@ -240,6 +225,9 @@ impl Host {
     fn drop_pod(&mut self, uid: &Uid, effects: &mut Vec<Effect>) {
         self.deferred.remove(uid);
         let Some(entry) = self.pods.remove(uid) else { return };
+        if let Some(uids) = self.on_node.get_mut(&entry.node.name) {
+            uids.remove(uid);
+        }
         if let Some(wake_at) = entry.wake_at {
             self.timers.remove(&(wake_at, uid.clone()));
         }
@@ -272,18 +260,10 @@ impl Host {
 
     /// What is known of the pod `namespace/name` of `node`, the one that exists rather than one on its way out of the store.
     pub fn find(&self, node: &str, namespace: &str, name: &str) -> Option<&Situation> {
-        let mut named = self
-            .pods
-            .values()
-            .filter(|entry| entry.seen && entry.node.name == node && entry.situation.identity() == (namespace, name));
+        let mut named = self.pods_of(node).filter(|pod| pod.identity() == (namespace, name));
         let first = named.next()?;
-        let present = std::iter::once(first).chain(named).find(|entry| !entry.situation.gone);
-        Some(&present.unwrap_or(first).situation)
-    }
-
-    /// Every pod of `node` that was seen.
-    pub fn pods_of<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a Situation> {
-        self.pods.values().filter(move |entry| entry.seen && entry.node.name == node).map(|entry| &entry.situation)
+        let present = std::iter::once(first).chain(named).find(|pod| !pod.gone);
+        Some(present.unwrap_or(first))
     }
 }
 
@@ -307,7 +287,7 @@ mod tests {
     }
 
     /// A host whose only pod runs, as an agent finds it that begins anew.
-    fn running(now: Timestamp) -> Host {
+    pub(super) fn running(now: Timestamp) -> Host {
         let node = NodeFacts {
             name: "node".to_owned(),
             host_ip: "10.0.0.1".to_owned(),
@@ -379,93 +359,6 @@ mod tests {
         let run = ProbedRun { container: "app".to_owned(), container_id: "c".to_owned(), kind: ProbeKind::Readiness };
         let effects = host.receive(Message::Probed(Uid::of(&pod()), run, Ok(())), later + 3.seconds());
         assert_eq!(probes(&effects), 1);
-    }
-
-    /// What is told of a pod that asks for port 80 of the node, and whether an Event says so.
-    fn told(host: &mut Host, name: &str, status: serde_json::Value) -> (Option<String>, bool) {
-        let port = json!([{"containerPort": 80, "hostPort": 80}]);
-        let pod = json!({"metadata": {"name": name, "namespace": "default", "uid": name}, "status": status,
-            "spec": {"nodeName": "node", "containers": [{"name": "app", "image": "app", "ports": port}]}});
-        let pod: Arc<Pod> = Arc::new(serde_json::from_value(pod).unwrap());
-        let effects = host.receive(Message::Pod(pod.clone()), Timestamp::UNIX_EPOCH);
-        let entry = host.pods.get(&Uid::of(&pod)).unwrap();
-        let status = status::status(&entry.scene(&host.sources, Timestamp::UNIX_EPOCH), Class::Failed);
-        (
-            status.reason,
-            effects.iter().any(|effect| matches!(effect, Effect::Event(_, note) if note.reason == "NodePorts")),
-        )
-    }
-
-    #[test]
-    fn a_pod_whose_port_another_has_is_turned_away_at_first_sight() {
-        let mut host = running(Timestamp::UNIX_EPOCH);
-        assert_eq!(told(&mut host, "first", json!({})), (None, false));
-        assert_eq!(told(&mut host, "second", json!({})), (Some("NodePorts".to_owned()), true));
-        // Nobody who was taken before is turned away, and who was turned away takes nothing.
-        assert_eq!(told(&mut host, "third", json!({"startTime": "2026-01-01T00:00:00Z"})), (None, false));
-        for name in ["first", "third"] {
-            host.pods.get_mut(&Uid(name.into())).unwrap().situation.swept = true;
-        }
-        assert_eq!(told(&mut host, "fourth", json!({})), (None, false));
-    }
-
-    /// A pod of one container that asks for as much CPU, as an API server holds it in that revision.
-    fn asking(name: &str, cpu: &str, revision: u64, status: &serde_json::Value) -> Message {
-        let resources = json!({"requests": {"cpu": cpu}});
-        let pod = json!({
-            "metadata": {"name": name, "namespace": "default", "uid": name, "resourceVersion": revision.to_string()},
-            "spec": {"nodeName": "node", "containers": [{"name": "app", "image": "app", "resources": resources}]},
-            "status": status});
-        Message::Pod(Arc::new(serde_json::from_value(pod).unwrap()))
-    }
-
-    /// What the node grants a pod, and why it grants no more.
-    fn granted(host: &Host, name: &str) -> (i64, Option<&'static str>) {
-        let situation = &host.pods.get(&Uid(name.into())).unwrap().situation;
-        let pending = situation.wish.as_ref().and_then(|wish| wish.pending.as_ref());
-        (crate::pod::quantity::Requests::of(situation.spec()).milli_cpu, pending.map(|pending| pending.reason))
-    }
-
-    fn resize_events(effects: &[Effect]) -> Vec<&'static str> {
-        let notes = effects.iter().filter_map(|effect| match effect {
-            Effect::Event(_, note) => Some(note.reason),
-            _ => None,
-        });
-        notes.filter(|reason| reason.starts_with("Resize")).collect()
-    }
-
-    #[test]
-    fn a_pod_grows_when_there_is_room_and_is_told_once_why_not() {
-        let now = Timestamp::UNIX_EPOCH;
-        let mut host = running(now);
-        let see = |host: &mut Host, message: Message| {
-            host.receive(message, now);
-            resize_events(&host.advance(now))
-        };
-        let none = json!({});
-        assert!(see(&mut host, asking("a", "400m", 1, &none)).is_empty());
-        assert!(see(&mut host, asking("b", "400m", 1, &none)).is_empty());
-        assert_eq!(see(&mut host, asking("a", "2", 2, &none)), ["ResizeInfeasible"]);
-        assert_eq!(granted(&host, "a"), (400, Some("Infeasible")));
-        assert_eq!(see(&mut host, asking("a", "700m", 3, &none)), ["ResizeDeferred"]);
-        assert_eq!(granted(&host, "a"), (400, Some("Deferred")));
-        assert!(see(&mut host, asking("a", "700m", 4, &none)).is_empty(), "it was told");
-        assert_eq!(
-            see(&mut host, asking("b", "300m", 2, &none)),
-            ["ResizeStarted", "ResizeCompleted", "ResizeStarted", "ResizeCompleted"]
-        );
-        assert_eq!((granted(&host, "a"), granted(&host, "b")), ((700, None), (300, None)));
-    }
-
-    #[test]
-    fn an_agent_started_anew_knows_what_was_granted_by_what_was_told() {
-        let now = Timestamp::UNIX_EPOCH;
-        let mut host = running(now);
-        let told = json!({"name": "app", "image": "", "imageID": "", "ready": true, "restartCount": 0,
-            "resources": {"requests": {"cpu": "400m"}}});
-        host.receive(asking("a", "2", 1, &json!({"containerStatuses": [told]})), now);
-        host.advance(now);
-        assert_eq!(granted(&host, "a"), (400, Some("Infeasible")));
     }
 
     /// Whether the status that is told, or about to be, says that the pod is ready.

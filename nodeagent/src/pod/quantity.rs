@@ -110,6 +110,23 @@ impl Requests {
         running.raised_to(starting) + overhead
     }
 
+    /// Of what the node has too little beside what is used.
+    pub fn shortage(self, used: Self, node: &NodeFacts) -> Option<Shortage> {
+        let resources = [
+            ("cpu", self.milli_cpu, used.milli_cpu, node.allocatable_milli_cpu),
+            ("memory", self.memory, used.memory, node.allocatable_memory),
+        ];
+        let mut short = resources.into_iter().filter(|(_, wish, used, capacity)| *wish > 0 && wish + used > *capacity);
+        let (resource, requested, used, capacity) = short.next()?;
+        Some(Shortage { resource, requested, used, capacity })
+    }
+
+    /// What is more than `other` asks for; nothing of all else.
+    pub fn beyond(self, other: Self) -> Self {
+        let more = |own: i64, other: i64| if own > other { own } else { 0 };
+        Self { milli_cpu: more(self.milli_cpu, other.milli_cpu), memory: more(self.memory, other.memory) }
+    }
+
     fn of_container(container: &Container) -> Self {
         Self::parsed(request(container, "cpu"), request(container, "memory"))
     }
@@ -120,6 +137,27 @@ impl Requests {
 
     fn raised_to(self, other: Self) -> Self {
         Self { milli_cpu: self.milli_cpu.max(other.milli_cpu), memory: self.memory.max(other.memory) }
+    }
+}
+
+/// A resource of which a node has too little.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shortage {
+    /// `cpu`, in thousandths, or `memory`, in bytes.
+    pub resource: &'static str,
+    /// What is asked for.
+    pub requested: i64,
+    /// What others have.
+    pub used: i64,
+    /// What there is in all.
+    pub capacity: i64,
+}
+
+impl std::fmt::Display for Shortage {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { resource, requested, used, capacity } = self;
+        let what = "Node didn't have enough resource";
+        write!(formatter, "{what}: {resource}, requested: {requested}, used: {used}, capacity: {capacity}")
     }
 }
 

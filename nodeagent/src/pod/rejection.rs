@@ -2,8 +2,9 @@
 
 use k8s_openapi::api::core::v1::PodSpec;
 
-use super::Situation;
+use super::quantity::{Requests, Shortage};
 use super::spec::host_ports;
+use super::{NodeFacts, Situation};
 
 /// Why the node does not take a pod, in the words of Kubernetes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,24 +12,37 @@ pub struct Rejection {
     /// One word.
     pub reason: &'static str,
     /// For people.
-    pub message: &'static str,
+    pub message: String,
 }
 
-const NO_PORT: Rejection = Rejection {
-    reason: "NodePorts",
-    message: "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
-};
+const NO_PORT: &str = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
 
 impl Rejection {
     /// Why the pod is not taken beside `others` of its node. Whoever gave it to the node may have known better, or may not
     /// have asked. One that was taken before is not turned away later.
-    pub fn of<'s>(situation: &Situation, others: impl Iterator<Item = &'s Situation>) -> Option<Self> {
-        let asked = host_ports(situation.spec());
-        if asked.is_empty() || situation.is_terminating() || situation.status().start_time.is_some() {
+    pub fn of(situation: &Situation, node: &NodeFacts, others: &[&Situation]) -> Option<Self> {
+        if situation.is_terminating() || situation.status().start_time.is_some() {
             return None;
         }
-        let mut others = others.filter(|other| other.takes_room());
-        let clashes = |other: &PodSpec| host_ports(other).iter().any(|port| asked.iter().any(|own| own.clashes(port)));
-        others.any(|other| clashes(other.spec())).then_some(NO_PORT)
+        let others = || others.iter().copied().filter(|other| other.takes_room());
+        let (reason, why) = match shortage(situation.spec(), node, others()) {
+            Some(short) if short.resource == "cpu" => ("OutOfcpu", short.to_string()),
+            Some(short) => ("OutOfmemory", short.to_string()),
+            None if lacks_ports(situation.spec(), others()) => ("NodePorts", NO_PORT.to_owned()),
+            None => return None,
+        };
+        Some(Self { reason, message: format!("Pod was rejected: {why}") })
     }
+}
+
+/// Of what the node has too little left. Pods that are out of the store count no more: whoever counts by it may know of none.
+fn shortage<'s>(spec: &PodSpec, node: &NodeFacts, others: impl Iterator<Item = &'s Situation>) -> Option<Shortage> {
+    let used = others.filter(|other| !other.gone).map(|other| Requests::of(other.spec()));
+    Requests::of(spec).shortage(used.fold(Requests::default(), std::ops::Add::add), node)
+}
+
+fn lacks_ports<'s>(spec: &PodSpec, mut others: impl Iterator<Item = &'s Situation>) -> bool {
+    let asked = host_ports(spec);
+    let clashes = |other: &PodSpec| host_ports(other).iter().any(|port| asked.iter().any(|own| own.clashes(port)));
+    !asked.is_empty() && others.any(|other| clashes(other.spec()))
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::command::Operation;
 use super::moment::time;
-use super::quantity::{self, Requests};
+use super::quantity::{self, Requests, Shortage};
 use super::situation::{ContainerRecord, NodeFacts, Scene, Situation};
 use super::spec::is_sidecar;
 
@@ -135,23 +135,15 @@ pub fn refusal<'s>(
     running: &PodSpec,
     others: impl Iterator<Item = &'s Situation>,
 ) -> Option<Pending> {
-    let wish = wished.spec.as_ref().map(Requests::of).unwrap_or_default();
-    let had = Requests::of(running);
-    let used =
-        others.filter(|other| other.takes_room()).fold(Requests::default(), |sum, it| sum + Requests::of(it.spec()));
-    let resources = [
-        ("cpu", wish.milli_cpu, had.milli_cpu, used.milli_cpu, node.allocatable_milli_cpu),
-        ("memory", wish.memory, had.memory, used.memory, node.allocatable_memory),
-    ];
-    let grows = || resources.into_iter().filter(|(_, wish, had, ..)| wish > had);
-    if let Some((name, wish, .., capacity)) = grows().find(|(_, wish, .., capacity)| wish > capacity) {
-        let message = format!("Node didn't have enough capacity: {name}, requested: {wish}, capacity: {capacity}");
+    let wish = wished.spec.as_ref().map(Requests::of).unwrap_or_default().beyond(Requests::of(running));
+    if let Some(Shortage { resource, requested, capacity, .. }) = wish.shortage(Requests::default(), node) {
+        let message =
+            format!("Node didn't have enough capacity: {resource}, requested: {requested}, capacity: {capacity}");
         return Some(Pending { reason: INFEASIBLE, message });
     }
-    let (name, wish, _, used, capacity) = grows().find(|(_, wish, _, used, capacity)| wish + used > *capacity)?;
-    let message =
-        format!("Node didn't have enough resource: {name}, requested: {wish}, used: {used}, capacity: {capacity}");
-    Some(Pending { reason: DEFERRED, message })
+    let used = others.filter(|other| other.takes_room()).map(|other| Requests::of(other.spec()));
+    let shortage = wish.shortage(used.fold(Requests::default(), std::ops::Add::add), node)?;
+    Some(Pending { reason: DEFERRED, message: shortage.to_string() })
 }
 
 /// Whether a run gets something other than its container is to get.

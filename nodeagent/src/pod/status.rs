@@ -30,11 +30,12 @@ pub fn status(scene: &Scene<'_>, class: Class) -> PodStatus {
     let phase = phase(scene, class, &rows);
     let address =
         situation.sandbox.as_ref().and_then(|sandbox| sandbox.address.clone()).or_else(|| base.pod_ip.clone());
-    let said = match ending(scene).filter(|_| !situation.is_terminating()) {
+    let ending = ending(scene).filter(|_| !situation.is_terminating());
+    let said = match &ending {
         Some(Ending::DeadlineExceeded) => {
             Some(("DeadlineExceeded", "Pod was active on the node longer than the specified deadline"))
         }
-        Some(Ending::Rejected(rejection)) => Some((rejection.reason, rejection.message)),
+        Some(Ending::Rejected(rejection)) => Some((rejection.reason, rejection.message.as_str())),
         Some(Ending::Succeeded | Ending::Failed) | None => None,
     };
     let (reason, message) = match said {
@@ -304,14 +305,16 @@ fn conditions(scene: &Scene<'_>, phase: &str, rows: &[Row<'_>]) -> Vec<PodCondit
         }
     }
     list.extend(resize::conditions(scene, &base));
-    if !list.iter().any(|condition| condition.type_ == "PodScheduled") {
-        list.push(PodCondition {
+    let scheduled = list.iter_mut().find(|condition| condition.type_ == "PodScheduled");
+    match scheduled {
+        Some(scheduled) => scheduled.observed_generation = generation,
+        None => list.push(PodCondition {
             type_: "PodScheduled".to_owned(),
             status: "True".to_owned(),
             last_transition_time: Some(time(scene.now)),
             observed_generation: generation,
             ..PodCondition::default()
-        });
+        }),
     }
     list
 }

@@ -35,6 +35,7 @@ pub(crate) fn preempted(pod: &Pod, now: Timestamp) -> Pod {
         reason: Some(BY_SCHEDULER.to_owned()),
         message: Some(format!("{}: preempting to accommodate a higher priority pod", crate::NAME)),
         last_transition_time: Some(Time(Timestamp::from_second(now.as_second()).unwrap_or(now))),
+        observed_generation: pod.metadata.generation,
         ..PodCondition::default()
     };
     let mut pod = pod.clone();
@@ -54,6 +55,7 @@ pub(crate) fn unschedulable(pod: &Pod, message: &str, now: Timestamp) -> Pod {
         reason: Some(REASON.to_owned()),
         message: Some(message.to_owned()),
         last_transition_time: Some(since.unwrap_or(Time(whole_seconds))),
+        observed_generation: pod.metadata.generation,
         ..PodCondition::default()
     };
     let mut pod = pod.clone();

@@ -123,8 +123,11 @@ pub(crate) fn mark_evicted(pod: &mut Value, now: Timestamp) {
     set_condition(pod, condition, now);
 }
 
-/// Sets a condition that holds since now, in the place of the one of its type.
+/// Sets a condition that holds since now of the pod as it is, in the place of the one of its type.
 fn set_condition(pod: &mut Value, mut condition: Value, now: Timestamp) {
+    if let Some(generation) = pod.pointer("/metadata/generation").cloned() {
+        set(&mut condition, "observedGeneration", generation);
+    }
     let Some(status) = object_at(pod, "status") else { return };
     fill(status, "conditions", json!([]));
     let Some(conditions) = status.get_mut("conditions").and_then(Value::as_array_mut) else { return };

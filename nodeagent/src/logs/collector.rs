@@ -1,19 +1,23 @@
-//! The thread that collects: it looks at each container's files, more often where more is written.
+//! The thread that collects: it looks at the files of containers that write, and is told when one that rests writes again.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sampan_logs::{Batch, Store, StoreError, Tail};
 use tokio::sync::{oneshot, watch};
 
 use super::Source;
+use super::stillness::Stillness;
 
 /// How soon files are looked at again that had something new.
 const BUSY_WAIT: Duration = Duration::from_millis(50);
-/// How soon at the latest. In between, each look without news doubles the wait.
-const QUIET_WAIT: Duration = Duration::from_secs(1);
+/// How soon files are looked at again that cannot be read, or of which the kernel would not tell.
+const BLIND_WAIT: Duration = Duration::from_secs(1);
 /// Bytes read of one container before the next has its turn.
 const TURN_BYTES: usize = 1 << 20;
 /// Bytes that wait for a whole block, all containers together, before all are written.
@@ -35,9 +39,12 @@ pub(super) enum Order {
 
 /// A log that is collected.
 struct Followed {
+    path: PathBuf,
     tail: Tail,
-    due: Instant,
-    wait: Duration,
+    /// When to look; nothing where we are told when to.
+    due: Option<Instant>,
+    /// We are told of the next thing that happens.
+    is_watched: bool,
     /// What went wrong was told.
     is_warned: bool,
 }
@@ -47,6 +54,8 @@ pub(super) struct Collector {
     store: Arc<Mutex<Store>>,
     news: watch::Sender<u64>,
     followed: BTreeMap<String, Followed>,
+    /// Where nothing is written; none where the kernel does not tell of that.
+    stillness: Option<Stillness>,
     flush_at: Instant,
     expire_at: Instant,
 }
@@ -56,25 +65,48 @@ impl Collector {
         let now = Instant::now();
         // Not at once: which runs go on is not known yet, and of those the last segment stays.
         let expire_at = now + EXPIRE_EVERY;
-        Self { store, news, followed: BTreeMap::new(), flush_at: now + FLUSH_EVERY, expire_at }
+        let stillness = Stillness::new();
+        if let Err(error) = &stillness {
+            tracing::warn!(%error, "logs are looked at each second: the kernel does not tell when they are written");
+        }
+        let (stillness, flush_at) = (stillness.ok(), now + FLUSH_EVERY);
+        Self { store, news, followed: BTreeMap::new(), stillness, flush_at, expire_at }
     }
 
-    /// Collects until nobody is left to give orders.
-    pub(super) fn run(mut self, orders: &Receiver<Order>) {
+    /// Collects until nobody is left to give orders. The bell is rung for each.
+    pub(super) fn run(mut self, orders: &Receiver<Order>, bell: &OwnedFd) {
         loop {
-            let wait = self.next_due().saturating_duration_since(Instant::now());
-            match orders.recv_timeout(wait) {
+            self.rest(bell);
+            match orders.try_recv() {
                 Ok(order) => self.obey(order),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => break,
             }
             self.round(Instant::now());
         }
         self.flush();
     }
 
+    /// Waits until something is due, an order comes or something is written.
+    fn rest(&mut self, bell: &OwnedFd) {
+        let wait = self.next_due().saturating_duration_since(Instant::now());
+        let mut awaited = vec![PollFd::new(bell, PollFlags::IN)];
+        awaited.extend(self.stillness.as_ref().map(|stillness| PollFd::new(stillness, PollFlags::IN)));
+        // Whatever ends it, there is a look at everything.
+        let _ = poll(&mut awaited, Timespec::try_from(wait).ok().as_ref());
+        drop(awaited);
+        // One ring for one order.
+        let _ = rustix::io::read(bell, &mut [0; 8]);
+        let stirred = self.stillness.as_mut().map(Stillness::stirred).unwrap_or_default();
+        for id in stirred {
+            if let Some(followed) = self.followed.get_mut(&id) {
+                (followed.due, followed.is_watched) = (Some(Instant::now()), false);
+            }
+        }
+    }
+
     fn next_due(&self) -> Instant {
-        let dues = self.followed.values().map(|followed| followed.due);
+        let dues = self.followed.values().filter_map(|followed| followed.due);
         dues.fold(self.flush_at.min(self.expire_at), Instant::min)
     }
 
@@ -102,8 +134,8 @@ impl Collector {
         let id = source.run.id.clone();
         if !self.followed.contains_key(&id) {
             let position = self.store().begin(source.run);
-            let tail = Tail::new(source.path, position);
-            let followed = Followed { tail, due: Instant::now(), wait: BUSY_WAIT, is_warned: false };
+            let (path, tail) = (source.path.clone(), Tail::new(source.path, position));
+            let followed = Followed { path, tail, due: Some(Instant::now()), is_watched: false, is_warned: false };
             self.followed.insert(id.clone(), followed);
         }
         id
@@ -111,7 +143,7 @@ impl Collector {
 
     /// Everything that is due.
     fn round(&mut self, now: Instant) {
-        let due = self.followed.iter().filter(|(_, followed)| followed.due <= now);
+        let due = self.followed.iter().filter(|(_, followed)| followed.due.is_some_and(|due| due <= now));
         let due: Vec<String> = due.map(|(id, _)| id.clone()).collect();
         due.iter().for_each(|id| self.look(id, now));
         if self.flush_at <= now || self.store().waiting_bytes() > WAITING_BYTES_MAX {
@@ -129,10 +161,18 @@ impl Collector {
     fn look(&mut self, id: &str, now: Instant) {
         let batch = self.read(id);
         let Some(followed) = self.followed.get_mut(id) else { return };
-        let is_behind = batch.as_ref().is_some_and(|batch| !batch.at_end);
-        let is_news = batch.is_some_and(|batch| !batch.lines.is_empty());
-        followed.wait = if is_news { BUSY_WAIT } else { (followed.wait * 2).min(QUIET_WAIT) };
-        followed.due = if is_behind { now } else { now + followed.wait };
+        followed.due = match batch {
+            None => Some(now + BLIND_WAIT),
+            Some(batch) if !batch.at_end => Some(now),
+            Some(batch) if !batch.lines.is_empty() => Some(now + BUSY_WAIT),
+            Some(_) if followed.is_watched => None,
+            Some(_) => {
+                let watched = self.stillness.as_mut().map(|stillness| stillness.watch(id, &followed.path));
+                followed.is_watched = matches!(watched, Some(Ok(())));
+                // What was written since we looked is in nobody's watch: one look more.
+                Some(if followed.is_watched { now } else { now + BLIND_WAIT })
+            }
+        };
     }
 
     /// Reads on and takes in what is there. Nothing where reading failed or has to wait for the disk.
@@ -179,6 +219,9 @@ impl Collector {
         let ended = self.store().end(id);
         self.warn(id, ended);
         self.followed.remove(id);
+        if let Some(stillness) = &mut self.stillness {
+            stillness.forget(id);
+        }
     }
 
     fn flush(&mut self) {
@@ -205,4 +248,34 @@ impl Collector {
 fn tell(error: &StoreError) {
     let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     tracing::warn!(%error, cause, "lines of logs wait for the disk");
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{EventfdFlags, eventfd};
+    use sampan_logs::{Limits, Query};
+
+    use super::super::tests::{source, write};
+    use super::*;
+
+    #[test]
+    fn who_writes_nothing_is_not_looked_at_until_it_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Mutex::new(Store::open(&folder.path().join("kept"), Limits::default()).unwrap()));
+        let mut collector = Collector::new(store.clone(), watch::channel(0).0);
+        let bell = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
+        let source = source(folder.path(), "1");
+        write(&source.path, 0..1, &[]);
+        collector.obey(Order::Follow(source.clone()));
+        for written in 1..4 {
+            while collector.followed["1"].due.is_some() {
+                collector.rest(&bell);
+                collector.round(Instant::now());
+            }
+            assert!(collector.next_due() > Instant::now() + BLIND_WAIT, "nothing is due but what is now and then");
+            assert_eq!(store.lock().unwrap().search(&Query::default()).unwrap().count(), written);
+            write(&source.path, u32::try_from(written).unwrap()..u32::try_from(written).unwrap() + 1, &[2]);
+            collector.rest(&bell);
+        }
+    }
 }

@@ -2,12 +2,15 @@
 
 mod collector;
 mod outputs;
+mod stillness;
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::event::{EventfdFlags, eventfd};
 use sampan_logs::{Counts, Limits, Query, QueryError, Run, Search, Store};
 use sampan_outputs::Kept;
 use tokio::sync::{oneshot, watch};
@@ -25,7 +28,9 @@ pub(crate) struct Source {
 
 /// The logs of this node, collected by a thread of their own. When the last of these is dropped, the thread ends.
 pub(crate) struct Logs {
-    orders: Sender<Order>,
+    orders: Option<Sender<Order>>,
+    /// Rung for each order, and when there will be no more.
+    bell: Arc<OwnedFd>,
     store: Arc<Mutex<Store>>,
     changed: watch::Receiver<u64>,
 }
@@ -41,9 +46,15 @@ impl Logs {
         let (orders, inbox) = mpsc::channel();
         let (news, changed) = watch::channel(0);
         let collector = Collector::new(store.clone(), news);
+        let started = NodeError::file("start the collector of", folder);
+        let bell = eventfd(0, EventfdFlags::SEMAPHORE | EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
+        let bell = Arc::new(bell.map_err(|error| started(error.into()))?);
+        let heard = bell.clone();
         let thread = std::thread::Builder::new().name("sampan-logs".to_owned());
-        thread.spawn(move || collector.run(&inbox)).map_err(NodeError::file("start the collector of", folder))?;
-        Ok(Self { orders, store, changed })
+        thread
+            .spawn(move || collector.run(&inbox, &heard))
+            .map_err(NodeError::file("start the collector of", folder))?;
+        Ok(Self { orders: Some(orders), bell, store, changed })
     }
 
     /// Collects a log from now on.
@@ -67,9 +78,15 @@ impl Logs {
     }
 
     fn order(&self, order: Order) {
-        if self.orders.send(order).is_err() {
+        if self.orders.as_ref().is_none_or(|orders| orders.send(order).is_err()) {
             tracing::error!("logs are no longer collected: their thread has ended");
         }
+        self.ring();
+    }
+
+    fn ring(&self) {
+        // Who has been rung for as often as a number can tell will hear.
+        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
     }
 
     /// What was collected and what became of it.
@@ -102,6 +119,13 @@ impl Logs {
     }
 }
 
+impl Drop for Logs {
+    fn drop(&mut self) {
+        self.orders = None;
+        self.ring();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -112,7 +136,7 @@ mod tests {
     /// How long anything here may take.
     const SOON: Duration = Duration::from_secs(20);
 
-    fn source(folder: &Path, id: &str) -> Source {
+    pub(super) fn source(folder: &Path, id: &str) -> Source {
         let run = Run {
             id: id.to_owned(),
             namespace: "shop".to_owned(),
@@ -127,7 +151,7 @@ mod tests {
     }
 
     /// Writes lines as Docker does, and rotates its file before each of `rotate_before`.
-    fn write(path: &Path, numbers: std::ops::Range<u32>, rotate_before: &[u32]) {
+    pub(super) fn write(path: &Path, numbers: std::ops::Range<u32>, rotate_before: &[u32]) {
         for number in numbers {
             if rotate_before.contains(&number) {
                 let older = path.with_extension("2");

@@ -12,6 +12,7 @@ mod overview;
 mod own_services;
 mod rising;
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,6 +36,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::args::Up;
 use crate::control::{self, Answer, Question};
@@ -83,9 +85,12 @@ pub(crate) fn uuid() -> String {
     SystemEntropy.uuid()
 }
 
-fn show_log(console: Console) {
+/// Shows the log on standard error, in colours where somebody sees them, by way of `writer`.
+pub(crate) fn show_log(writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,sampan=info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(console).with_target(false).init();
+    let in_colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(in_colours);
+    log.with_writer(writer).with_target(false).init();
 }
 
 fn open_store(folder: &DataFolder, registry: &Registry) -> Result<Store> {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::Node;
 use crate::control::{self, Answer, Question, is_running};
-use crate::daemon::{host_name, until_told_to_end, uuid};
+use crate::daemon::{host_name, show_log, until_told_to_end, uuid};
 use crate::data::DataFolder;
 
 /// Threads for the node; its logs and outputs have their own.
@@ -21,8 +21,7 @@ const WORKERS: usize = 2;
 
 /// Joins, unless this machine has joined before, and runs the node until it is told to end.
 pub(crate) fn run(arguments: &Node) -> Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,sampan=info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    show_log(std::io::stderr);
     let folder = DataFolder::create(&arguments.folder.data)?;
     ensure!(!folder.store().exists(), "{} holds a cluster: choose another folder with --data", folder.path().display());
     ensure!(!is_running(&folder), "a node runs already on {}", folder.path().display());

@@ -175,11 +175,9 @@ pub enum Progress {
 impl Progress {
     /// How it stands.
     pub fn of(situation: &Situation) -> Self {
-        let due = |container: &&Container| {
-            (is_sidecar(container) || situation.spec().containers.iter().any(|own| own.name == container.name))
-                && situation.latest(&container.name).is_some_and(|run| is_due(container, run))
-        };
-        let due: Vec<&Container> = containers(situation.spec()).filter(due).collect();
+        let is_due =
+            |container: &&Container| situation.latest(&container.name).is_some_and(|run| is_due(container, run));
+        let due: Vec<&Container> = containers(situation.spec()).filter(is_due).collect();
         let setback = |container: &&Container| situation.setbacks.get(&Operation::Resize(container.name.clone()));
         match due.iter().find_map(setback) {
             Some(setback) => Self::Failed(setback.message.clone()),

@@ -23,7 +23,9 @@ fn simulated_nodes_run_roll_and_scale_a_deployment() -> Result<()> {
     cluster.write_manifest("web.yaml", &web("sampan-demo:v2", 10))?;
     wait_for_rollout(&cluster, "sampan-demo:v2", 10)?;
     cluster.write_manifest("web.yaml", &web("sampan-demo:v2", 3))?;
-    wait_for_rollout(&cluster, "sampan-demo:v2", 3).map(drop)
+    wait_for_rollout(&cluster, "sampan-demo:v2", 3)?;
+    ensure!(!cluster.log().contains('\u{1b}'), "colours in a file: {}", cluster.log());
+    Ok(())
 }
 
 #[test]

@@ -92,13 +92,21 @@ impl Attempt {
             Err(Unprepared::Asks(calls)) => return Ok(Next::Ask(calls)),
             Err(Unprepared::Refused(status)) => return Err(status),
         };
-        let Some((about, removes)) = about(&write) else {
+        let Some((about, removes)) = about(&write).or_else(|| self.decided(&answer)) else {
             return Ok(Next::Settled(Box::new(settled(answer, None, creates, warnings))));
         };
         self.tries += 1;
         write.decision.clone_from(&self.decision);
         self.under_way = Some(Asked { about, removes, answer, creates, warnings });
         Ok(Next::Commit(Box::new(write)))
+    }
+
+    /// The object that a decision is about which changes nothing of it: what is waited for is told, too.
+    fn decided(&self, answer: &Answer) -> Option<(ObjectKey, bool)> {
+        match answer {
+            Answer::Unchanged(object) if self.decision.is_some() => Some((object.key().clone(), false)),
+            _ => None,
+        }
     }
 
     /// Hears what came of the calls: it is prepared again.

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use sampan_machine::{CommandRecord, Crossing, Decision, UNOBSERVED, WakeReason};
 
 use super::message::{Effect, PodRef, StatusPost};
-use super::patch::status_patch;
+use super::patch::{no_patch, status_patch};
 use crate::pod::backoff::{Setback, later};
 use crate::pod::machine::{PodMachine, Step};
 use crate::pod::plan::{self, Class};
@@ -299,13 +299,21 @@ impl Entry {
         }
         let desired = status::status(&self.scene(sources, now), class);
         let pod = self.reference();
-        let Some(patch) = status_patch(&pod.uid.0, self.situation.status(), &desired) else {
-            return self.delete(class, pod, now);
+        let patch = match status_patch(&pod.uid.0, self.situation.status(), &desired) {
+            Some(patch) => patch,
+            None if self.is_stuck() => no_patch(&pod.uid.0),
+            None => return self.delete(class, pod, now),
         };
         self.posting = true;
         self.told = self.decision.take().or(self.told.take());
         let decision = self.told.clone().map(Box::new);
         Some(Effect::Post(Box::new(StatusPost { pod, patch, decision })))
+    }
+
+    /// Whether it is untold what the pod waits for while nothing is under way: the status alone does not say all of it.
+    fn is_stuck(&self) -> bool {
+        let is_news = self.decision.as_ref().is_some_and(|decision| !decision.unmet.is_empty());
+        is_news && self.situation.under_way.is_empty()
     }
 
     /// Once nothing is left and the last status is told, the object may go.

@@ -6,6 +6,11 @@ use serde_json::{Map, Value, json};
 /// Lists that a strategic merge patch merges item by item, and the key of their items.
 const MERGED_LISTS: [(&str, &str); 3] = [("conditions", "type"), ("podIPs", "ip"), ("hostIPs", "ip")];
 
+/// The patch that changes nothing of a pod that is still the one meant.
+pub(super) fn no_patch(uid: &str) -> Value {
+    json!({ "metadata": { "uid": uid } })
+}
+
 /// A strategic merge patch from `before` to `after`, or nothing where they are equal.
 pub(super) fn status_patch(uid: &str, before: &PodStatus, after: &PodStatus) -> Option<Value> {
     if before == after {

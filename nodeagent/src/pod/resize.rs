@@ -14,7 +14,6 @@ use super::command::Operation;
 use super::moment::time;
 use super::quantity::{self, Requests, Shortage};
 use super::situation::{ContainerRecord, NodeFacts, Scene, Situation};
-use super::spec::is_sidecar;
 
 const PENDING: &str = "PodResizePending";
 const IN_PROGRESS: &str = "PodResizeInProgress";

@@ -34,7 +34,7 @@ fn a_pod_without_its_volume_and_a_deployment_that_does_not_progress_for_it() -> 
         .replace("      containers:", "      volumes: [{name: v, configMap: {name: nowhere}}]\n      containers:");
     let cluster = Setup::simulated(1).with_manifest("web.yaml", &manifest).start()?;
     let name = pod(&cluster)?;
-    why_says(&cluster, &name, &["volumes are prepared"])?;
+    why_says(&cluster, &name, &["volumes are prepared", "configmap \"nowhere\" not found"])?;
     why_says(&cluster, "deploy/web", &["waiting for", "available 0"])
 }
 

@@ -2,7 +2,7 @@
 
 use sampan_core::object::{Object, ResourceType};
 use sampan_core::operator::Shown;
-use sampan_core::resource::{MANIFEST_FILES, NODES};
+use sampan_core::resource::{DAEMON_SETS, MANIFEST_FILES, NODES, REPLICATION_CONTROLLERS, STATEFUL_SETS};
 use sampan_core::store::Snapshot;
 use serde_json::Value;
 
@@ -10,6 +10,8 @@ use crate::overview::{FileState, NodeState, Overview, ProblemState, WorkloadStat
 
 const DEPLOYMENTS: ResourceType = ResourceType::new("apps", "deployments");
 const REPLICA_SETS: ResourceType = ResourceType::new("apps", "replicasets");
+/// What keeps a number of pods.
+const WORKLOADS: [ResourceType; 5] = [DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS, REPLICA_SETS, REPLICATION_CONTROLLERS];
 
 /// How the cluster is.
 pub(super) fn look(snapshot: &Snapshot, server: &str, operators: &Shown) -> Overview {
@@ -22,7 +24,7 @@ pub(super) fn look(snapshot: &Snapshot, server: &str, operators: &Shown) -> Over
         nodes: values(NODES).map(|node| node_state(&node)).collect(),
         directory_problem: None,
         files,
-        workloads: [DEPLOYMENTS, REPLICA_SETS].into_iter().flat_map(|kind| workloads(snapshot, kind)).collect(),
+        workloads: WORKLOADS.into_iter().flat_map(|kind| workloads(snapshot, kind)).collect(),
         disabled_operators: operators.view().disabled,
         oldest_unhandled: operators.stuck(),
     }
@@ -64,11 +66,13 @@ fn workloads(snapshot: &Snapshot, resource: ResourceType) -> Vec<WorkloadState> 
             .and_then(Value::as_array)
             .is_some_and(|owners| !owners.is_empty());
         let count = |pointer: &str| value.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
-        (!owned).then(|| WorkloadState {
-            object: object.key().to_string(),
-            desired: count("/spec/replicas"),
-            ready: count("/status/readyReplicas"),
-        })
+        // A set of daemons has as many as there are nodes for it, which it says once it was looked at.
+        let (desired, ready) = match resource == DAEMON_SETS {
+            true if value.pointer("/status/observedGeneration").is_none() => (1, 0),
+            true => (count("/status/desiredNumberScheduled"), count("/status/numberReady")),
+            false => (count("/spec/replicas"), count("/status/readyReplicas")),
+        };
+        (!owned).then(|| WorkloadState { object: object.key().to_string(), desired, ready })
     });
     asked_for.collect()
 }

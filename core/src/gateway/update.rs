@@ -8,10 +8,13 @@ use super::metadata::{has_finalizers, metadata_mut, name_mismatch, text};
 use super::preparation::Preparation;
 use super::{Action, Body, PatchKind, Prepared, Subresource, Unprepared};
 use crate::object::Object;
+use crate::resource::read::{items, size};
 use crate::resource::{SubresourceHandler, validate_metadata};
 use crate::status::Status;
 use crate::store::Precondition;
 
+/// Who set which field.
+const MANAGERS: &str = "/metadata/managedFields";
 /// What clients read when somebody else was faster.
 const MODIFIED: &str = "the object has been modified; please apply your changes to the latest version and try again";
 
@@ -179,10 +182,14 @@ fn same_spec(object: &Value, old: &Value, has_status: bool) -> bool {
     same_fields(Some(object), Some(old), beside)
 }
 
-/// Whether two writes leave the same: everything but the resource version, which every write has anew.
+/// Whether two writes leave the same: everything but the resource version, which every write has anew, and when somebody
+/// last set what is set to that already.
 fn is_same(object: &Value, old: &Value) -> bool {
+    let same_manager = |(new, known)| same_fields(Some(new), Some(known), &["time"]);
     same_fields(Some(object), Some(old), &["metadata"])
-        && same_fields(object.get("metadata"), old.get("metadata"), &["resourceVersion"])
+        && same_fields(object.get("metadata"), old.get("metadata"), &["resourceVersion", "managedFields"])
+        && size(object, MANAGERS) == size(old, MANAGERS)
+        && items(object, MANAGERS).zip(items(old, MANAGERS)).all(same_manager)
 }
 
 /// Whether two objects have the same fields beside some.
@@ -210,6 +217,13 @@ mod tests {
         };
         let mut without_status = object.clone();
         set(&mut without_status, "status", None);
+        let managed = |fields: Value, time: &str| {
+            let mut other = object.clone();
+            other["metadata"]["managedFields"] = json!([{"manager": "m", "fieldsV1": fields, "time": time}]);
+            other
+        };
+        let (first, later) = (managed(json!({"f:a": {}}), "1"), managed(json!({"f:a": {}}), "2"));
+        assert!(is_same(&later, &first) && !is_same(&managed(json!({}), "1"), &first) && !is_same(&first, &object));
         let mut with_data = object.clone();
         set(&mut with_data, "data", Some(json!({})));
         let cases = [

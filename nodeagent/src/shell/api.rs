@@ -5,6 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::{Semaphore, mpsc};
 
+use super::lean::LeanPod;
 use crate::host::{Answer, Message, PodRef, StatusPost};
 use crate::requests::{self, ApiRequest};
 
@@ -40,7 +41,7 @@ impl Writer {
         tokio::spawn(async move {
             let _permit = requests.acquire_owned().await;
             let answer = match request {
-                Ok(request) => answer(client.request::<Pod>(request).await),
+                Ok(request) => answer(client.request_text(request).await),
                 Err(error) => Answer::Failed(error.to_string()),
             };
             if let Answer::Failed(message) = &answer {
@@ -51,13 +52,14 @@ impl Writer {
     }
 }
 
-fn answer(result: Result<Pod, kube::Error>) -> Answer {
+fn answer(result: Result<String, kube::Error>) -> Answer {
     match result {
-        // A deletion that is final is answered with a Status, which reads as a pod without a name.
-        Ok(pod) if pod.metadata.name.is_some() => Answer::Accepted(Some(Arc::new(pod))),
-        Ok(_) => Answer::Accepted(None),
+        Ok(text) => {
+            // A deletion that is final is answered with a Status, which is no pod.
+            let pod = serde_json::from_str::<LeanPod>(&text).ok().map(Pod::from);
+            Answer::Accepted(pod.filter(|pod| pod.metadata.name.is_some()).map(Arc::new))
+        }
         Err(kube::Error::Api(status)) => requests::refused(status.code, status.message.clone()),
-        Err(kube::Error::SerdeError(_)) => Answer::Accepted(None),
         Err(error) => Answer::Failed(error.to_string()),
     }
 }

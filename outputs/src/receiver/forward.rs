@@ -29,7 +29,7 @@ fn word(text: &str) -> Pack {
 }
 
 fn hex(parts: &[&[u8]]) -> String {
-    digest(&SHA512, &parts.concat()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest(&SHA512, &parts.concat()).as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 pub(super) fn converse(shared: &Shared, stream: &mut impl Both) -> io::Result<()> {
@@ -78,8 +78,8 @@ fn taken(tag: &str, entries: Pack, options: &Pack) -> io::Result<Vec<Received>> 
 
 fn event_time(time: &Pack) -> io::Result<(u32, u32)> {
     let Pack::Ext(0, bytes) = time else { return Err(refused("no EventTime")) };
-    let [a, b, c, d, e, f, g, h] = bytes.as_slice() else { return Err(refused("an EventTime has 8 bytes")) };
-    Ok((u32::from_be_bytes([*a, *b, *c, *d]), u32::from_be_bytes([*e, *f, *g, *h])))
+    let ([seconds, nanoseconds], []) = bytes.as_chunks() else { return Err(refused("an EventTime has 8 bytes")) };
+    Ok((u32::from_be_bytes(*seconds), u32::from_be_bytes(*nanoseconds)))
 }
 
 fn shake_hands(shared: &Shared, stream: &mut impl Both, key: &str) -> io::Result<()> {

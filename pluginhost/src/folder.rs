@@ -3,9 +3,11 @@
 //! It is below the system's folder for temporary files and not in the cluster's data: that is for its owner alone, and a
 //! program that runs as another user would not get there.
 
+use std::borrow::Cow;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
+use crate::group::Group;
 use crate::source::Files;
 
 /// Everybody may pass, nobody may look: the folders below are each program's own.
@@ -27,6 +29,11 @@ impl Folders {
     /// Where they are.
     pub(crate) fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// What the cluster's programs are found by, here and among control groups.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        self.0.file_name().unwrap_or_default().to_string_lossy()
     }
 
     /// A folder that holds these files, for that user alone.
@@ -55,8 +62,9 @@ impl Folders {
         }
     }
 
-    /// Removes what is left when no program runs any more.
+    /// Removes what is left when no program runs any more, control groups too.
     pub(crate) fn remove_all(&self) {
+        Group::remove_of(&self.name());
         let _ = std::fs::remove_dir_all(&self.0);
     }
 

@@ -16,9 +16,19 @@ const PERIOD_US: i64 = 100_000;
 pub(crate) struct Group(PathBuf);
 
 impl Group {
-    /// A group of that name that may use so many thousandths of a core; `None` where there is none to be had.
-    pub(crate) fn make(name: &str, cpu_millis: i64) -> Option<Self> {
-        Self::make_below(Path::new(ROOT), name, cpu_millis).ok()
+    /// The group of a plugin of a cluster, which may use so many thousandths of a core; `None` where there is none to be had.
+    pub(crate) fn make(cluster: &str, name: &str, cpu_millis: i64) -> Option<Self> {
+        Self::make_below(Path::new(ROOT), &format!("{cluster}.{name}"), cpu_millis).ok()
+    }
+
+    /// Removes those of a cluster's plugins in which nothing runs any more: whoever is killed leaves them behind.
+    pub(crate) fn remove_of(cluster: &str) {
+        let prefix = format!("{cluster}.");
+        for hierarchy in [Path::new(ROOT).join("cpu"), ROOT.into()] {
+            let found = fs::read_dir(hierarchy).into_iter().flatten().flatten();
+            let its = found.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
+            its.for_each(|entry| Self(entry.path()).remove());
+        }
     }
 
     fn make_below(root: &Path, name: &str, cpu_millis: i64) -> std::io::Result<Self> {
@@ -68,12 +78,14 @@ mod tests {
 
     #[test]
     fn a_group_has_its_share_of_a_core() {
-        let name = format!("sampan-test-{}", std::process::id());
-        let Some(group) = Group::make(&name, 250) else { return };
+        let cluster = format!("sampan-test-{}", std::process::id());
+        let Some(group) = Group::make(&cluster, "a", 250) else { return };
         let quota = ["cpu.cfs_quota_us", "cpu.max"].map(|file| fs::read_to_string(group.0.join(file)));
         let quota = quota.into_iter().flatten().next().unwrap();
         assert!(quota.trim() == "25000" || quota.trim() == "25000 100000", "{quota}");
-        group.remove();
+        Group::remove_of(&format!("{cluster}-other"));
+        assert!(group.0.exists(), "other clusters' groups are not ours");
+        Group::remove_of(&cluster);
         assert!(!group.0.exists());
     }
 }

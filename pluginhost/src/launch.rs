@@ -35,8 +35,7 @@ pub(crate) fn group(name: &str, spec: &PluginSpec, folders: &Folders) -> Option<
         return None;
     }
     let millis = Quantity::parse(&spec.limits.cpu).map_or(i64::MAX, |cores| cores.milli_value());
-    let cluster = folders.path().file_name().unwrap_or_default().to_string_lossy();
-    let group = Group::make(&format!("{cluster}.{name}"), millis);
+    let group = Group::make(&folders.name(), name, millis);
     if group.is_none() {
         tracing::warn!(plugin = name, "there is no control group to be had: its processor time is not bounded");
     }

@@ -1,4 +1,4 @@
-//! The whole system by seed: a fixed budget, and every seed that ever broke a law.
+//! The whole system by seed, within a fixed budget.
 
 use super::*;
 

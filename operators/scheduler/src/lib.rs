@@ -56,6 +56,7 @@ use plan::View;
 use preemption::{Claimant, Preemption};
 use search::{Search, Wanted};
 use volumes::{Choice, Claims};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The name pods ask for this scheduler by.
 const NAME: &str = "default-scheduler";
@@ -119,9 +120,16 @@ impl Operator for Scheduler {
     }
 }
 
+/// Where among the nodes the pod begins to look: elsewhere for each pod and each revision of it, so that pods spread, and at the
+/// same place whenever its placement is made again.
+fn start_of(pod: &Pod) -> u64 {
+    let parts = [pod.metadata.uid.as_deref(), pod.metadata.resource_version.as_deref()];
+    xxh3_64(parts.map(Option::unwrap_or_default).join(" ").as_bytes())
+}
+
 /// Looks for a node, where the pod needs one, and for others to give way, where there is none.
 fn search(pod: &Pod, claims: &Claims, cx: &mut Context<'_>) -> (Search, Preemption) {
-    let start = cx.random().next_u64();
+    let start = start_of(pod);
     let mut search = Search::new(start);
     if !plan::needs_node(pod) {
         return (search, Preemption::Untried);
@@ -147,7 +155,7 @@ fn search(pod: &Pod, claims: &Claims, cx: &mut Context<'_>) -> (Search, Preempti
     (search, preemption)
 }
 
-/// Weighs the nodes the pod names, where it may go to no other; else nodes from a place drawn by lot, until enough of them
+/// Weighs the nodes the pod names, where it may go to no other; else nodes from a place of its own, until enough of them
 /// fit.
 fn look_around(search: &mut Search, wanted: &Wanted<'_>, snapshot: &Snapshot, start: u64) {
     let nodes = snapshot.count(NODES);

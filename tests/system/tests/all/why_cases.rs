@@ -39,6 +39,28 @@ fn a_pod_without_its_volume_and_a_deployment_that_does_not_progress_for_it() -> 
 }
 
 #[test]
+fn a_pod_that_lacks_a_secret_a_claim_or_a_node() -> Result<()> {
+    let cluster = Setup::simulated(1).start()?;
+    for (name, spec, why) in [
+        ("secret", "volumes: [{name: v, secret: {secretName: nowhere}}]", "secret \"nowhere\" not found"),
+        (
+            "claim",
+            "volumes: [{name: v, persistentVolumeClaim: {claimName: nowhere}}]",
+            "persistentvolumeclaim \"nowhere\" not found",
+        ),
+        ("node", "nodeSelector: {kind: none}", "node(s) didn't match Pod's node affinity/selector"),
+    ] {
+        let pod = format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}, \
+             spec: {{containers: [{{name: app, image: sampan-demo:v1}}], {spec}}}}}"
+        );
+        cluster.try_kubectl(&["create", "-f", "-"], &pod)?.succeeded()?;
+        why_says(&cluster, &format!("pod/{name}"), &[why])?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_pod_whose_program_ends_with_an_error() -> Result<()> {
     let cluster = Setup::simulated(1).start()?;
     let failing = "{apiVersion: v1, kind: Pod, metadata: {name: fails}, \

@@ -19,8 +19,18 @@ pub fn written_share<'a>(of: &str, amounts: impl IntoIterator<Item = (&'a str, i
 }
 
 impl<'o> Share<'o> {
-    pub(super) fn read(fields: &'o [(&'static str, String)]) -> Option<Self> {
+    pub(crate) fn read(fields: &'o [(&'static str, String)]) -> Option<Self> {
         fields.iter().find(|(name, _)| *name == SHARE).map(|(_, text)| Self(text))
+    }
+
+    /// A share by its text.
+    pub(crate) fn written(text: &'o str) -> Self {
+        Self(text)
+    }
+
+    /// As it is written.
+    pub(crate) fn text(self) -> &'o str {
+        self.0
     }
 
     /// Whose sums.
@@ -32,5 +42,11 @@ impl<'o> Share<'o> {
     pub fn amounts(&self) -> impl Iterator<Item = (&'o str, i64)> + use<'o> {
         let lines = self.0.split_once('\n').map_or("", |(_, lines)| lines).lines();
         lines.filter_map(|line| line.rsplit_once('=')).filter_map(|(name, amount)| Some((name, amount.parse().ok()?)))
+    }
+
+    /// Whether it is of other sums than `before`, or adds more to one of them.
+    pub fn exceeds(&self, before: Share<'_>) -> bool {
+        let had = |name: &str| before.amounts().find(|(known, _)| *known == name).map_or(0, |(_, amount)| amount);
+        self != &before && (self.of() != before.of() || self.amounts().any(|(name, amount)| amount > had(name)))
     }
 }

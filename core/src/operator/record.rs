@@ -96,6 +96,7 @@ fn read_text(read: &ReadKey) -> String {
         ReadKey::Collection(resource, namespace) => format!("{resource}/{}/", namespace.as_deref().unwrap_or("*")),
         ReadKey::Members(index) => format!("{} (which of them)", read_text(&ReadKey::Index(index.clone()))),
         ReadKey::Placed(index) => format!("{} (where they stand)", read_text(&ReadKey::Index(index.clone()))),
+        ReadKey::Taken(resource, of) => format!("{resource} (what they take of {of})"),
         ReadKey::Index(IndexKey::Owner(uid)) => format!("*?owner={uid}"),
         ReadKey::Index(IndexKey::Label { resource, namespace, label, value }) => {
             format!("{resource}/{}/?{label}={value}", namespace.as_deref().unwrap_or("*"))

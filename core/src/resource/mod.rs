@@ -95,7 +95,7 @@ pub use networking::{INGRESS_CLASSES, INGRESSES, NETWORK_POLICIES};
 pub(crate) use node::wants_pod_range;
 pub use node::{NODES, UNREADY};
 pub use operator_plugin::{OPERATOR_PLUGINS, PLUGIN_FINALIZER};
-pub use pod::{PODS, SHUNNING, siblings};
+pub use pod::{PODS, SHUNNING, has_lower, siblings};
 pub use pod_disruption_budget::POD_DISRUPTION_BUDGETS;
 pub use pod_template::POD_TEMPLATES;
 pub(crate) use priority_class::{ClassPriority, priority_of};

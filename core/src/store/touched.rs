@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::index::{self, PLACE, digest};
 use super::{Guard, ReadKey};
-use crate::object::{Metadata, Name, Object, ObjectKey, ResourceType, Revision};
+use crate::object::{Metadata, Name, Object, ObjectKey, ResourceType, Revision, Share};
 
 /// How many reads one generation remembers: about 2 MB. A guard older than both generations is refused, which costs
 /// its step one more round; at full write load they reach back some seconds.
@@ -69,6 +69,7 @@ pub(super) fn read_digest(read: &ReadKey) -> u64 {
         ReadKey::Index(key) => key.digest(),
         ReadKey::Members(key) => members_digest(key.digest()),
         ReadKey::Placed(key) => placed_digest(key.digest()),
+        ReadKey::Taken(resource, of) => taken_digest(*resource, of),
     }
 }
 
@@ -80,18 +81,21 @@ pub(super) struct After {
     pub(super) is_terminating: bool,
     /// Where it stands; nowhere is an empty text.
     place: String,
+    /// What it has a share in, as it is written.
+    share: Option<String>,
 }
 
 impl After {
     /// An object that is there.
     pub(super) fn of(key: &ObjectKey, metadata: &Metadata, fields: &[(&'static str, String)]) -> Self {
         let found_under = index::digests(key, metadata, fields).collect();
-        Self { found_under, is_terminating: metadata.is_terminating(), place: place(fields).to_owned() }
+        let share = Share::read(fields).map(|share| share.text().to_owned());
+        Self { found_under, is_terminating: metadata.is_terminating(), place: place(fields).to_owned(), share }
     }
 
     /// An object that is gone.
     pub(super) fn gone() -> Self {
-        Self { found_under: Vec::new(), is_terminating: true, place: String::new() }
+        Self { found_under: Vec::new(), is_terminating: true, place: String::new(), share: None }
     }
 }
 
@@ -110,8 +114,18 @@ pub(super) fn touched_by(key: &ObjectKey, old: Option<&Object>, new: &After) -> 
     if !new.place.is_empty() && old.is_none_or(|old| place(old.fields()) != new.place) {
         touched.extend(old_under.iter().chain(&new.found_under).map(|digest| placed_digest(*digest)));
     }
+    if let Some(share) = grown(old, new) {
+        touched.push(taken_digest(key.resource, share.of()));
+    }
     touched.extend(old_under.iter().chain(&new.found_under));
     touched
+}
+
+/// The share in something that the object takes more of than it did.
+fn grown<'n>(old: Option<&Object>, new: &'n After) -> Option<Share<'n>> {
+    let share = Share::written(new.share.as_deref()?);
+    let before = old.and_then(Object::share);
+    before.is_none_or(|before| share.exceeds(before)).then_some(share)
 }
 
 fn place<'f>(fields: &'f [(&'static str, String)]) -> &'f str {
@@ -126,6 +140,11 @@ fn members_digest(index: u64) -> u64 {
 /// Stands for where those under an index key stand.
 fn placed_digest(index: u64) -> u64 {
     digest(&(6_u8, index))
+}
+
+/// Stands for what is taken of something.
+fn taken_digest(resource: ResourceType, of: &str) -> u64 {
+    digest(&(7_u8, resource, of))
 }
 
 fn object_digest(key: &ObjectKey) -> u64 {
@@ -143,6 +162,7 @@ mod tests {
     use super::super::IndexKey;
     use super::super::fixture::{PODS, draft};
     use super::*;
+    use crate::object::{SHARE, written_share};
 
     fn read(name: &str) -> ReadKey {
         ReadKey::Object(ObjectKey::cluster(ResourceType::new("", "nodes"), name))
@@ -215,6 +235,29 @@ mod tests {
             assert!(!touches(Some(&stands), None, key), "it leaves");
         }
         assert!(touches(None, Some(&stands), &web), "it comes with its place");
+    }
+
+    #[test]
+    fn what_is_taken_is_touched_by_whoever_takes_more_and_by_nobody_who_takes_less() {
+        let taking = |of: &str, cpu: i64| {
+            let fields = vec![(SHARE, written_share(of, [("cpu", cpu), ("pods", 1)]))];
+            draft(PODS, "default/a", json!({}), json!({}), fields).at(Revision(1))
+        };
+        let free = || draft(PODS, "default/a", json!({}), json!({}), vec![]).at(Revision(1));
+        let cases = [
+            ("it is placed", Some(&free()), taking("n1", 1), true),
+            ("it comes", None, taking("n1", 1), true),
+            ("it grows", Some(&taking("n1", 1)), taking("n1", 2), true),
+            ("it moves", Some(&taking("n2", 5)), taking("n1", 1), true),
+            ("it stays", Some(&taking("n1", 1)), taking("n1", 1), false),
+            ("it shrinks", Some(&taking("n1", 2)), taking("n1", 1), false),
+            ("it leaves", Some(&taking("n1", 1)), free(), false),
+        ];
+        for (what, old, new, expected) in cases {
+            let after = After::of(new.key(), new.metadata(), new.fields());
+            let touched = touched_by(new.key(), old, &after);
+            assert_eq!(touched.contains(&read_digest(&ReadKey::Taken(PODS, "n1".into()))), expected, "{what}");
+        }
     }
 
     #[test]

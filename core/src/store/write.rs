@@ -81,6 +81,9 @@ pub enum ReadKey {
     /// Where the objects under an index key stand: it changes when one of them is given its place, by
     /// [`PLACE`](super::PLACE). That one leaves its place is no change: it could as well have left later.
     Placed(IndexKey),
+    /// What the objects of a resource type take together of something ([`Snapshot::sums`](super::Snapshot::sums)): it changes
+    /// when one of them takes more. That one takes less is no change: it could as well have done so later.
+    Taken(ResourceType, Name),
 }
 
 impl ReadKey {

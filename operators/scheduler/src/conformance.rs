@@ -62,6 +62,7 @@ pub fn suite_of<O: Operator + Clone + Sync>(operator: O) -> Suite {
         .world(held)
         .world(provided)
         .world(provided_late)
+        .world(resized)
         .world(preemption::giving_way)
         .world(preemption::patience)
         .world(preemption::in_vain)
@@ -176,6 +177,31 @@ fn provided_late(world: World) -> World {
             };
             claims(snapshot).filter(|claim| is_open(claim)).filter_map(given_up).collect()
         }))
+}
+
+/// A pod that stands grows where there is room for it, and gives the room back to one that waits.
+fn resized(world: World) -> World {
+    let mut first = pod("first", "300m");
+    first["spec"]["nodeName"] = json!("small");
+    let with = |pod: &Object, cpu: &str| {
+        let mut resized = pod.value();
+        resized["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!(cpu);
+        deed(pod, &format!("asks for {cpu}"), Edit::Resize(resized))
+    };
+    named(world, "resized").holding(node("small", "1")).holding(first).holding(pod("next", "500m")).actor_times(
+        2,
+        "user",
+        move |snapshot, _| {
+            let left = free(snapshot).get("small").copied().unwrap_or_default();
+            let first = pods(snapshot).find(|pod| &*pod.key().name == "first");
+            let resized = first.and_then(|first| match asked(first) {
+                300 if left >= 300 => Some(with(first, "600m")),
+                600 if pods(snapshot).any(|pod| !is_placed(pod)) => Some(with(first, "300m")),
+                _ => None,
+            });
+            resized.into_iter().collect()
+        },
+    )
 }
 
 fn mounting(mut pod: Value) -> Value {

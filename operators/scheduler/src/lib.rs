@@ -43,7 +43,7 @@ use sampan_core::object::ObjectKey;
 use sampan_core::operator::{
     Command, Context, Declaration, EventKind, Guarding, Kind, Mapping, Operator, Wake, WriteVerb,
 };
-use sampan_core::resource::NODES;
+use sampan_core::resource::{NODES, PODS};
 use sampan_core::store::{ReadKey, Snapshot};
 use sampan_machine::Chart;
 use sampan_podset::node_differs;
@@ -51,7 +51,7 @@ use serde_json::json;
 
 use machine::Intent;
 pub use machine::SchedulerMachine;
-use occupants::{nominated_for, nominated_node, on_node};
+use occupants::{nominated_for, nominated_node};
 use plan::View;
 use preemption::{Claimant, Preemption};
 use search::{Search, Wanted};
@@ -218,11 +218,11 @@ fn preempt(view: &View, cx: &mut Context<'_>) {
     }
 }
 
-/// A decision for a node rests on the node, on who is there, and on who was promised it. What changes a pod that is there
-/// already only makes room: a pod more is all that matters.
+/// A decision for a node rests on the node, on what is taken of it, and on who was promised it. That somebody takes less only
+/// makes room.
 fn rest_on_room(node: &str, cx: &mut Context<'_>) {
     cx.rests_on(ReadKey::Object(ObjectKey::cluster(NODES, node)));
-    cx.rests_on(ReadKey::Index(on_node(node)).by_membership());
+    cx.rests_on(ReadKey::Taken(PODS, node.into()));
     cx.rests_on(ReadKey::Index(nominated_for(node)).by_membership());
 }
 

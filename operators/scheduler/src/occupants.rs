@@ -1,10 +1,11 @@
 //! Who takes room on a node, or is promised some.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use sampan_core::object::Object;
-use sampan_core::resource::{PODS, SHUNNING, siblings};
+use sampan_core::object::{Object, ObjectKey};
+use sampan_core::resource::{PODS, SHUNNING, has_lower, siblings};
 use sampan_core::store::{IndexKey, PLACE, Snapshot, Sums};
 
 use crate::amounts::Amounts;
@@ -33,8 +34,10 @@ pub(crate) struct Occupants {
 
 /// What pods take of a node.
 pub(crate) struct Taken {
-    /// What the store has summed up.
-    sums: Option<Arc<Sums>>,
+    /// What the store has summed up of those who stand there.
+    standing: Option<Arc<Sums>>,
+    /// What of it is left aside.
+    aside: Sums,
     /// What is taken on top of it.
     more: Amounts,
     /// By how many pods.
@@ -44,34 +47,46 @@ pub(crate) struct Taken {
 impl Taken {
     /// So much is taken of a resource.
     pub(crate) fn get(&self, resource: &str) -> i64 {
-        let summed = self.sums.as_ref().map_or(0, |sums| sums.get(resource));
-        summed.saturating_add(self.more.get(resource))
+        self.standing(resource).saturating_add(self.more.get(resource))
     }
 
     /// By so many pods.
     pub(crate) fn pods(&self) -> i64 {
-        self.sums.as_ref().map_or(0, |sums| sums.get("pods")).saturating_add(self.by)
+        self.standing("pods").saturating_add(self.by)
+    }
+
+    /// What those who stand there amount to in a sum of theirs.
+    fn standing(&self, name: &str) -> i64 {
+        let standing = self.standing.as_ref().map_or(0, |sums| sums.get(name));
+        standing.saturating_sub(self.aside.get(name))
     }
 }
 
 impl Occupants {
-    /// What is known of a node's pods without looking at each: `closely` looks at them all the same.
-    pub(crate) fn on(node: &str, pod: &Pod, closely: bool, snapshot: &Snapshot) -> Self {
-        let sums = snapshot.sums(PODS, node).cloned();
+    /// What is known of a node's pods without looking at each, as if those of `gone` were: `closely` looks at them all the same.
+    pub(crate) fn on(node: &str, pod: &Pod, closely: bool, gone: &BTreeSet<ObjectKey>, snapshot: &Snapshot) -> Self {
         let promised = promised_before(pod, node, snapshot);
-        let sum = |name: &str| sums.as_ref().map_or(0, |sums| sums.get(name));
-        let mut pods = if closely || sum(SHUNNING) > 0 { standing_on(node, snapshot) } else { Vec::new() };
-        pods.extend(promised.iter().cloned());
-        let siblings = controller(pod).map_or(0, |controller| sum(&siblings(controller)));
-        let taken = Taken { more: all_of(&promised), by: count(&promised), sums: sums.clone() };
+        let shares = gone.iter().filter_map(|key| snapshot.get(key)?.share()).filter(|share| share.of() == node);
+        let taken = Taken {
+            standing: snapshot.sums(PODS, node).cloned(),
+            aside: shares.flat_map(|share| share.amounts().map(|(name, amount)| (name.to_owned(), amount))).collect(),
+            more: all_of(&promised),
+            by: count(&promised),
+        };
+        let is_looked_at = closely || taken.standing(SHUNNING) > 0;
+        let mut pods = if is_looked_at { standing_on(node, gone, snapshot) } else { Vec::new() };
+        pods.extend(promised);
+        let siblings = controller(pod).map_or(0, |controller| taken.standing(&siblings(controller)));
         Self { taken, siblings, pods }
     }
 
     /// The same of pods that are all there are.
+    #[cfg(test)]
     pub(crate) fn counted(pods: Vec<Arc<Pod>>, pod: &Pod) -> Self {
         let of_same = |other: &&Arc<Pod>| controller(pod).is_some() && controller(other) == controller(pod);
         let siblings = i64::try_from(pods.iter().filter(of_same).count()).unwrap_or(i64::MAX);
-        Self { taken: Taken { sums: None, more: all_of(&pods), by: count(&pods) }, siblings, pods }
+        let taken = Taken { standing: None, aside: Sums::default(), more: all_of(&pods), by: count(&pods) };
+        Self { taken, siblings, pods }
     }
 }
 
@@ -90,15 +105,18 @@ fn controller(pod: &Pod) -> Option<&str> {
     owners.find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.as_str())
 }
 
-/// The pods that take room on a node from `pod`: those that stand there, and those no less important that were promised it.
-pub(crate) fn everybody_on(node: &str, pod: &Pod, snapshot: &Snapshot) -> Vec<Arc<Pod>> {
-    let mut pods = standing_on(node, snapshot);
-    pods.extend(promised_before(pod, node, snapshot));
+/// Those on a node who are less important than `pod`; nobody is looked at where there are none.
+pub(crate) fn lower_on(node: &str, pod: &Pod, snapshot: &Snapshot) -> Vec<Arc<Pod>> {
+    if !snapshot.sums(PODS, node).is_some_and(|sums| has_lower(sums, priority(pod))) {
+        return Vec::new();
+    }
+    let mut pods = standing_on(node, &BTreeSet::new(), snapshot);
+    pods.retain(|other| priority(other) < priority(pod));
     pods
 }
 
-fn standing_on(node: &str, snapshot: &Snapshot) -> Vec<Arc<Pod>> {
-    let standing = snapshot.index(&on_node(node)).filter(|other| stands(other));
+fn standing_on(node: &str, gone: &BTreeSet<ObjectKey>, snapshot: &Snapshot) -> Vec<Arc<Pod>> {
+    let standing = snapshot.index(&on_node(node)).filter(|other| stands(other) && !gone.contains(other.key()));
     standing.filter_map(|other| other.decode::<Pod>().ok()).collect()
 }
 

@@ -14,7 +14,7 @@ use sampan_core::operator::Kind;
 use sampan_core::store::Snapshot;
 
 use crate::budgets::Budgets;
-use crate::occupants::{nominated_node, priority};
+use crate::occupants::{lower_on, nominated_node, priority};
 use crate::search::{Search, Wanted};
 use crate::status::is_preempted;
 
@@ -139,20 +139,15 @@ impl Claimant<'_> {
     /// What was begun and is not over.
     fn under_way(&self) -> Option<Way> {
         let node = nominated_node(self.pod)?;
-        let victims: Vec<_> = self.lower_on(node).into_iter().filter(|pod| is_preempted(pod)).collect();
+        let victims: Vec<_> =
+            lower_on(node, self.pod, self.snapshot).into_iter().filter(|pod| is_preempted(pod)).collect();
         (!victims.is_empty()).then(|| Way { node: node.to_owned(), victims })
-    }
-
-    fn lower_on(&self, node: &str) -> Vec<Arc<Pod>> {
-        let mut pods = self.wanted.everybody_on(node);
-        pods.retain(|pod| priority(pod) < priority(self.pod));
-        pods
     }
 
     /// Who would have to give way on the node, and what harm that does.
     fn give_way_on(&self, node: &Arc<Node>, budgets: &Budgets) -> Result<(Harm, Way), Vec<String>> {
         let name = node.metadata.name.as_deref().unwrap_or_default();
-        let mut lower = self.lower_on(name);
+        let mut lower = lower_on(name, self.pod, self.snapshot);
         if lower.is_empty() {
             return Err(vec![NOBODY.to_owned()]);
         }

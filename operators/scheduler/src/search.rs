@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use sampan_core::object::ObjectKey;
-use sampan_core::operator::Kind;
 use sampan_core::store::{ReadKey, Snapshot};
 use sampan_podset::{affinity, taints};
 
 use crate::amounts::Amounts;
 use crate::company::Company;
-use crate::occupants::{Occupants, everybody_on};
+use crate::occupants::Occupants;
 use crate::plan::Refusal;
 use crate::ports::HostPort;
 use crate::room::Room;
@@ -69,19 +68,17 @@ impl<'p> Wanted<'p> {
 
     /// Who takes room on a node, as far as it matters.
     pub(crate) fn occupants(&self, node: &str) -> Occupants {
-        Occupants::on(node, self.pod, !self.ports.is_empty(), self.snapshot)
+        self.occupants_without(node, &BTreeSet::new())
     }
 
-    /// The pods that take room on a node from it, each of them.
-    pub(crate) fn everybody_on(&self, node: &str) -> Vec<Arc<Pod>> {
-        everybody_on(node, self.pod, self.snapshot)
+    fn occupants_without(&self, node: &str, gone: &BTreeSet<ObjectKey>) -> Occupants {
+        Occupants::on(node, self.pod, !self.ports.is_empty(), gone, self.snapshot)
     }
 
     /// Why the node would refuse it if those of `gone`, who stand there, were gone.
     pub(crate) fn refusal_without(&self, node: &Node, gone: &BTreeSet<ObjectKey>) -> Option<Refusal> {
-        let mut pods = self.everybody_on(node.metadata.name.as_deref().unwrap_or_default());
-        pods.retain(|pod| !gone.contains(&pod.key()));
-        let room = Room::of(node, Occupants::counted(pods, self.pod));
+        let name = node.metadata.name.as_deref().unwrap_or_default();
+        let room = Room::of(node, self.occupants_without(name, gone));
         if self.company.is_nobody() && self.spread.is_empty() {
             return self.crowded(node, &room);
         }

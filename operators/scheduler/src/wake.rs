@@ -35,13 +35,13 @@ fn waiting(snapshot: &Snapshot) -> impl Iterator<Item = &Object> {
     unplaced.into_iter().filter(|pod| is_unplaced(pod) && !has_ended(pod))
 }
 
-/// The pods that wait for a node, when a pod has made room on one, or is promised none any more.
+/// The pods that wait for a node, when a pod takes less of one than it did, or is promised none any more.
 pub(crate) fn freed(pod: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
     let now = snapshot.get(pod.key());
-    let left = !is_unplaced(pod) && (has_ended(pod) || now.is_none());
+    let took_less = pod.share().is_some_and(|had| now.and_then(|now| now.share()).is_none_or(|has| had.exceeds(has)));
     // Room that was promised may be had by others when the promise is over.
     let gave_up = is_promised(pod) && now.is_none_or(|now| !is_promised(now));
-    if left || gave_up { pending(pod, snapshot) } else { Vec::new() }
+    if took_less || gave_up { pending(pod, snapshot) } else { Vec::new() }
 }
 
 /// The pods that wait for a node and use the claim.

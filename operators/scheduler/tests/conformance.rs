@@ -114,6 +114,22 @@ fn a_mutant_that_does_not_rest_on_who_comes_near_is_caught() {
 }
 
 #[test]
+fn a_mutant_that_does_not_rest_on_what_is_taken_is_caught() {
+    let rest = |reads: &mut BTreeSet<ReadKey>| reads.retain(|read| !matches!(read, ReadKey::Taken(..)));
+    let problem = problem_in("resized", Mutant { rest, ..HONEST });
+    assert!(problem.contains("CPU left"), "{problem}");
+}
+
+#[test]
+fn a_mutant_that_does_not_hear_of_pods_is_caught() {
+    let declare = |declaration: &mut Declaration| {
+        declaration.watches.retain(|watch| watch.resource != Some(sampan_core::resource::PODS))
+    };
+    let problem = problem_in("resized", Mutant { declare, ..HONEST });
+    assert!(problem.contains("waits although") || problem.contains("watch"), "{problem}");
+}
+
+#[test]
 fn a_mutant_that_does_not_rest_on_promises_is_caught() {
     let rest = |reads: &mut BTreeSet<ReadKey>| reads.retain(|read| !format!("{read:?}").contains("nominatedNodeName"));
     let problem = problem_in("beaten by a promise", Mutant { rest, ..HONEST });

@@ -49,6 +49,9 @@ impl Cluster<'_> {
             Edit::UpdateStatus(object) => {
                 (Some(self.key(object)?), Subresource::Status, Action::Update(Body::Value(object.clone())))
             }
+            Edit::Resize(object) => {
+                (Some(self.key(object)?), Subresource::Named("resize"), Action::Update(Body::Value(object.clone())))
+            }
             Edit::Delete(key) => {
                 let options = DeleteOptions { propagation: self.propagation(key), ..DeleteOptions::default() };
                 (Some(key.clone()), Subresource::Whole, Action::Delete(options))

@@ -107,6 +107,8 @@ pub enum Edit {
     Update(Value),
     /// A whole object with its status as it should be.
     UpdateStatus(Value),
+    /// A whole pod with resources as its containers should have them while they run.
+    Resize(Value),
     /// Deletion with the object's own grace.
     Delete(ObjectKey),
     /// Removal at once: what a node does when a pod has ended.

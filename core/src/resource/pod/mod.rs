@@ -28,7 +28,7 @@ use crate::status::{Status, StatusCause};
 use crate::store::Snapshot;
 
 pub use qos::QosClass;
-pub use share::{SHUNNING, siblings};
+pub use share::{SHUNNING, has_lower, siblings};
 
 /// The resource type.
 pub const PODS: ResourceType = ResourceType::new("", "pods");

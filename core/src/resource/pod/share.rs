@@ -6,17 +6,27 @@ use super::super::fill::set;
 use super::super::read::{items, size, text};
 use super::resources::{Amounts, List, of_pod, raise};
 use crate::object::written_share;
+use crate::store::Sums;
 
-/// The sum of what the pods of a controller on a node count for, one each.
+/// The sum of what the pods of a controller on a node count for, one each. No resource has a space in its name.
 pub fn siblings(controller: &str) -> String {
-    format!("controller/{controller}")
+    format!("controller {controller}")
 }
 
 /// The sum of pods on a node that shun others: that require not to stand near some.
 pub const SHUNNING: &str = "shunning";
 
+/// The sum of pods on a node of one priority.
+const PRIORITY: &str = "priority ";
+
+/// Whether `sums` are of a node with a pod of lower priority than `priority`.
+pub fn has_lower(sums: &Sums, priority: i32) -> bool {
+    let known = sums.iter().filter_map(|(name, _)| name.strip_prefix(PRIORITY)?.parse::<i32>().ok());
+    known.min().is_some_and(|least| least < priority)
+}
+
 /// What a pod has a share in: the sums of its node, by resource (thousandths of CPUs, whole units of all else), `pods`,
-/// [`siblings`] and [`SHUNNING`]. One that has ended takes nothing.
+/// those of its priority, [`siblings`] and [`SHUNNING`]. One that has ended takes nothing.
 pub(super) fn of(pod: &Value) -> Option<String> {
     let node = text(pod, "/spec/nodeName");
     if node.is_empty() || matches!(text(pod, "/status/phase"), "Succeeded" | "Failed") {
@@ -31,7 +41,8 @@ pub(super) fn of(pod: &Value) -> Option<String> {
     let controller = owners.find(|owner| owner.get("controller") == Some(&Value::Bool(true)));
     let siblings = controller.map(|owner| siblings(text(owner, "/uid")));
     let shuns = size(pod, "/spec/affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution") > 0;
-    let counted = siblings.as_deref().into_iter().chain(["pods"]).chain(shuns.then_some(SHUNNING));
+    let priority = format!("{PRIORITY}{}", pod.pointer("/spec/priority").and_then(Value::as_i64).unwrap_or_default());
+    let counted = siblings.as_deref().into_iter().chain(["pods", &priority]).chain(shuns.then_some(SHUNNING));
     let counted = counted.map(|name| (name, 1));
     Some(written_share(node, whole.chain(counted)))
 }
@@ -84,7 +95,7 @@ mod tests {
                 "spec": {"nodeName": node, "containers": [{"resources": {"requests": {"cpu": "1500m", "memory": "1Ki"}}}]},
                 "status": {"phase": phase}})
         };
-        let expect = "n\ncpu=1500\nmemory=1024\ncontroller/u=1\npods=1";
+        let expect = "n\ncpu=1500\nmemory=1024\ncontroller u=1\npods=1\npriority 0=1";
         assert_eq!(of(&pod("n", "Running")).as_deref(), Some(expect));
         assert_eq!(of(&pod("n", "Failed")), None);
         assert_eq!(of(&pod("", "Pending")), None);

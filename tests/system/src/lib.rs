@@ -8,17 +8,20 @@
 //! * [`Machine`] is a network namespace with a Docker of its own, on a [`Network`] with others.
 //! * [`Node`] runs `sampan node`, in a process of its own, for a cluster it joins.
 //! * [`Api`] sends any bytes to the API server and gives back what came.
+//! * [`Collector`] takes logs, by Fluent's own library; a [`Relay`] before it swallows its answers.
 //! * [`table`] plays tables of command lines.
 //! * [`Load`] sends requests to a Service while something happens to its pods, and tells which of them failed.
 //! * [`eventually`] waits for a condition, with a deadline and a word for what did not come true.
 
 pub mod api;
 pub mod cluster;
+pub mod collector;
 pub mod docker;
 pub mod lan;
 pub mod load;
 pub mod manifest;
 pub mod node;
+pub mod relay;
 pub mod run;
 pub mod table;
 pub mod wait;
@@ -26,9 +29,11 @@ pub mod wire;
 
 pub use api::Api;
 pub use cluster::{Cluster, Setup};
+pub use collector::Collector;
 pub use lan::{Machine, Network};
 pub use load::Load;
 pub use node::Node;
+pub use relay::Relay;
 pub use run::{Run, run};
 pub use wait::{eventually, while_holding};
 pub use wire::Answer;

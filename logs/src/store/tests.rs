@@ -122,8 +122,8 @@ fn who_logs_without_end_loses_its_own_past_and_nobody_elses() {
     let (mut seed, mut taken) = (1_u64, 0);
     for round in 0..400 {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let noise: String =
-            (0..200).map(|word| format!("{:x}", seed.rotate_left(word * 7 % 64) ^ u64::from(word))).collect();
+        let words = (0..200).map(|word| seed.rotate_left(word * 7 % 64) ^ u64::from(word));
+        let noise = words.fold(String::new(), |noise, word| noise + &format!("{word:x}"));
         store.take("loud", &batch(&[(round, &noise)]), at(round.cast_unsigned())).unwrap();
         store.flush("loud").unwrap();
         taken += 1;

@@ -8,25 +8,27 @@ use imbl::OrdMap;
 
 use crate::object::{Name, Object, ResourceType, Share};
 
-/// Sums by name, such as the thousandths of CPUs that the pods of a node ask for.
+/// Sums by name, such as the thousandths of CPUs that the pods of a node ask for. They are wider than the amounts, so that what
+/// was added can be taken away again whatever it was; who reads one that fits no amount is told the nearest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sums(BTreeMap<Name, i64>);
+pub struct Sums(BTreeMap<Name, i128>);
 
 impl Sums {
     /// A sum; 0 where no object adds to it.
     pub fn get(&self, name: &str) -> i64 {
-        self.0.get(name).copied().unwrap_or_default()
+        self.0.get(name).copied().map_or(0, nearest)
     }
 
     /// The sums that are not 0.
     pub fn iter(&self) -> impl Iterator<Item = (&str, i64)> {
-        self.0.iter().map(|(name, amount)| (&**name, *amount))
+        self.0.iter().map(|(name, amount)| (&**name, nearest(*amount)))
     }
 
     /// Puts a sum that is 0 away: only what is there costs.
-    fn add(&mut self, name: &str, amount: i64) {
-        let sum = self.get(name).saturating_add(amount);
-        match self.0.get_mut(name) {
+    fn add(&mut self, name: &str, amount: i128) {
+        let known = self.0.get_mut(name);
+        let sum = known.as_deref().copied().unwrap_or_default() + amount;
+        match known {
             _ if sum == 0 => drop(self.0.remove(name)),
             Some(known) => *known = sum,
             None => drop(self.0.insert(name.into(), sum)),
@@ -38,10 +40,14 @@ impl Sums {
     }
 }
 
+fn nearest(sum: i128) -> i64 {
+    i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })
+}
+
 impl FromIterator<(String, i64)> for Sums {
     fn from_iter<I: IntoIterator<Item = (String, i64)>>(amounts: I) -> Self {
         let mut sums = Self::default();
-        amounts.into_iter().for_each(|(name, amount)| sums.add(&name, amount));
+        amounts.into_iter().for_each(|(name, amount)| sums.add(&name, amount.into()));
         sums
     }
 }
@@ -68,11 +74,11 @@ impl Totals {
         }
     }
 
-    fn add(&mut self, resource: ResourceType, share: Share<'_>, sign: i64) {
+    fn add(&mut self, resource: ResourceType, share: Share<'_>, sign: i128) {
         let key = (resource, share.of().into());
         let mut sums = self.0.get(&key).cloned().unwrap_or_default();
         let own = Arc::make_mut(&mut sums);
-        share.amounts().for_each(|(name, amount)| own.add(name, amount.saturating_mul(sign)));
+        share.amounts().for_each(|(name, amount)| own.add(name, i128::from(amount) * sign));
         if own.is_empty() {
             self.0.remove(&key);
         } else {
@@ -98,10 +104,21 @@ mod tests {
         Draft::new(key, value, fields.into_iter().collect()).unwrap().at(Revision(1))
     }
 
+    /// Few, so that many are equal, and some of which two fit no amount.
+    fn cpu() -> impl Strategy<Value = i64> {
+        prop_oneof![3 => 0..5_i64, 1 => Just(i64::MAX)]
+    }
+
+    #[test]
+    fn a_sum_that_fits_no_amount_is_told_as_the_greatest_one() {
+        let sums: Sums = [("cpu", i64::MAX), ("cpu", 1)].map(|(name, amount)| (name.to_owned(), amount)).into_iter().collect();
+        assert_eq!((sums.get("cpu"), sums.iter().next()), (i64::MAX, Some(("cpu", i64::MAX))));
+    }
+
     proptest! {
         /// Whatever comes and goes: the sums are those of what is there.
         #[test]
-        fn the_sums_are_those_of_the_objects(steps in prop::collection::vec((0..4_usize, prop::option::of(0..3_usize), 0..5_i64), 0..40)) {
+        fn the_sums_are_those_of_the_objects(steps in prop::collection::vec((0..4_usize, prop::option::of(0..3_usize), cpu()), 0..40)) {
             let nodes = ["a", "b", "c"];
             let mut there: BTreeMap<usize, Object> = BTreeMap::new();
             let mut totals = Totals::default();

@@ -1,4 +1,5 @@
-//! Quantities as numbers a kernel understands, and the quality of service they make.
+//! Quantities as numbers a kernel understands, and the quality of service they make. Users may write amounts no number holds:
+//! those are cut to the greatest one, and so is what is reckoned from them.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,8 @@ use super::spec::is_sidecar;
 const QUOTA_PERIOD_US: i64 = 100_000;
 /// The least quota the kernel takes, in microseconds.
 const LEAST_QUOTA_US: i64 = 1_000;
+/// The greatest quota the kernel takes, in microseconds (`max_cfs_runtime`).
+const MOST_QUOTA_US: i64 = (1 << 44) - 1;
 /// The least share the kernel takes.
 const LEAST_SHARES: i64 = 2;
 /// The greatest share the kernel takes.
@@ -75,13 +78,14 @@ pub fn memory_limit(container: &Container) -> Option<i64> {
 
 /// Microseconds of CPU in each period of 100 000; 0 without a limit.
 pub fn cpu_quota(container: &Container) -> i64 {
-    cpu_limit(container).map_or(0, |milli| (milli * QUOTA_PERIOD_US / 1000).max(LEAST_QUOTA_US))
+    let quota = |milli: i64| milli.saturating_mul(QUOTA_PERIOD_US / 1000).clamp(LEAST_QUOTA_US, MOST_QUOTA_US);
+    cpu_limit(container).map_or(0, quota)
 }
 
 /// The share of CPU among containers that compete.
 pub fn cpu_shares(container: &Container) -> i64 {
     let requested = request(container, "cpu").and_then(milli).unwrap_or(0);
-    (requested * 1024 / 1000).clamp(LEAST_SHARES, MOST_SHARES)
+    (requested.saturating_mul(1024) / 1000).clamp(LEAST_SHARES, MOST_SHARES)
 }
 
 /// What a pod asks for in all.
@@ -116,7 +120,8 @@ impl Requests {
             ("cpu", self.milli_cpu, used.milli_cpu, node.allocatable_milli_cpu),
             ("memory", self.memory, used.memory, node.allocatable_memory),
         ];
-        let mut short = resources.into_iter().filter(|(_, wish, used, capacity)| *wish > 0 && wish + used > *capacity);
+        let is_short = |wish: i64, used: i64, capacity: i64| wish > 0 && wish.saturating_add(used) > capacity;
+        let mut short = resources.into_iter().filter(|(_, wish, used, capacity)| is_short(*wish, *used, *capacity));
         let (resource, requested, used, capacity) = short.next()?;
         Some(Shortage { resource, requested, used, capacity })
     }
@@ -165,7 +170,10 @@ impl std::ops::Add for Requests {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { milli_cpu: self.milli_cpu + other.milli_cpu, memory: self.memory + other.memory }
+        Self {
+            milli_cpu: self.milli_cpu.saturating_add(other.milli_cpu),
+            memory: self.memory.saturating_add(other.memory),
+        }
     }
 }
 
@@ -268,6 +276,33 @@ mod tests {
         }
         assert_eq!(milli("many"), None);
         assert_eq!(whole("1500m"), Some(2));
+    }
+
+    #[test]
+    fn amounts_no_number_holds_are_as_much_as_there_is() {
+        for text in ["9223372036854775807", "1e30"] {
+            let resources = format!(r#"{{"limits":{{"cpu":"{text}","memory":"{text}"}}}}"#);
+            let container: Container =
+                serde_json::from_str(&format!(r#"{{"name":"a","resources":{resources}}}"#)).unwrap();
+            assert_eq!((cpu_quota(&container), cpu_shares(&container)), (MOST_QUOTA_US, MOST_SHARES), "{text}");
+            let most = memory_limit(&container).unwrap();
+            assert!(most > 1 << 50, "{text}: {most}");
+            let spec = PodSpec { containers: vec![container.clone(), container], ..PodSpec::default() };
+            let asked = Requests::of(&spec);
+            assert!(asked.milli_cpu == i64::MAX && asked.memory >= most, "{text}: {asked:?}");
+            let node = NodeFacts {
+                name: "node".into(),
+                host_ip: "10.0.0.1".into(),
+                allocatable_milli_cpu: 4000,
+                allocatable_memory: 1 << 34,
+                volumes: "/volumes".into(),
+            };
+            let short = |wish: Requests, used| wish.shortage(used, &node).map(|short| short.resource);
+            assert_eq!((short(asked, asked), short(asked, Requests::default())), (Some("cpu"), Some("cpu")), "{text}");
+            let little = Requests { milli_cpu: 0, memory: 1 };
+            assert_eq!(short(little, asked), Some("memory"), "{text}");
+            assert_eq!(QualityOfService::Burstable.oom_score_adjustment(&spec.containers[0], &node), 3, "{text}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::condition::{CounterId, Counters};
 use super::snapshot::Head;
+use super::sums::nearest;
 use super::write::CHANGES_MAX;
 use super::{Change, CommitCondition, Counter, Excess, IndexKey, Precondition, Put, Refusal, Unmet, Write};
 use crate::object::{Draft, ObjectKey, Revision, Uid};
@@ -29,7 +30,7 @@ struct Foreseen<'w> {
     counters: &'w mut Counters,
     changed: BTreeMap<&'w ObjectKey, Option<&'w Draft>>,
     /// What the changes before add to each counter.
-    charged: BTreeMap<CounterId, i64>,
+    charged: BTreeMap<CounterId, i128>,
 }
 
 impl<'w> Foreseen<'w> {
@@ -102,17 +103,16 @@ impl<'w> Foreseen<'w> {
 
     fn charge(&mut self, own: &ObjectKey, counter: &'w Counter, amount: i64, limit: i64) -> Result<(), Excess> {
         let known = self.head.get(own).filter(|_| counter.counts(own) && !self.changed.contains_key(own));
-        let held = known.map_or(0, |object| (counter.measure)(object));
-        let requested = amount.saturating_sub(held);
+        let requested = i128::from(amount) - counter.weigh(known.map(|object| &**object));
         let removed = self.changed.iter().filter(|(key, draft)| draft.is_none() && counter.counts(key));
         let removed = removed.filter_map(|(key, _)| self.head.get(key));
-        let freed = removed.fold(0, |sum: i64, object| sum.saturating_add((counter.measure)(object)));
+        let freed: i128 = removed.map(|object| counter.weigh(Some(object))).sum();
         let before = self.charged.entry(counter.id()).or_default();
-        let used = self.counters.value(counter, self.head).saturating_add(*before).saturating_sub(freed);
-        if requested > 0 && used.saturating_add(requested) > limit {
-            return Err(Excess { of: counter.of.clone(), used, requested, limit });
+        let used = self.counters.value(counter, self.head) + *before - freed;
+        if requested > 0 && used + requested > limit.into() {
+            return Err(Excess { of: counter.of.clone(), used: nearest(used), requested: nearest(requested), limit });
         }
-        *before = before.saturating_add(requested);
+        *before += requested;
         Ok(())
     }
 

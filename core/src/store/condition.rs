@@ -102,9 +102,13 @@ impl Counter {
         (self.owner.1.clone(), self.of.clone(), self.resource, self.scope.clone())
     }
 
-    fn sum(&self, head: &Head) -> i64 {
-        let counted = head.list(self.resource, self.namespace.as_ref());
-        counted.fold(0, |sum: i64, object| sum.saturating_add((self.measure)(object)))
+    /// What an object counts for, as it is added up: in a sum as wide as any number of amounts needs.
+    pub(super) fn weigh(&self, object: Option<&Object>) -> i128 {
+        object.map_or(0, |object| (self.measure)(object).into())
+    }
+
+    fn sum(&self, head: &Head) -> i128 {
+        head.list(self.resource, self.namespace.as_ref()).map(|object| self.weigh(Some(object))).sum()
     }
 }
 
@@ -125,12 +129,12 @@ pub(super) struct Counters(BTreeMap<CounterId, Sum>);
 #[derive(Clone)]
 struct Sum {
     counter: Counter,
-    value: i64,
+    value: i128,
 }
 
 impl Counters {
     /// What the counter comes to on head.
-    pub(super) fn value(&mut self, counter: &Counter, head: &Head) -> i64 {
+    pub(super) fn value(&mut self, counter: &Counter, head: &Head) -> i128 {
         let id = counter.id();
         if let Some(sum) = self.0.get(&id) {
             return sum.value;
@@ -146,8 +150,7 @@ impl Counters {
     /// An object of head was replaced.
     pub(super) fn changed(&mut self, key: &ObjectKey, old: Option<&Object>, new: Option<&Object>) {
         for Sum { counter, value } in self.0.values_mut().filter(|sum| sum.counter.counts(key)) {
-            let weight = |object: Option<&Object>| object.map_or(0, |object| (counter.measure)(object));
-            *value = value.saturating_add(weight(new)).saturating_sub(weight(old));
+            *value += counter.weigh(new) - counter.weigh(old);
         }
     }
 

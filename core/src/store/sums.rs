@@ -40,7 +40,8 @@ impl Sums {
     }
 }
 
-fn nearest(sum: i128) -> i64 {
+/// A sum as an amount: the nearest one.
+pub(super) fn nearest(sum: i128) -> i64 {
     i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })
 }
 

@@ -162,3 +162,20 @@ fn what_shrinks_is_never_refused_for_a_limit_that_was_lowered() {
     must(&mut sequencer, lowered(8));
     must(&mut sequencer, lowered(5));
 }
+
+#[test]
+fn amounts_that_fit_no_sum_are_counted_all_the_same() {
+    let mut sequencer = open(&MemoryDisk::default());
+    // They were there before anybody set a limit.
+    for name in 0..2 {
+        let unlimited = Change { conditions: Vec::new(), ..planned(name, Some((name, i64::MAX)), false) };
+        must(&mut sequencer, write(vec![unlimited]));
+    }
+    let is_accepted = |sequencer: &mut _, change| commit(sequencer, vec![write(vec![change])], 0).remove(0).1.is_ok();
+    let one_more = || planned(2, Some((2, 1)), false);
+    for name in 0..2 {
+        assert!(!is_accepted(&mut sequencer, one_more()), "{} are left", 2 - name);
+        must(&mut sequencer, write(vec![planned(name, None, true)]));
+    }
+    assert!(is_accepted(&mut sequencer, one_more()));
+}

@@ -9,10 +9,11 @@ pub const SHARE: &str = "share";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share<'o>(&'o str);
 
-/// A share as it is written: whose sums, then a line for each amount. Names hold no line ends, and amounts come last in a line.
+/// A share as it is written: whose sums, then a line for each amount, which comes last in it. A name that holds a line end is left
+/// out: names may be what a client wrote, such as an owner's uid, and would add to sums they are not of.
 pub fn written_share<'a>(of: &str, amounts: impl IntoIterator<Item = (&'a str, i64)>) -> String {
     let mut text = of.to_owned();
-    for (name, amount) in amounts {
+    for (name, amount) in amounts.into_iter().filter(|(name, _)| !name.contains('\n')) {
         write!(text, "\n{name}={amount}").expect("writing to memory cannot fail");
     }
     text

@@ -102,6 +102,13 @@ mod tests {
     }
 
     #[test]
+    fn an_owners_uid_adds_to_no_sum_but_its_own() {
+        let owner = json!({"uid": "x=1\ncpu=-900000\npods=-100\ncontroller:other", "controller": true});
+        let pod = json!({"metadata": {"ownerReferences": [owner]}, "spec": {"nodeName": "n"}});
+        assert_eq!(of(&pod).as_deref(), Some("n\npods=1\npriority 0=1"));
+    }
+
+    #[test]
     fn a_pod_that_is_resized_takes_the_more_of_what_it_has_and_wishes_for() {
         let check = |asked: &str, granted: &str, reason: &str, expect: i64| {
             let container = |cpu: &str| json!({"name": "app", "resources": {"requests": {"cpu": cpu}}});

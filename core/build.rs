@@ -1,4 +1,5 @@
-//! Cuts the published schemas into one text and an index over it, so that nothing is parsed before it is asked for.
+//! Cuts the published schemas into one text and an index over it, so that nothing is parsed before it is asked for; and tells by a
+//! digest of the source how objects are read into what they are found by.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,6 +9,8 @@ use std::path::{Path, PathBuf};
 use serde_json::value::RawValue;
 
 const SOURCES: [&str; 2] = ["kubernetes-1.35.json.gz", "sampan-v1.json"];
+/// The source that says what objects are found by, and counted by.
+const INDEXING: [&str; 2] = ["src/object", "src/resource"];
 const REFERENCE: &str = "\"#/components/schemas/";
 
 type Definitions = BTreeMap<String, Box<RawValue>>;
@@ -24,6 +27,29 @@ fn main() {
     let (text, index) = cut(&definitions);
     std::fs::write(out.join("definitions.json"), text).expect("OUT_DIR is writable");
     std::fs::write(out.join("definitions.rs"), index).expect("OUT_DIR is writable");
+    println!("cargo::rustc-env=SAMPAN_INDEXING={:016x}", indexing());
+}
+
+fn indexing() -> u64 {
+    let mut files = Vec::new();
+    for folder in INDEXING {
+        println!("cargo::rerun-if-changed={folder}");
+        list(Path::new(folder), &mut files);
+    }
+    files.sort();
+    let read = |path: &PathBuf| std::fs::read(path).expect("the source can be read");
+    fnv(&files.iter().flat_map(read).collect::<Vec<u8>>())
+}
+
+fn list(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("the folder is part of the source") {
+        let path = entry.expect("the folder can be read").path();
+        if path.is_dir() {
+            list(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
 }
 
 fn read(path: &Path) -> Definitions {

@@ -20,7 +20,7 @@ use sampan_core::gateway::{
     NamespaceLifecycle, NodeRestriction, Priority, ServiceAccountAdmission,
 };
 use sampan_core::resource::{Registry, builtin};
-use sampan_core::store::{MemoryDisk, Reader, Settings, Store, TimesToLive};
+use sampan_core::store::{MemoryDisk, Reader, Settings, Store};
 use serde_json::{Value, json};
 use tokio::io::duplex;
 use tokio::runtime::Handle;
@@ -89,7 +89,7 @@ impl World {
             Box::new(Priority),
         ];
         let gateway = Gateway::new(registry, Box::new(authorizer), admissions).with_tokens(tokens);
-        let settings = Settings { cluster_uid: "test".into(), times_to_live: TimesToLive::default() };
+        let settings = Settings { cluster_uid: "test".into(), ..Settings::default() };
         let store = Store::open(MemoryDisk::default().restart(), settings, Arc::new(Timestamp::now)).unwrap();
         let cluster = Cluster::new(Arc::new(gateway), store, Timestamp::now, 7)
             .with_webhooks(Arc::new(HttpsWebhooks::new(Handle::current())));

@@ -95,7 +95,11 @@ pub(crate) fn show_log(writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'stat
 
 fn open_store(folder: &DataFolder, registry: &Registry) -> Result<Store> {
     let backend = open_backend(folder)?;
-    let settings = Settings { cluster_uid: SystemEntropy.uuid(), times_to_live: times_to_live(registry) };
+    let settings = Settings {
+        cluster_uid: SystemEntropy.uuid(),
+        times_to_live: times_to_live(registry),
+        indexing: Some(registry.indexing()),
+    };
     let store = Store::open(backend, settings, Arc::new(Timestamp::now))?;
     folder.note_cluster_id(store.cluster_uid())?;
     Ok(store)

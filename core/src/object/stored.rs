@@ -217,6 +217,19 @@ impl Object {
         }
     }
 
+    /// The same object, found by other fields.
+    pub(crate) fn found_by(&self, fields: Vec<(&'static str, String)>) -> Self {
+        Self {
+            key: self.key.clone(),
+            metadata: self.metadata.clone(),
+            revision: self.revision,
+            revision_start: self.revision_start,
+            fields,
+            bytes: self.bytes.clone(),
+            typed: Typed::default(),
+        }
+    }
+
     /// Where the revision's digits begin in the JSON.
     pub(crate) fn revision_start(&self) -> usize {
         self.revision_start

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::custom::{Digest, Learnt};
 use super::{ResourceDefinition, Scope, ServedVersion};
 use crate::object::{ObjectKey, ResourceType};
+use crate::store::Indexing;
 
 /// The resource types served: built-in ones registered at start, custom ones as they come and go.
 #[derive(Default, Clone)]
@@ -69,6 +72,14 @@ impl Registry {
     /// The definition of a stored resource type.
     pub fn definition(&self, resource: ResourceType) -> Option<&Arc<ResourceDefinition>> {
         self.definitions.get(&resource)
+    }
+
+    /// How what objects are found by is read by the built-in resource types of this binary. Those of custom ones are where their
+    /// paths say, whoever reads them.
+    pub fn indexing(&self) -> Indexing {
+        let registry = self.clone();
+        let read = move |resource, object: &Value| Some(registry.definition(resource)?.index_values(object));
+        Indexing::new(env!("SAMPAN_INDEXING"), Arc::new(read))
     }
 
     /// All definitions, by group and plural name.

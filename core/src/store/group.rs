@@ -42,8 +42,7 @@ impl Building {
 
     /// Adds an object's latest state.
     pub(super) fn put(&mut self, object: &Object, origins: &Origins, now: Timestamp) {
-        let record = codec::encode_object(object, origins, now);
-        self.row(Keyspace::Objects, object_key(object.key()), Some(record));
+        self.extend([object_row(object, origins, now)]);
     }
 
     /// Removes an object's state.
@@ -76,6 +75,12 @@ impl Building {
         let rows = self.rows.into_iter().map(|((keyspace, key), value)| Row { keyspace, key, value }).collect();
         (Group { rows, acknowledged, has_changes }, self.events)
     }
+}
+
+/// The row that keeps an object's latest state.
+pub(super) fn object_row(object: &Object, origins: &Origins, changed_at: Timestamp) -> Row {
+    let record = codec::encode_object(object, origins, changed_at);
+    Row { keyspace: Keyspace::Objects, key: object_key(object.key()), value: Some(record) }
 }
 
 fn object_key(key: &ObjectKey) -> Vec<u8> {

@@ -8,9 +8,10 @@ use super::backend::{Archive, Backend, BackendError, Group, Keyspace, Row};
 use super::codec::{self, Damage, FORMAT};
 use super::decisions::Shelf;
 use super::expiry::Expiry;
+use super::group::object_row;
 use super::reader::log_key;
 use super::snapshot::Head;
-use super::{Origin, Origins};
+use super::{Indexing, Origin, Origins, Settings};
 use crate::object::{Name, ObjectKey, Revision};
 
 const FORMAT_KEY: &[u8] = b"format";
@@ -96,16 +97,16 @@ pub(super) struct Recovered {
     pub(super) shelf: Shelf,
 }
 
-/// Reads the store, or begins one with `fresh_uid`.
+/// Reads the store, or begins one.
 pub(super) fn recover(
     backend: &mut impl Backend,
-    fresh_uid: &str,
+    settings: &Settings,
     expiry: &mut Expiry,
 ) -> Result<Recovered, OpenError> {
     let archive = backend.archive();
     let cluster_uid = match archive.get(Keyspace::Meta, CLUSTER_KEY)? {
         Some(uid) => String::from_utf8_lossy(&uid).into(),
-        None => found(backend, fresh_uid)?,
+        None => found(backend, &settings.cluster_uid)?,
     };
     match archive.get(Keyspace::Meta, FORMAT_KEY)?.as_deref() {
         None | Some([FORMAT]) => {}
@@ -113,22 +114,29 @@ pub(super) fn recover(
     }
     let floor = archive.get(Keyspace::Meta, FLOOR_KEY)?;
     let floor = floor.and_then(|bytes| bytes.try_into().ok()).map_or(Revision(0), |b| Revision(u64::from_be_bytes(b)));
+    let indexing = match &settings.indexing {
+        Some(indexing) if indexing.is_news_to(&*archive)? => Some(indexing),
+        _ => None,
+    };
     // Log and objects are read side by side: each is half of the time it takes.
     let (log, objects) = std::thread::scope(|scope| {
         let log = scope.spawn(|| read_log(&*archive, floor));
-        let objects = read_objects(&*archive, expiry);
+        let objects = read_objects(&*archive, expiry, indexing);
         (log.join().expect("reading the log does not panic"), objects)
     });
     let log = log?;
     if log.head < backend.acknowledged() {
         return Err(OpenError::LostWrites { recovered: log.head, acknowledged: backend.acknowledged() });
     }
-    let mut head = objects?;
+    let (mut head, corrected) = objects?;
     if head.revision > log.head {
         return Err(OpenError::LogGap { missing: log.head.next() });
     }
     head.revision = log.head;
     log.check(&head)?;
+    if let Some(indexing) = indexing {
+        indexing.write(backend, corrected)?;
+    }
     Ok(Recovered { head, floor, cluster_uid, shelf: Shelf::recover(&*archive)? })
 }
 
@@ -189,12 +197,21 @@ impl Log {
     }
 }
 
-fn read_objects(archive: &dyn Archive, expiry: &mut Expiry) -> Result<Head, OpenError> {
-    let mut head = Head::default();
+/// Reads the objects, and what is to be written again of them: those that are found otherwise than it was written.
+fn read_objects(
+    archive: &dyn Archive,
+    expiry: &mut Expiry,
+    indexing: Option<&Indexing>,
+) -> Result<(Head, Vec<Row>), OpenError> {
+    let (mut head, mut corrected) = (Head::default(), Vec::new());
     let mut known = KnownOrigins::default();
     let mut failure = None;
     archive.scan(Keyspace::Objects, &[], &[u8::MAX], &mut |key, record| match read_object(key, record) {
-        Ok(found) => {
+        Ok(mut found) => {
+            if let Some(object) = indexing.and_then(|indexing| indexing.corrected(&found.object)) {
+                corrected.push(object_row(&object, &found.origins, found.changed_at));
+                found.object = object;
+            }
             let object = Arc::new(found.object);
             expiry.changed(object.key(), object.revision(), found.changed_at);
             head.revision = head.revision.max(object.revision());
@@ -208,7 +225,7 @@ fn read_objects(archive: &dyn Archive, expiry: &mut Expiry) -> Result<Head, Open
         }
     })?;
     expiry.sort();
-    failure.map_or(Ok(head), Err)
+    failure.map_or(Ok((head, corrected)), Err)
 }
 
 fn read_object(key: &[u8], record: &[u8]) -> Result<codec::ObjectRecord, Damage> {

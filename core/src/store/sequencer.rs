@@ -21,7 +21,8 @@ use super::reservation::{ReservationId, Reservations};
 use super::snapshot::Head;
 use super::touched::{After, Touched, touched_by};
 use super::{
-    Change, Commit, Event, Origin, Origins, Precondition, Put, ReadKey, Reader, Refusal, Snapshot, WatchChange, Write,
+    Change, Commit, Event, Indexing, Origin, Origins, Precondition, Put, ReadKey, Reader, Refusal, Snapshot,
+    WatchChange, Write,
 };
 use crate::object::{Draft, Object, ObjectKey, Revision};
 
@@ -39,6 +40,8 @@ pub struct Settings {
     pub cluster_uid: String,
     /// Which objects go by themselves.
     pub times_to_live: TimesToLive,
+    /// How what objects are found by is read, where the store is to hold to it; otherwise it is what was written.
+    pub indexing: Option<Indexing>,
 }
 
 /// A request's answer, under its ticket.
@@ -80,8 +83,8 @@ impl<B: Backend> Sequencer<B> {
     /// # Errors
     /// When the store cannot be read or is not whole.
     pub fn open(mut backend: B, settings: Settings) -> Result<Self, OpenError> {
-        let mut expiry = Expiry::new(settings.times_to_live);
-        let recovered = recover(&mut backend, &settings.cluster_uid, &mut expiry)?;
+        let mut expiry = Expiry::new(settings.times_to_live.clone());
+        let recovered = recover(&mut backend, &settings, &mut expiry)?;
         let revision = recovered.head.revision;
         let shared = Shared {
             snapshot: ArcSwap::from_pointee(recovered.head.snapshot()),

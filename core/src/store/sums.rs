@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_sum_that_fits_no_amount_is_told_as_the_greatest_one() {
-        let sums: Sums = [("cpu", i64::MAX), ("cpu", 1)].map(|(name, amount)| (name.to_owned(), amount)).into_iter().collect();
+        let sums: Sums =
+            [("cpu", i64::MAX), ("cpu", 1)].map(|(name, amount)| (name.to_owned(), amount)).into_iter().collect();
         assert_eq!((sums.get("cpu"), sums.iter().next()), (i64::MAX, Some(("cpu", i64::MAX))));
     }
 

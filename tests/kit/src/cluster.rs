@@ -437,6 +437,7 @@ impl Cluster<'_> {
 }
 
 fn open(disk: &MemoryDisk, world: &World) -> Sequencer<MemoryBackend> {
-    let settings = Settings { cluster_uid: "conformance".into(), times_to_live: world.times_to_live.clone() };
+    let settings =
+        Settings { cluster_uid: "conformance".into(), times_to_live: world.times_to_live.clone(), indexing: None };
     Sequencer::open(disk.restart(), settings).expect("a store in memory that was not damaged opens")
 }

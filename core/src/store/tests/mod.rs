@@ -2,6 +2,7 @@
 
 mod conditions;
 mod crash;
+mod indexing;
 mod model;
 mod past;
 mod requests;

@@ -68,6 +68,12 @@ impl Process {
         cluster.process_id().map(Self).context("the cluster does not run")
     }
 
+    /// Docker's.
+    pub(crate) fn docker() -> Result<Self> {
+        let told = std::fs::read_to_string("/var/run/docker.pid").context("no Docker runs on this machine")?;
+        Ok(Self(told.trim().parse()?))
+    }
+
     /// What it holds now.
     pub(crate) fn memory(&self) -> Result<Memory> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0))?;
@@ -79,7 +85,8 @@ impl Process {
         Ok(Memory { anonymous_mb: megabytes("RssAnon:")?, resident_mb: megabytes("VmRSS:")? })
     }
 
-    fn processor_seconds(&self) -> Result<f64> {
+    /// The processor time it has taken so far.
+    pub(crate) fn processor_seconds(&self) -> Result<f64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0))?;
         // The name in brackets may hold spaces; the fields behind it do not: user and system time are 12th and 13th.
         let (_, fields) = stat.rsplit_once(") ").context("no fields")?;

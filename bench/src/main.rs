@@ -9,12 +9,14 @@ mod endpoints;
 mod figures;
 mod fleet;
 mod idle;
+mod logs;
 mod paths;
 mod pods;
 mod reads;
 mod rollout;
 mod rules;
 mod scheduling;
+mod search;
 mod size;
 mod startup;
 mod traffic;
@@ -27,7 +29,7 @@ use figures::Report;
 /// A benchmark: what it is called, and what it does.
 type Measure = (&'static str, fn(&mut Report) -> Result<()>);
 
-const MEASURES: [Measure; 15] = [
+const MEASURES: [Measure; 17] = [
     ("startup", startup::measure),
     ("writes", writes::measure),
     ("size", size::measure),
@@ -41,6 +43,8 @@ const MEASURES: [Measure; 15] = [
     ("rules", rules::measure),
     ("paths", paths::measure),
     ("endpoints", endpoints::measure),
+    ("logs", logs::measure),
+    ("search", search::measure),
     ("traffic", traffic::measure),
     ("death", death::measure),
 ];

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, Error, IsTerminal as _, Read as _, Result, Write as _};
 use std::net::TcpStream;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::pages;
 
@@ -19,11 +19,16 @@ pub(crate) fn run(name: &str, arguments: &[String]) -> Result<ExitCode> {
         "cat" => cat(first)?,
         "ls" => list(first)?,
         "print" => print_lines(first, arguments.get(1).map_or("0", String::as_str))?,
+        "requests" => print_requests(first, arguments.get(1).map_or("", String::as_str))?,
         "get" => return get(first),
         "sleep" => std::thread::sleep(Duration::from_secs(first.parse().map_err(Error::other)?)),
         "exit" => return Ok(ExitCode::from(first.parse::<u8>().map_err(Error::other)?)),
         "shell" => return shell(),
-        _ => return Err(Error::other(format!("no tool `{name}`: env, echo, cat, ls, print, get, sleep, exit, shell"))),
+        _ => {
+            return Err(Error::other(format!(
+                "no tool `{name}`: env, echo, cat, ls, print, requests, get, sleep, exit, shell"
+            )));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -61,6 +66,26 @@ fn print_lines(count: &str, every_ms: &str) -> Result<()> {
         if !every.is_zero() {
             std::thread::sleep(every);
         }
+    }
+    Ok(())
+}
+
+/// How often lines are printed that are due by then.
+const PRINT_EVERY: Duration = Duration::from_millis(10);
+
+/// Prints numbered lines as a server tells of its requests, so many a second; each in a write of its own.
+fn print_requests(count: &str, per_second: &str) -> Result<()> {
+    let (count, per_second): (u64, f64) =
+        (count.parse().map_err(Error::other)?, per_second.parse().map_err(Error::other)?);
+    let (started, mut seed) = (Instant::now(), 1_u64);
+    let mut out = std::io::stdout().lock();
+    for line in 1..=count {
+        while (started.elapsed().as_secs_f64() * per_second) < line as f64 {
+            std::thread::sleep(PRINT_EVERY);
+        }
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (item, milliseconds, client) = (seed >> 50, seed >> 33 & 0x3f, seed >> 24 & 0xff);
+        writeln!(out, "request {line} GET /shop/items/{item} 200 in {milliseconds} ms for 10.244.1.{client}")?;
     }
     Ok(())
 }

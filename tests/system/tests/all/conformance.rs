@@ -147,21 +147,3 @@ fn what_is_missing_for_the_proof_of_a_plugin_is_said() -> Result<()> {
     conformance(&[&path])?.failed()?.complains("the kind Deployment of apps/v9 is not served")?;
     Ok(())
 }
-
-#[test]
-fn a_new_operator_works_and_is_proved_as_it_is_written() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    for lang in ["python", "sh"] {
-        let name = format!("tea-{lang}");
-        let sampan =
-            |arguments: &[&str]| run(Command::new(sampan_binary()).args(arguments).current_dir(folder.path()), "");
-        sampan(&["operator", "new", &name, "--lang", lang])?.succeeded()?;
-        sampan(&["conformance", &name])?.succeeded()?.says("2 of 2 transitions taken")?;
-        sampan(&["operator", "new", &name])?.failed()?.complains("is there already")?;
-    }
-    let tests = folder.path().join("tea-python");
-    run(Command::new("python3").args(["-m", "unittest"]).current_dir(tests), "")?
-        .succeeded()?
-        .complains("Ran 2 tests")?;
-    Ok(())
-}

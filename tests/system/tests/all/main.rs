@@ -14,6 +14,7 @@ mod kube_rs;
 mod kubectl;
 mod kubectl_table;
 mod log_outputs;
+mod new_operator;
 mod plugin_databases;
 mod plugin_effects;
 mod plugins;

@@ -1,6 +1,9 @@
 //! What somebody asks to have certified.
 
-use rcgen::{CertificateSigningRequestParams, DnType, DnValue};
+use std::fmt::Write as _;
+
+use rcgen::{CertificateSigningRequestParams, DnType, DnValue, PublicKeyData as _};
+use ring::digest::{SHA256, digest};
 
 use super::TlsError;
 
@@ -24,6 +27,15 @@ impl CertificateRequest {
     /// The group it is to name: its organization.
     pub fn group(&self) -> String {
         self.named(&DnType::OrganizationName)
+    }
+
+    /// What the public key hashes to that it is for, as `sha256:<hex>`: which key, for whoever compares.
+    pub fn key_hash(&self) -> String {
+        let key = self.0.public_key.subject_public_key_info();
+        digest(&SHA256, &key).as_ref().iter().fold("sha256:".to_owned(), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("writing to memory cannot fail");
+            text
+        })
     }
 
     /// Whether it is to vouch for names or addresses.

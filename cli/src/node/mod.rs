@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use sampan_nodeagent::{
-    DockerEndpoint, Joining, NodeAgent, NodeConfig, NodeIdentity, PodRange, Trust, host_address, listen_kubelet,
+    DockerEndpoint, IdentityError, Joining, NodeAgent, NodeConfig, NodeIdentity, PodRange, Trust, host_address,
+    listen_kubelet,
 };
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -70,11 +71,8 @@ async fn serve(arguments: &Node, folder: &DataFolder) -> Result<()> {
 
 /// Who this machine is: as it joined before, or as it joins now.
 async fn identity(arguments: &Node, folder: &DataFolder) -> Result<NodeIdentity> {
-    match NodeIdentity::open(&folder.certificates()) {
-        Ok(Some(identity)) => return Ok(identity),
-        // One with a token joins anew.
-        Err(error) if arguments.token.is_none() => return Err(error.into()),
-        Ok(None) | Err(_) => {}
+    if let Some(identity) = known_identity(arguments, folder)? {
+        return Ok(identity);
     }
     let (Some(server), Some(token)) = (&arguments.server, &arguments.token) else {
         bail!(
@@ -96,6 +94,25 @@ async fn identity(arguments: &Node, folder: &DataFolder) -> Result<NodeIdentity>
     joined.map_err(|error| anyhow!(error).context("failed to join the cluster"))
 }
 
+/// As whom this machine joined before. Whose certificate has ended joins anew with a token; whose files cannot be read does not: they
+/// may be right, and are another node's if they are not.
+fn known_identity(arguments: &Node, folder: &DataFolder) -> Result<Option<NodeIdentity>> {
+    let identity = match NodeIdentity::open(&folder.certificates()) {
+        Err(IdentityError::Ended { .. }) if arguments.token.is_some() => None,
+        opened => opened?,
+    };
+    if let (Some(identity), Some(server)) = (&identity, &arguments.server) {
+        ensure!(
+            identity.server() == server,
+            "{} is of node {} of {}, not of {server}: choose another folder with --data",
+            folder.path().display(),
+            identity.name(),
+            identity.server(),
+        );
+    }
+    Ok(identity)
+}
+
 /// Where others reach this machine.
 fn address(given: Option<IpAddr>) -> Result<IpAddr> {
     let found = given.or_else(|| host_address()?.parse().ok());
@@ -104,9 +121,15 @@ fn address(given: Option<IpAddr>) -> Result<IpAddr> {
 
 /// Where the API server is on this machine, so are all nodes: none needs to lead to another's pods.
 fn pod_range(identity: &NodeIdentity) -> PodRange {
-    let host = identity.server().host().and_then(|host| host.parse::<IpAddr>().ok());
-    let is_here = host.is_some_and(|address| address.is_loopback());
-    if is_here { PodRange::OfDocker } else { PodRange::OfCluster }
+    if identity.server().host().is_some_and(is_here) { PodRange::OfDocker } else { PodRange::OfCluster }
+}
+
+/// Whether the host of a URL is this machine, whatever it is called elsewhere (RFC 6761 for the names). An address of IPv6 is
+/// written in brackets.
+fn is_here(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let name = bare.trim_end_matches('.').to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost") || bare.parse::<IpAddr>().is_ok_and(|it| it.is_loopback())
 }
 
 /// What this node's containers, networks and rules are known by: of its folder, so that two nodes share a machine.
@@ -126,5 +149,67 @@ fn answer(question: &Question, shutdown: &CancellationToken) -> Answer {
             Ok(json!({}))
         }
         _ => Err("this is a node of a cluster that runs elsewhere: ask there".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser as _;
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+    use crate::args::{Arguments, Command};
+
+    #[test]
+    fn this_machine_is_known_by_its_names_and_addresses() {
+        for (host, expect) in [
+            ("127.0.0.1", true),
+            ("127.1.2.3", true),
+            ("[::1]", true),
+            ("localhost", true),
+            ("LocalHost.", true),
+            ("api.localhost", true),
+            ("192.0.2.1", false),
+            ("[2001:db8::1]", false),
+            ("localhost.example", false),
+        ] {
+            let server: http::Uri = format!("https://{host}:6443").parse().unwrap();
+            assert_eq!(server.host().is_some_and(is_here), expect, "{host}");
+        }
+    }
+
+    fn arguments(folder: &Path, server: &str) -> Node {
+        let data = folder.to_str().unwrap();
+        let given = ["sampan", "node", "--data", data, "--server", server, "--token", "abc123.0123456789abcdef"];
+        match Arguments::parse_from(given).command {
+            Command::Node(node) => node,
+            _ => unreachable!("a node is asked for"),
+        }
+    }
+
+    #[test]
+    fn a_machine_that_has_joined_joins_no_other_cluster_and_damage_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataFolder::create(folder.path()).unwrap();
+        let known = |server: &str| known_identity(&arguments(folder.path(), server), &data);
+        assert!(known("https://192.0.2.1:6443").unwrap().is_none(), "nobody has joined");
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::default().self_signed(&key).unwrap().pem();
+        std::fs::create_dir(data.certificates()).unwrap();
+        let write = |file: &str, text: &str| std::fs::write(data.certificates().join(file), text).unwrap();
+        write("ca.crt", &certificate);
+        write("node.pem", &format!("{certificate}{}", key.serialize_pem()));
+        write("membership.json", r#"{"node": "web", "server": "https://192.0.2.1:6443"}"#);
+        assert_eq!(known("https://192.0.2.1:6443/").unwrap().unwrap().name(), "web");
+        let refused = known("https://192.0.2.2:6443").err().unwrap().to_string();
+        assert!(
+            refused.contains("is of node web of https://192.0.2.1:6443/, not of https://192.0.2.2:6443/"),
+            "{refused}"
+        );
+        write("node.pem", "nothing");
+        let refused = known("https://192.0.2.1:6443").err().unwrap().to_string();
+        assert!(refused.contains("node.pem"), "a token does not make up for damage: {refused}");
     }
 }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
+use rcgen::KeyPair;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -111,7 +112,7 @@ impl NodeIdentity {
         };
         let config = believing(&authority)?.with_no_client_auth();
         let client = Https::new(&joining.server, config, Some(&joining.token))?.into_client();
-        let key = new_key()?;
+        let key = joining_key(folder)?;
         let issued = ask(&client, &joining.name, &key).await?;
         let own = format!("{issued}{}", key.serialize_pem());
         let keys = Keys::read(&own)?;
@@ -121,6 +122,8 @@ impl NodeIdentity {
         // Written last: with it the node has joined.
         let told = serde_json::to_string(&told).map_err(|error| IdentityError::malformed(MEMBERSHIP, &error))?;
         write_secret(&folder.join(MEMBERSHIP), &told)?;
+        // It is in the node's own file now. Left behind, it would be asked with when the node joins anew.
+        let _ = std::fs::remove_file(folder.join(JOINING));
         Ok(Self::new(folder, joining.name, joining.server, authority, keys))
     }
 
@@ -205,6 +208,21 @@ const AUTHORITY: &str = "ca.crt";
 /// Which node of which cluster this is.
 const MEMBERSHIP: &str = "membership.json";
 
+/// The key a machine asks to join with, until it has.
+const JOINING: &str = "joining.key";
+
+/// The key this machine asks with: the one it asked with before, if it was ended while it waited. The node's name may have been given
+/// to that key.
+fn joining_key(folder: &Path) -> Result<KeyPair, IdentityError> {
+    let path = folder.join(JOINING);
+    if let Some(known) = read_secret(&path)?.and_then(|pem| KeyPair::from_pem(&pem).ok()) {
+        return Ok(known);
+    }
+    let key = new_key()?;
+    write_secret(&path, &key.serialize_pem())?;
+    Ok(key)
+}
+
 type Believing = rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
 
 fn believing(authority: &CertificateDer<'static>) -> Result<Believing, IdentityError> {
@@ -221,4 +239,19 @@ fn roots(authority: &CertificateDer<'static>) -> Result<RootCertStore, IdentityE
 
 fn certificate(pem: &str) -> Result<CertificateDer<'static>, IdentityError> {
     CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| IdentityError::malformed(AUTHORITY, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_ended_while_it_waited_asks_with_the_same_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = || joining_key(folder.path()).unwrap().serialize_pem();
+        let first = key();
+        assert_eq!(key(), first);
+        std::fs::remove_file(folder.path().join(JOINING)).unwrap();
+        assert_ne!(key(), first, "one that has joined makes a new one");
+    }
 }

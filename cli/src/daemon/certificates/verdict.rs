@@ -1,35 +1,30 @@
-//! Certificates for nodes on other machines: who asks for one, who gets one at once, and whom somebody has to approve.
-//!
-//! Of Kubernetes' signers this is `kubernetes.io/kube-apiserver-client-kubelet`. A node renews its own certificate; a machine with
-//! a token to join becomes a node nobody has heard of yet. To take the name of one that is there somebody has to say that it may.
+//! What becomes of a request: a pure function of the request and the nodes that are there.
 
-use std::time::Duration;
-
-use anyhow::{Result, anyhow};
-use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
-use sampan_apiserver::tls::{Authority, CertificateRequest};
+use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition};
+use sampan_apiserver::tls::CertificateRequest;
 use sampan_core::access::bootstrap_token::JOINING_NODES;
-use sampan_core::access::{Identity, MASTERS, NODES as NODES_GROUP, node_of};
-use sampan_core::gateway::{Action, Body, Cluster, Mutation, Options, PatchKind, Subresource, Target};
-use sampan_core::object::{Object, ObjectKey};
-use sampan_core::resource::{CERTIFICATE_SIGNING_REQUESTS, NODES};
-use sampan_core::store::{Origin, Snapshot};
-use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
+use sampan_core::access::{Identity, NODES as NODES_GROUP, node_of};
+use sampan_core::object::{Name, Object, ObjectKey};
+use sampan_core::resource::NODES;
+use sampan_core::store::Snapshot;
 
 /// The signer whose requests are answered here.
-const SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
-/// How long a certificate lasts, unless a shorter one is asked for.
-const LIFE_SECONDS: i32 = 365 * 24 * 3600;
+pub(super) const SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
+/// By which a Node says for which key its name was given to a machine that joins: what the key hashes to.
+pub(super) const JOINED_WITH: &str = "sampan.dev/joined-with-key";
 /// What a node's key may be for.
 const USAGES: [&str; 3] = ["digital signature", "key encipherment", "client auth"];
 
 /// What becomes of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     /// It is for others, was answered, or waits for somebody to approve it.
     Leave,
-    /// It is approved, by whom the reason tells.
+    /// The node it would be is there: it waits for somebody to approve it, or for that Node to go.
+    Taken(ObjectKey),
+    /// Nobody has the name: it is approved once the name is given to its key.
+    Join(Name),
+    /// It is approved, for this reason.
     Approve(&'static str),
     /// The certificate is issued.
     Issue,
@@ -37,61 +32,11 @@ enum Verdict {
     Fail(String),
 }
 
-/// Answers requests until `shutdown`.
-pub(super) async fn keep(cluster: Cluster, authority: Authority, shutdown: CancellationToken) {
-    loop {
-        let change = cluster.store().reader().listen(CERTIFICATE_SIGNING_REQUESTS);
-        let snapshot = cluster.snapshot();
-        for object in snapshot.list(CERTIFICATE_SIGNING_REQUESTS, None, None) {
-            if let Err(error) = answer(&cluster, &authority, &snapshot, object).await {
-                tracing::warn!("failed to answer {}: {error:#}", object.key());
-            }
-        }
-        if shutdown.run_until_cancelled(change).await.is_none() {
-            return;
-        }
-    }
-}
+/// Why a machine that joins is approved.
+pub(super) const JOINS: &str = "a machine with a token joins as a node nobody has heard of";
 
-async fn answer(cluster: &Cluster, authority: &Authority, snapshot: &Snapshot, object: &Object) -> Result<()> {
-    let asked = object.decode::<CertificateSigningRequest>()?;
-    if asked.spec.signer_name != SIGNER {
-        return Ok(());
-    }
-    let name = &*object.key().name;
-    let request = String::from_utf8_lossy(&asked.spec.request.0);
-    let request = CertificateRequest::read(&request).map_err(|error| error.to_string());
-    let verdict = verdict(&asked, request.as_ref().map_err(String::as_str), snapshot);
-    match (verdict, &request) {
-        (Verdict::Leave, _) => Ok(()),
-        (Verdict::Approve(message), _) => {
-            let condition = json!({"type": "Approved", "status": "True", "reason": "AutoApproved", "message": message});
-            write(cluster, object, Subresource::Named("approval"), json!({"conditions": [condition]})).await
-        }
-        (Verdict::Issue, Ok(request)) => {
-            let life = asked.spec.expiration_seconds.unwrap_or(LIFE_SECONDS).min(LIFE_SECONDS);
-            let life = Duration::from_secs(u64::from(life.unsigned_abs()));
-            let issued = authority.sign(request, life, cluster.now())?;
-            tracing::info!("{} has a certificate ({name})", request.user());
-            write(cluster, object, Subresource::Status, json!({"certificate": encoded(&issued)})).await
-        }
-        (Verdict::Issue, Err(error)) => Err(anyhow!("{error}")),
-        (Verdict::Fail(message), _) => {
-            let reason = "SignerValidationFailure";
-            let condition = json!({"type": "Failed", "status": "True", "reason": reason, "message": message});
-            let mut conditions: Vec<Value> =
-                conditions(&asked).filter_map(|it| serde_json::to_value(it).ok()).collect();
-            conditions.push(condition);
-            write(cluster, object, Subresource::Status, json!({"conditions": conditions})).await
-        }
-    }
-}
-
-fn encoded(text: &str) -> Value {
-    serde_json::to_value(k8s_openapi::ByteString(text.as_bytes().to_vec())).unwrap_or_default()
-}
-
-fn verdict(
+/// What becomes of a request; the certificate it asks for, or why that cannot be read.
+pub(super) fn verdict(
     asked: &CertificateSigningRequest,
     request: Result<&CertificateRequest, &str>,
     snapshot: &Snapshot,
@@ -105,14 +50,15 @@ fn verdict(
     match (says("Approved"), fault, request) {
         (true, Some(fault), _) => Verdict::Fail(fault),
         (true, None, _) => Verdict::Issue,
-        (false, None, Ok(request)) => approval(&requester(asked), &request.user(), snapshot),
+        (false, None, Ok(request)) => approval(&requester(asked), request, snapshot),
         (false, ..) => Verdict::Leave,
     }
 }
 
-fn conditions(
+/// What was said of a request.
+pub(super) fn conditions(
     asked: &CertificateSigningRequest,
-) -> impl Iterator<Item = &k8s_openapi::api::certificates::v1::CertificateSigningRequestCondition> {
+) -> impl Iterator<Item = &CertificateSigningRequestCondition> {
     asked.status.iter().flat_map(|status| status.conditions.iter().flatten())
 }
 
@@ -136,44 +82,34 @@ fn fault(asked: &CertificateSigningRequest, request: &CertificateRequest) -> Opt
 }
 
 /// Whether it needs nobody to approve it.
-fn approval(requester: &Identity, user: &str, snapshot: &Snapshot) -> Verdict {
+fn approval(requester: &Identity, request: &CertificateRequest, snapshot: &Snapshot) -> Verdict {
+    let user = request.user();
     if requester.user == user && node_of(requester).is_some() {
         return Verdict::Approve("a node renews its own certificate");
     }
+    if !requester.is_in(JOINING_NODES) {
+        return Verdict::Leave;
+    }
     let name = user.strip_prefix("system:node:").unwrap_or_default();
-    let is_new = snapshot.get(&ObjectKey::cluster(NODES, name)).is_none();
-    match requester.is_in(JOINING_NODES) && is_new {
-        true => Verdict::Approve("a machine with a token joins as a node nobody has heard of"),
-        false => Verdict::Leave,
+    let key = ObjectKey::cluster(NODES, name);
+    match snapshot.get(&key) {
+        None => Verdict::Join(key.name),
+        Some(node) if joined_with(node).as_deref() == Some(&*request.key_hash()) => Verdict::Approve(JOINS),
+        Some(_) => Verdict::Taken(key),
     }
 }
 
-/// Writes part of the request's status, unless somebody has changed it since.
-async fn write(cluster: &Cluster, object: &Object, subresource: Subresource, status: Value) -> Result<()> {
-    let resource = CERTIFICATE_SIGNING_REQUESTS;
-    let registry = cluster.registry();
-    let served =
-        registry.served(resource.group, "v1", resource.plural).ok_or_else(|| anyhow!("{resource} are not served"))?;
-    let metadata = json!({"resourceVersion": object.revision().to_string()});
-    let mutation = Mutation {
-        identity: Identity::new("system:apiserver", &[MASTERS]),
-        origin: Origin::System { purpose: "certificates for nodes".to_owned() },
-        target: Target { served, namespace: None, name: Some(object.key().name.clone()), subresource },
-        action: Action::Patch(PatchKind::Merge, Body::Value(json!({"metadata": metadata, "status": status}))),
-        options: Options { field_manager: "sampan".to_owned(), ..Options::default() },
-    };
-    match cluster.mutate(mutation).await {
-        Ok(_) => Ok(()),
-        // Somebody was faster: it is looked at again, because it changed.
-        Err(status) if status.code == 409 => Ok(()),
-        Err(status) => Err(anyhow!("{status}")),
-    }
+/// What the key hashes to that a Node's name was given to.
+fn joined_with(node: &Object) -> Option<String> {
+    let annotations = node.value().pointer("/metadata/annotations")?.get(JOINED_WITH)?.clone();
+    annotations.as_str().map(str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, DnType, KeyPair};
     use sampan_core::object::Draft;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -192,10 +128,15 @@ mod tests {
         serde_json::from_value(json!({"metadata": {}, "spec": spec, "status": status})).unwrap()
     }
 
-    /// There is one node, `old`.
-    fn snapshot() -> Snapshot {
-        let metadata = json!({"name": "old", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"});
+    /// There is one node, `old`, whose name was given to a key.
+    fn snapshot_with(key_hash: &str) -> Snapshot {
+        let metadata = json!({"name": "old", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z",
+            "annotations": {JOINED_WITH: key_hash}});
         Snapshot::of([Draft::new(ObjectKey::cluster(NODES, "old"), json!({"metadata": metadata}), Vec::new()).unwrap()])
+    }
+
+    fn snapshot() -> Snapshot {
+        snapshot_with("of another")
     }
 
     #[test]
@@ -213,8 +154,20 @@ mod tests {
         for ((by, group), user, is_approved) in cases {
             let request = request(user, NODES_GROUP, &[]);
             let found = verdict(&asked(by, group, "client auth", json!({})), Ok(&request), &snapshot());
-            assert_eq!(matches!(found, Verdict::Approve(_)), is_approved, "{by} asks for {user}: {found:?}");
+            let approves = matches!(found, Verdict::Approve(_) | Verdict::Join(_));
+            assert_eq!(approves, is_approved, "{by} asks for {user}: {found:?}");
         }
+    }
+
+    #[test]
+    fn a_name_is_given_to_one_key() {
+        let asked = asked("system:bootstrap:abc123", JOINING_NODES, "client auth", json!({}));
+        let own = request("system:node:old", NODES_GROUP, &[]);
+        let of = |request: &CertificateRequest| verdict(&asked, Ok(request), &snapshot_with(&own.key_hash()));
+        assert_eq!(of(&own), Verdict::Approve(JOINS), "the machine that has it asks again");
+        let other = request("system:node:old", NODES_GROUP, &[]);
+        assert_eq!(of(&other), Verdict::Taken(ObjectKey::cluster(NODES, "old")));
+        assert_eq!(of(&request("system:node:new", NODES_GROUP, &[])), Verdict::Join("new".into()));
     }
 
     #[test]

@@ -15,6 +15,10 @@ const BUFFER_BYTES: usize = 1024 * 1024;
 /// The head of a message.
 pub(crate) const HEADER_BYTES: usize = 16;
 const ERROR: u16 = 2;
+/// The end of a list, with what the kernel has against it.
+const DONE: u16 = 3;
+/// What was listed has changed while it was: the kernel marks each message.
+const INTERRUPTED: u16 = 0x10;
 /// Flags of a message.
 pub(crate) const IS_REQUEST: u16 = 0x1;
 pub(crate) const WANTS_ANSWER: u16 = 0x4;
@@ -51,11 +55,16 @@ impl Wire {
         codes.find(|code| *code != 0).map_or(Ok(()), |code| Err(io::Error::from_raw_os_error(-code)))
     }
 
-    /// What the kernel answers to messages.
+    /// What the kernel lists.
     ///
     /// # Errors
-    /// When it does not listen.
-    pub(crate) fn ask(&self, messages: &[u8]) -> io::Result<Vec<Answer>> {
+    /// What it has against it, and when the list is not whole.
+    pub(crate) fn ask_all(&self, message: &[u8]) -> io::Result<Vec<Answer>> {
+        whole(self.ask(message)?)
+    }
+
+    /// What the kernel answers to messages.
+    fn ask(&self, messages: &[u8]) -> io::Result<Vec<Answer>> {
         sendto(&self.0, messages, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
         let (mut answers, mut buffer) = (Vec::new(), vec![0; ANSWER_MAX_BYTES]);
         loop {
@@ -74,6 +83,7 @@ impl Wire {
 pub(crate) struct Answer {
     /// What it is.
     pub(crate) kind: u16,
+    flags: u16,
     /// What it says.
     pub(crate) content: Vec<u8>,
 }
@@ -85,14 +95,29 @@ impl Answer {
     }
 }
 
+/// A list, where it is one from end to end.
+fn whole(answers: Vec<Answer>) -> io::Result<Vec<Answer>> {
+    let codes = answers.iter().filter(|answer| matches!(answer.kind, ERROR | DONE)).filter_map(Answer::code);
+    if let Some(code) = codes.into_iter().find(|code| *code != 0) {
+        return Err(io::Error::from_raw_os_error(-code));
+    }
+    if answers.iter().any(|answer| answer.flags & INTERRUPTED != 0) {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    match answers.iter().any(|answer| answer.kind == DONE) {
+        true => Ok(answers),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
 fn split(mut bytes: &[u8]) -> Vec<Answer> {
     let mut answers = Vec::new();
     while let Some((header, _)) = bytes.split_at_checked(HEADER_BYTES) {
-        let kind = header.get(4..6).and_then(|field| field.try_into().ok()).map_or(0, u16::from_ne_bytes);
+        let field = |at: usize| header.get(at..at + 2).and_then(|it| it.try_into().ok()).map_or(0, u16::from_ne_bytes);
         let length = header.first_chunk().map_or(0, |field| u32::from_ne_bytes(*field)) as usize;
         let length = length.max(HEADER_BYTES);
         let content = bytes.get(HEADER_BYTES..length.min(bytes.len())).unwrap_or_default().to_vec();
-        answers.push(Answer { kind, content });
+        answers.push(Answer { kind: field(4), flags: field(6), content });
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     answers
@@ -135,4 +160,30 @@ fn nest(bytes: &mut Vec<u8>, kind: u16, content: impl FnOnce(&mut Vec<u8>)) {
         place.copy_from_slice(&length.to_ne_bytes());
     }
     bytes.resize(bytes.len().next_multiple_of(4), 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(kind: u16, flags: u16, content: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(HEADER_BYTES + content.len()).unwrap();
+        [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &flags.to_ne_bytes(), &[0; 8], content].concat()
+    }
+
+    #[test]
+    fn a_list_that_is_not_whole_is_none() {
+        const ROUTE: u16 = 24;
+        let (multi, none, busy) = (0x2, 0_i32.to_ne_bytes(), (-16_i32).to_ne_bytes());
+        let route = || message(ROUTE, multi, &[1, 2, 3, 4]);
+        let done = |code: [u8; 4]| message(DONE, multi, &code);
+        let read = |messages: &[Vec<u8>]| whole(split(&messages.concat())).map(|answers| answers.len()).ok();
+        assert_eq!(read(&[route(), done(none)]), Some(2));
+        assert_eq!(read(&[done(none)]), Some(1), "there are none");
+        assert_eq!(read(&[message(ERROR, 0, &busy)]), None, "it was refused");
+        assert_eq!(read(&[route(), done(busy)]), None, "it failed on the way");
+        assert_eq!(read(&[route()]), None, "it ended early");
+        assert_eq!(read(&[]), None, "nothing was said");
+        assert_eq!(read(&[message(ROUTE, multi | INTERRUPTED, &[0; 4]), done(none)]), None, "it changed meanwhile");
+    }
 }

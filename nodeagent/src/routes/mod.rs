@@ -11,9 +11,11 @@ mod netlink;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::pin::pin;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::future::{Fuse, FusedFuture, FutureExt};
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Node;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, Event, watcher};
@@ -119,9 +121,33 @@ pub(crate) async fn run(
     shutdown.run_until_cancelled(keep(client, ways, kernel)).await;
 }
 
-async fn keep(client: kube::Client, mut ways: Ways, mut kernel: Kernel) {
-    let mut events = std::pin::pin!(watcher(Api::<Node>::all(client), Config::default()).default_backoff());
-    let (mut is_behind, mut complaint) = (false, String::new());
+async fn keep(client: kube::Client, ways: Ways, mut kernel: Kernel) {
+    let events = watcher(Api::<Node>::all(client), Config::default()).default_backoff();
+    let mut complaint = String::new();
+    let tell = |ways: &Ways, change| {
+        let told = match change {
+            Change::Nothing => Ok(()),
+            Change::One(before, after) => replace(&mut kernel, before, after),
+            Change::All => settle(&mut kernel, ways),
+        };
+        let said = told.as_ref().err().cloned().unwrap_or_default();
+        if !said.is_empty() && said != complaint {
+            tracing::warn!("pods of other nodes are not reached: {said}");
+        }
+        complaint = said;
+        told.is_ok()
+    };
+    follow(events, ways, RETRY, tell).await;
+}
+
+/// Tells what changes, and everything anew a while after something was refused, whatever comes meanwhile that changes nothing.
+async fn follow<E: std::fmt::Display>(
+    events: impl Stream<Item = Result<Event<Node>, E>>,
+    mut ways: Ways,
+    retry_after: Duration,
+    mut tell: impl FnMut(&Ways, Change) -> bool,
+) {
+    let (mut events, mut retry) = (pin!(events), pin!(Fuse::terminated()));
     loop {
         let change = tokio::select! {
             event = events.next() => match event {
@@ -132,19 +158,16 @@ async fn keep(client: kube::Client, mut ways: Ways, mut kernel: Kernel) {
                 }
                 None => return,
             },
-            () = tokio::time::sleep(RETRY), if is_behind => Change::All,
+            () = retry.as_mut() => Change::All,
         };
-        let told = match change {
+        let is_behind = !retry.is_terminated();
+        let change = match change {
             Change::Nothing => continue,
-            Change::One(before, after) if !is_behind => replace(&mut kernel, before, after),
-            _ => settle(&mut kernel, &ways),
+            Change::One(..) if is_behind => Change::All,
+            change => change,
         };
-        is_behind = told.is_err();
-        let said = told.err().unwrap_or_default();
-        if !said.is_empty() && said != complaint {
-            tracing::warn!("pods of other nodes are not reached: {said}");
-        }
-        complaint = said;
+        let is_told = tell(&ways, change);
+        retry.set(if is_told { Fuse::terminated() } else { tokio::time::sleep(retry_after).fuse() });
     }
 }
 
@@ -221,5 +244,22 @@ mod tests {
         ways.take(Event::Init);
         assert_eq!(ways.take(Event::InitDone), Change::All);
         assert!(ways.wanted.is_empty(), "what a listing does not show is gone");
+    }
+
+    #[tokio::test]
+    async fn signs_of_life_do_not_keep_what_was_refused_from_being_told_again() {
+        let [retry, pause] = [40, 10].map(Duration::from_millis);
+        let b = || Event::Apply(node("b", "10.244.1.0/24", "192.0.2.2"));
+        let signs = futures::stream::unfold((), |()| async move {
+            tokio::time::sleep(pause).await;
+            Some((Ok::<_, String>(b()), ()))
+        });
+        let mut told = Vec::new();
+        let tell = |_: &Ways, change| {
+            told.push(change);
+            told.len() > 2
+        };
+        follow(signs.take(40), Ways::default(), retry, tell).await;
+        assert_eq!(told, [Change::One(None, Some(way(1, 2))), Change::All, Change::All]);
     }
 }

@@ -67,7 +67,7 @@ impl Kernel {
     /// Those of ours it has.
     pub(super) fn ways(&mut self) -> io::Result<BTreeSet<Way>> {
         let message = self.message(GET_ROUTE, WANTS_ALL, None);
-        let answers = self.wire.ask(&message)?;
+        let answers = self.wire.ask_all(&message)?;
         Ok(answers.iter().filter(|it| it.kind == NEW_ROUTE).filter_map(|it| self.read(&it.content)).collect())
     }
 

@@ -13,7 +13,7 @@ use crate::object::ObjectKey;
 pub const EFFECTS_PER_OPERATOR_MAX: usize = 4;
 
 /// When what has just come of a try is written: whatever the clock says, which somebody may set back meanwhile.
-const AT_ONCE: Timestamp = Timestamp::MIN;
+pub(super) const AT_ONCE: Timestamp = Timestamp::MIN;
 
 /// What came of a try.
 pub(super) type Outcome = Result<Value, String>;

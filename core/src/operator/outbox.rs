@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::assembly::service_account;
 use super::effect::{self, Asked, EffectRequest, EffectRun, EffectState};
-use super::errands::Outcome;
+use super::errands::{AT_ONCE, Outcome};
 use super::progress::{Progress, StepCommit, Ticket};
 use super::queue::OperatorId;
 use super::{Driver, backoff};
@@ -175,7 +175,7 @@ impl Driver {
                 self.errands.again_at(later(now, delay), record);
             }
             // The record has changed meanwhile: the outcome is written into it as it is now.
-            (Err(Refusal::Changed { .. }), _) => self.errands.write_at(Timestamp::MIN, record, outcome),
+            (Err(Refusal::Changed { .. }), _) => self.errands.write_at(AT_ONCE, record, outcome),
             (Err(_), _) => self.errands.write_at(later(now, UNWRITTEN_WAIT), record, outcome),
         }
         true

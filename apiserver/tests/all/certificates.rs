@@ -103,8 +103,47 @@ async fn a_certificate_is_approved_and_signed_by_who_may_for_its_signer() {
     assert_eq!(answer.code, 200, "{}", answer.text);
     let mut signed = answer.value();
     signed["status"]["certificate"] = "eA==".into();
-    let refused = ann.put(&format!("{REQUESTS}/one/status"), signed).await;
+    let refused = ann.put(&format!("{REQUESTS}/one/status"), signed.clone()).await;
     assert!(refused.code == 403 && refused.text.contains("not permitted to sign"), "{}", refused.text);
+    let answer = ann.put(&format!("{REQUESTS}/one/approval"), signed.clone()).await;
+    assert_eq!((answer.code, &answer.value()["status"]["certificate"]), (200, &Value::Null), "approval writes none");
+}
+
+#[tokio::test]
+async fn whoever_signs_decides_nothing_and_whoever_decides_does_so_once() {
+    let world = World::new().await;
+    let mut admin = world.admin().await;
+    let made = admin.create(REQUESTS, request()).await;
+    let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "reason": "R", "message": "M"});
+    let with = |conditions: Vec<Value>| {
+        let mut request = made.clone();
+        request["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+        request["status"] = json!({"conditions": conditions});
+        request
+    };
+    let (status, approval) = (format!("{REQUESTS}/one/status"), format!("{REQUESTS}/one/approval"));
+    for kind in ["Approved", "Denied"] {
+        let refused = admin.put(&status, with(vec![condition(kind, "True")])).await;
+        let why = format!("status.conditions: Forbidden: updates may not add a condition of type \"{kind}\"");
+        assert!(refused.code == 422 && refused.text.contains(&why.replace('"', "\\\"")), "{}", refused.text);
+    }
+    let both = with(vec![condition("Approved", "True"), condition("Denied", "True")]);
+    for (body, why) in [
+        (both, "mutually exclusive"),
+        (with(vec![condition("Approved", "False")]), "supported values"),
+        (with(vec![condition("Approved", "True"), condition("Approved", "True")]), "Duplicate value"),
+    ] {
+        let refused = admin.put(&approval, body).await;
+        assert!(refused.code == 422 && refused.text.contains(why), "{why}: {}", refused.text);
+    }
+    assert_eq!(admin.put(&approval, with(vec![condition("Approved", "True")])).await.code, 200);
+    let mut told = with(vec![condition("Approved", "True"), condition("Failed", "True")]);
+    told["status"]["conditions"][0]["reason"] = "another".into();
+    let answer = admin.put(&status, told).await;
+    let conditions = answer.value()["status"]["conditions"].clone();
+    assert_eq!((&conditions[0]["reason"], &conditions[1]["type"]), (&json!("R"), &json!("Failed")), "{}", answer.text);
+    let refused = admin.put(&status, with(Vec::new())).await;
+    assert!(refused.code == 422 && refused.text.contains("may not remove a condition"), "{}", refused.text);
 }
 
 /// A certificate for a node, as a machine asks for it and the authority gives it.

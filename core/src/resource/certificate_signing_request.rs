@@ -1,6 +1,8 @@
 //! CertificateSigningRequests: who would like which certificate. Whether one is given is for approvers and signers to say; this
 //! house has one, for the certificates of nodes.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -23,6 +25,10 @@ pub const CERTIFICATE_SIGNING_REQUESTS: ResourceType =
 const TTL_SECONDS: u32 = 24 * 3600;
 /// The shortest life a certificate may be asked for, in seconds.
 const LIFE_SECONDS_MIN: i64 = 600;
+/// The conditions that say how a request was decided.
+const DECISIONS: [&str; 2] = ["Approved", "Denied"];
+/// The conditions that are never taken back.
+const LASTING: [&str; 3] = ["Approved", "Denied", "Failed"];
 const APPROVAL: &[SubresourceDefinition] =
     &[SubresourceDefinition::fields("approval", &[Verb::Get, Verb::Patch, Verb::Update])];
 const SELECTABLE: &[(&str, FieldGetter)] =
@@ -56,10 +62,18 @@ impl Strategy for RequestStrategy {
         set(object, "status", json!({}));
     }
 
-    /// What was asked for stays, and with it who asked.
+    /// What was asked for stays, and with it who asked; so does how it was decided, wherever as many decisions are told.
     fn prepare_update(&self, object: &mut Value, old: &Value, _cx: &WriteContext<'_>) {
         if let Some(spec) = old.get("spec") {
             set(object, "spec", spec.clone());
+        }
+        for decision in DECISIONS {
+            if of_type(object, decision).count() != of_type(old, decision).count() {
+                continue;
+            }
+            let conditions = object.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
+            let told = conditions.into_iter().flatten().filter(|condition| text(condition, "/type") == decision);
+            told.zip(of_type(old, decision)).for_each(|(told, known)| *told = known.clone());
         }
     }
 
@@ -79,15 +93,14 @@ impl Strategy for RequestStrategy {
         faults.errors.causes()
     }
 
-    /// A decision is not taken back.
+    /// Whoever tells what became of a request does not decide it: that is done at `approval`.
     fn validate_status(&self, object: &Value, old: &Value) -> Vec<StatusCause> {
-        let mut faults = Faults::default();
-        let conditions = Field::root(object).at("status").at("conditions");
-        for decided in ["Approved", "Denied", "Failed"] {
-            let says = |object: &Value| items(object, "/status/conditions").any(|it| text(it, "/type") == decided);
-            if says(old) && !says(object) {
-                let why = format!("updates may not remove a condition of type {decided:?}");
-                faults.errors.push(FieldError::forbidden(conditions.path.clone(), why));
+        let mut faults = conditions_at_fault(object, old);
+        let path = Field::root(object).at("status").at("conditions").path;
+        for decision in DECISIONS {
+            if of_type(object, decision).count() > of_type(old, decision).count() {
+                let why = format!("updates may not add a condition of type {decision:?}");
+                faults.errors.push(FieldError::forbidden(path.clone(), why));
             }
         }
         faults.errors.causes()
@@ -115,7 +128,7 @@ impl Strategy for RequestStrategy {
         if let (Some(notes), Some(metadata)) = (body.pointer("/metadata/annotations"), object_at(object, "metadata")) {
             set(metadata, "annotations", notes.clone());
         }
-        match self.validate_status(object, &old) {
+        match conditions_at_fault(object, &old).errors.causes() {
             faults if faults.is_empty() => Ok(()),
             faults => Err(Status::invalid("CertificateSigningRequest", text(object, "/metadata/name"), faults)),
         }
@@ -148,10 +161,43 @@ impl Strategy for RequestStrategy {
     }
 }
 
+fn of_type<'v>(object: &'v Value, kind: &str) -> impl Iterator<Item = &'v Value> {
+    items(object, "/status/conditions").filter(move |condition| text(condition, "/type") == kind)
+}
+
+/// A decision is not taken back, and there is one of them.
+fn conditions_at_fault(object: &Value, old: &Value) -> Faults {
+    let mut faults = Faults::default();
+    let conditions = Field::root(object).at("status").at("conditions");
+    for decided in LASTING {
+        if of_type(object, decided).count() < of_type(old, decided).count() {
+            let why = format!("updates may not remove a condition of type {decided:?}");
+            faults.errors.push(FieldError::forbidden(conditions.path.clone(), why));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for condition in conditions.items() {
+        let (kind, status) = (condition.at("type"), condition.at("status"));
+        faults.required_text(&kind);
+        let known: &[&str] = if LASTING.contains(&kind.text()) { &["True"] } else { &["True", "False", "Unknown"] };
+        match status.is_set() {
+            true => faults.one_of(&status, known),
+            false => faults.required(&status, ""),
+        }
+        if !seen.insert(kind.text()) {
+            faults.duplicate(&kind);
+        }
+        if DECISIONS.contains(&kind.text()) && DECISIONS.iter().all(|decision| seen.contains(decision)) {
+            faults.invalid(&kind, "Approved and Denied conditions are mutually exclusive");
+        }
+    }
+    faults
+}
+
 /// What was decided, and whether the certificate is there.
 fn condition(object: &Value) -> String {
-    let says = |kind: &str| items(object, "/status/conditions").any(|it| text(it, "/type") == kind);
-    let mut found: Vec<&str> = ["Approved", "Denied", "Failed"].into_iter().filter(|kind| says(kind)).collect();
+    let says = |kind: &str| of_type(object, kind).next().is_some();
+    let mut found: Vec<&str> = LASTING.into_iter().filter(|kind| says(kind)).collect();
     if found.is_empty() {
         found.push("Pending");
     }

@@ -15,8 +15,11 @@ use crate::status::Status;
 /// What is told of who asks.
 const REQUESTER: [&str; 4] = ["username", "uid", "groups", "extra"];
 
-/// A request says who made it, whatever was written into it; it is approved by who may `approve` for its signer, and a certificate
-/// is written into it by who may `sign` for it. In Kubernetes these are the strategy, CertificateApproval and CertificateSigning.
+/// What is told by whoever signs, or will not.
+const SIGNED: [&str; 2] = ["/status/certificate", "/status/conditions"];
+
+/// A request says who made it, whatever was written into it; it is approved by who may `approve` for its signer, and the
+/// certificate, or why there is none, is written into it by who may `sign` for it. In Kubernetes these are the strategy, CertificateApproval and CertificateSigning.
 pub struct CertificateRequests {
     authorizer: Arc<dyn Authorizer>,
 }
@@ -70,7 +73,7 @@ impl Admission for CertificateRequests {
     fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
         let verb = match request.mutation.target.subresource {
             Subresource::Named("approval") => "approve",
-            Subresource::Status if changes(request, object, "/status/certificate") => "sign",
+            Subresource::Status if SIGNED.into_iter().any(|field| changes(request, object, field)) => "sign",
             _ => return Ok(Verdict::default()),
         };
         let signer = text(object, "/spec/signerName");

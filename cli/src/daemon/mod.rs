@@ -176,7 +176,9 @@ async fn serve(
 
     let nodes = nodes::start(arguments, folder, store.cluster_uid(), &server, &kubelets, &shutdown).await?;
     let for_pods = own_services::open_to_pods(&listening, nodes.pod_gateway()).await;
-    let name_server = nodes.name_server().map(OwnService::name_server);
+    let may_be_joined = !arguments.listen.ip().is_loopback();
+    let name_server =
+        (nodes.name_server().is_some() || may_be_joined).then(|| OwnService::name_server(nodes.name_server()));
     for service in [OwnService::api_server(for_pods, address.port())].into_iter().chain(name_server) {
         tokio::spawn(service.keep(cluster.clone(), shutdown.clone()));
     }

@@ -1,13 +1,15 @@
-//! The Services of the cluster itself: `kubernetes`, by which pods find the API server, and `kube-dns`, its name server.
+//! The Services of the cluster itself: `kubernetes`, by which pods find the API server, and `kube-dns`, its name server, which is
+//! at each node.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result, anyhow};
+use k8s_openapi::api::core::v1::Node;
 use sampan_core::gateway::{Action, Body, Cluster, Identity, Mutation, Options, PatchKind, Subresource, Target};
 use sampan_core::object::{ObjectKey, Revision};
 use sampan_core::resource::service::{API_SERVER_ADDRESS, NAME_SERVER_ADDRESS};
-use sampan_core::resource::{ENDPOINT_SLICES, ENDPOINTS, SERVICES};
-use sampan_core::store::Origin;
+use sampan_core::resource::{ENDPOINT_SLICES, ENDPOINTS, NODES, SERVICES};
+use sampan_core::store::{Origin, Snapshot};
 use sampan_nodeagent::{dns, host_address};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -15,7 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Listening;
 
-/// A Service that leads to this process.
+/// Endpoints one slice holds.
+const ENDPOINTS_MAX: usize = 1000;
+
+/// A Service that leads to Sampan itself.
 #[derive(Debug, Clone)]
 pub(super) struct OwnService {
     namespace: &'static str,
@@ -26,13 +31,33 @@ pub(super) struct OwnService {
     ports: Value,
     /// As its endpoints have them.
     served: Value,
-    /// Where this process listens, if pods reach it.
-    leads_to: Option<Ipv4Addr>,
+    /// Where each node answers, and pods are led to their own.
+    at_nodes: bool,
+    /// Where this process answers, if pods reach it.
+    here: Option<Ipv4Addr>,
+}
+
+/// Who answers for such a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Answering {
+    address: Ipv4Addr,
+    /// The node it is at, if pods of others are led to theirs.
+    node: Option<String>,
+}
+
+impl Answering {
+    /// An endpoint of it, at its node.
+    fn at(&self, mut endpoint: Value) -> Value {
+        if let (Some(node), Some(fields)) = (&self.node, endpoint.as_object_mut()) {
+            fields.insert("nodeName".to_owned(), json!(node));
+        }
+        endpoint
+    }
 }
 
 impl OwnService {
     /// The API server, which listens on `port`.
-    pub(super) fn api_server(leads_to: Option<Ipv4Addr>, port: u16) -> Self {
+    pub(super) fn api_server(here: Option<Ipv4Addr>, port: u16) -> Self {
         Self {
             namespace: "default",
             name: "kubernetes",
@@ -40,12 +65,13 @@ impl OwnService {
             address: API_SERVER_ADDRESS,
             ports: json!([{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]),
             served: json!([{"name": "https", "port": port, "protocol": "TCP"}]),
-            leads_to,
+            at_nodes: false,
+            here,
         }
     }
 
-    /// The cluster's name server.
-    pub(super) fn name_server(leads_to: Ipv4Addr) -> Self {
+    /// The cluster's name server: that of each node, or the one of this process, whose nodes have no range of their own.
+    pub(super) fn name_server(here: Option<Ipv4Addr>) -> Self {
         let port = |name: &str, protocol: &str| json!({"name": name, "port": dns::PORT, "protocol": protocol});
         let ports = json!([port("dns", "UDP"), port("dns-tcp", "TCP")]);
         Self {
@@ -55,7 +81,8 @@ impl OwnService {
             address: NAME_SERVER_ADDRESS,
             ports: ports.clone(),
             served: ports,
-            leads_to: Some(leads_to),
+            at_nodes: true,
+            here,
         }
     }
 
@@ -64,34 +91,47 @@ impl OwnService {
     /// # Errors
     /// When it cannot be written: somebody has its address, or the store takes no writes.
     pub(super) async fn serve(&self, cluster: &Cluster) -> Result<()> {
+        let policy = if self.at_nodes { "Local" } else { "Cluster" };
         let service = json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": self.name, "labels": self.labels},
             "spec": {
                 "type": "ClusterIP", "clusterIP": self.address, "clusterIPs": [self.address],
                 "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "sessionAffinity": "None",
-                "ports": self.ports,
+                "internalTrafficPolicy": policy, "ports": self.ports,
             },
         });
         self.apply(cluster, ("", "services"), service).await
     }
 
-    /// Tells where the Service leads: to this process, or nowhere.
+    /// Who answers for it, as far as pods reach them.
+    fn answering(&self, snapshot: &Snapshot) -> Vec<Answering> {
+        let nodes = snapshot.list(NODES, None, None).filter(|_| self.at_nodes);
+        let mut answering: Vec<Answering> = nodes.filter_map(|node| at_node(&*node.decode::<Node>().ok()?)).collect();
+        answering.truncate(ENDPOINTS_MAX);
+        if answering.is_empty() {
+            answering.extend(self.here.map(|address| Answering { address, node: None }));
+        }
+        answering
+    }
+
+    /// Tells where the Service leads.
     ///
     /// # Errors
     /// When the store takes no writes.
-    async fn lead(&self, cluster: &Cluster) -> Result<()> {
-        let subsets = self.leads_to.map(|ip| json!({"addresses": [{"ip": ip}], "ports": self.served}));
+    async fn lead(&self, cluster: &Cluster, answering: &[Answering]) -> Result<()> {
+        let addresses: Vec<Value> = answering.iter().map(|it| it.at(json!({"ip": it.address}))).collect();
+        let subsets = (!addresses.is_empty()).then(|| json!({"addresses": addresses, "ports": self.served}));
         let mirrored_by_hand = json!({"endpointslice.kubernetes.io/skip-mirror": "true"});
         let endpoints = json!({
             "apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": self.name, "labels": mirrored_by_hand},
             "subsets": subsets.into_iter().collect::<Vec<_>>(),
         });
         self.apply(cluster, ("", "endpoints"), endpoints).await?;
-        let ready = self.leads_to.map(|ip| json!({"addresses": [ip], "conditions": {"ready": true}}));
+        let ready = |it: &Answering| it.at(json!({"addresses": [it.address], "conditions": {"ready": true}}));
         let slice = json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
             "metadata": {"name": self.name, "labels": {"kubernetes.io/service-name": self.name}},
-            "endpoints": ready.into_iter().collect::<Vec<_>>(), "ports": self.served,
+            "endpoints": answering.iter().map(ready).collect::<Vec<_>>(), "ports": self.served,
         });
         self.apply(cluster, ("discovery.k8s.io", "endpointslices"), slice).await
     }
@@ -99,19 +139,25 @@ impl OwnService {
     /// Keeps it, and where it leads, until `shutdown`: it is put back whenever somebody has changed or deleted it.
     pub(super) async fn keep(self, cluster: Cluster, shutdown: CancellationToken) {
         let mut known = None;
+        let mut nodes = cluster.store().reader().listen(NODES);
+        let mut answering = self.answering(&cluster.snapshot());
         loop {
             let change = cluster.store().reader().listen_all();
-            if known != Some(self.revisions(&cluster)) {
+            if known != Some((self.revisions(&cluster), answering.clone())) {
                 let served = match self.serve(&cluster).await {
-                    Ok(()) => self.lead(&cluster).await,
+                    Ok(()) => self.lead(&cluster, &answering).await,
                     Err(error) => Err(error),
                 };
                 if let Err(error) = served {
                     tracing::warn!("pods may not find the Service {}: {error:#}", self.name);
                 }
-                known = Some(self.revisions(&cluster));
+                known = Some((self.revisions(&cluster), answering.clone()));
             }
             tokio::select! {
+                () = &mut nodes => {
+                    nodes = cluster.store().reader().listen(NODES);
+                    answering = self.answering(&cluster.snapshot());
+                }
                 () = change => {}
                 () = shutdown.cancelled() => return,
             }
@@ -145,6 +191,15 @@ impl OwnService {
         let named = || format!("{plural} {}/{}", self.namespace, self.name);
         applied.map(drop).map_err(|status| anyhow!("failed to apply {}: {status}", named()))
     }
+}
+
+/// The name server of a node, which answers at the first address of its pods' range while the node does.
+fn at_node(node: &Node) -> Option<Answering> {
+    let mut conditions = node.status.as_ref()?.conditions.iter().flatten();
+    conditions.find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
+    let (first, _) = node.spec.as_ref()?.pod_cidr.as_deref()?.split_once('/')?;
+    let address = Ipv4Addr::from(u32::from(first.parse::<Ipv4Addr>().ok()?).checked_add(1)?);
+    Some(Answering { address, node: node.metadata.name.clone() })
 }
 
 /// Where pods reach the API server. One that listens for this machine alone listens on the pods' network as well.

@@ -22,6 +22,8 @@ pub enum Map {
     Refused,
     /// Port of the node nobody answers at.
     RefusedNodePorts,
+    /// Addresses that are a Service's own: what comes to one and is led nowhere is refused.
+    Owned,
     /// Endpoint twice: who is led to itself.
     Hairpins,
     /// Endpoints on other nodes.
@@ -34,7 +36,7 @@ pub enum Map {
 
 impl Map {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Services,
         Self::NodePorts,
         Self::Slots,
@@ -42,6 +44,7 @@ impl Map {
         Self::Marks,
         Self::Refused,
         Self::RefusedNodePorts,
+        Self::Owned,
         Self::Hairpins,
         Self::Remote,
         Self::Guarded,
@@ -50,7 +53,7 @@ impl Map {
 
     /// Whether its elements say nothing but that they are there.
     pub(super) fn is_set(self) -> bool {
-        matches!(self, Self::Hairpins | Self::Remote | Self::Guarded | Self::Admitted)
+        matches!(self, Self::Owned | Self::Hairpins | Self::Remote | Self::Guarded | Self::Admitted)
     }
 
     /// Its name in the kernel.
@@ -63,6 +66,7 @@ impl Map {
             Self::Marks => "marks",
             Self::Refused => "refused",
             Self::RefusedNodePorts => "refused_node_ports",
+            Self::Owned => "owned",
             Self::Hairpins => "hairpins",
             Self::Remote => "remote",
             Self::Guarded => "guarded",

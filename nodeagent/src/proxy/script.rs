@@ -7,7 +7,7 @@
 //! | `unmark_…` | prerouting, output | takes away the mark by which an endpoint was drawn |
 //! | `guard` | prerouting | keeps pods from the node's loopback, which leading `localhost` to pods would open |
 //! | `admit_…` | prerouting, output | drops what comes to a balancer's address from whom its Service does not admit |
-//! | `refused_…` | input, forward, output | answers for Services nobody answers for |
+//! | `refused_…` | input, forward, output | answers for Services nobody answers for, and for what no Service has at its own address |
 //! | `translate` | postrouting | sends answers back through this node where they would take another way |
 
 use std::fmt::Write;
@@ -121,7 +121,7 @@ fn definition(map: Map) -> &'static str {
         Map::NodePortSlots => "typeof meta l4proto . th dport . numgen random mod 65536 : meta mark",
         Map::Marks => "type mark : ipv4_addr . inet_service",
         Map::Hairpins => "type ipv4_addr . ipv4_addr",
-        Map::Remote => "type ipv4_addr",
+        Map::Owned | Map::Remote => "type ipv4_addr",
         Map::Guarded => "type ipv4_addr . inet_proto . inet_service",
         Map::Admitted => "type ipv4_addr . inet_proto . inet_service . ipv4_addr; flags interval",
     }
@@ -201,6 +201,8 @@ fn chains(ground: &Ground) -> String {
         let rule = format!("ct state new {door} @guarded {door} . ip saddr != @admitted drop");
         chain(name, &hook("filter", at, BEFORE_DOCKER), &[rule]);
     }
+    // Whoever is led somewhere has that address by now.
+    let unserved = format!("ct state new ip daddr @owned goto {REFUSE}");
     let (refused, refused_port) = (format!("{to_service} @refused"), format!("{to_node_port} @refused_node_ports"));
     chain(
         "refused_here",
@@ -211,12 +213,12 @@ fn chains(ground: &Ground) -> String {
     chain(
         "refused_beyond",
         &hook("filter", "forward", BEFORE_DOCKERS_FILTER),
-        &[foreign, format!("ct state new {refused}")],
+        &[foreign, format!("ct state new {refused}"), unserved.clone()],
     );
     chain(
         "refused_from_node",
         &hook("filter", "output", BEFORE_DOCKERS_FILTER),
-        &[format!("ct state new {refused}"), format!("ct state new {refused_port}")],
+        &[format!("ct state new {refused}"), format!("ct state new {refused_port}"), unserved],
     );
     let mut translated = vec![
         "ct status dnat ip saddr . ip daddr @hairpins masquerade".to_owned(),

@@ -189,6 +189,9 @@ impl Opened {
         if frontend.admitted.is_some() {
             opened.put(Map::Guarded, at, Value::Nothing);
         }
+        if let Some(address) = door.address.filter(|_| frontend.is_own) {
+            opened.put(Map::Owned, Key::Address(address), Value::Nothing);
+        }
         let refused = if by_node_port { Map::RefusedNodePorts } else { Map::Refused };
         let backends = match &frontend.fate {
             Fate::Led(backends) => backends,

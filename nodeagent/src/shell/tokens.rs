@@ -54,3 +54,46 @@ async fn ask(client: &kube::Client, key: &SourceKey) -> Result<(Data, SignedDura
 fn is_absent(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http::{Request, Response};
+    use k8s_openapi::api::core::v1::{Pod, ServiceAccountTokenProjection};
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Gives tokens that last for a second, and refuses every second time it is asked.
+    fn server() -> kube::Client {
+        let asked = AtomicUsize::new(0);
+        let answer = move |_: Request<Body>| {
+            let asked = asked.fetch_add(1, Ordering::Relaxed);
+            let token = json!({"metadata": {}, "spec": {"audiences": [], "expirationSeconds": 1},
+                "status": {"token": format!("token-{asked}"), "expirationTimestamp": "2026-01-01T00:00:00Z"}});
+            let refusal =
+                json!({"kind": "Status", "status": "Failure", "code": 404, "message": "gone", "reason": "NotFound"});
+            let (code, body) = if asked % 2 == 0 { (201, token) } else { (404, refusal) };
+            let answer = Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
+            std::future::ready(Ok::<_, Infallible>(answer.unwrap()))
+        };
+        kube::Client::new(tower::service_fn(answer), "default")
+    }
+
+    #[tokio::test]
+    async fn a_token_is_replaced_before_it_ends_and_kept_where_none_is_given() {
+        let pod: Pod =
+            serde_json::from_value(json!({"metadata": {"name": "web", "namespace": "shop", "uid": "u"}})).unwrap();
+        let wish = ServiceAccountTokenProjection { path: "t".to_owned(), ..ServiceAccountTokenProjection::default() };
+        let (messages, mut told) = mpsc::channel(4);
+        let keeping = tokio::spawn(keep_token(server(), SourceKey::token(&pod, &wish), messages));
+        for expected in ["token-0", "token-2"] {
+            let Some(Message::Source(_, Some(data))) = told.recv().await else { panic!("no token") };
+            assert_eq!(data[TOKEN], expected.as_bytes());
+        }
+        keeping.abort();
+    }
+}

@@ -146,6 +146,30 @@ fn a_change_is_followed_by_the_next_connection_and_nobody_left_is_a_refusal() {
     assert!(!["a", "b"].contains(&world.ask("node", "10.96.0.7:80").as_str()));
 }
 
+/// Strangers' machines, and those that lead to them, might answer for everybody.
+#[test]
+fn what_a_service_has_not_at_its_own_address_is_refused() {
+    let Some(mut world) = World::new() else { return };
+    world.begin(true);
+    world.set("web", &both(&["a"]));
+    for from in ["a", "node"] {
+        assert_eq!(world.ask(from, "10.96.0.7:80"), "a", "{from}");
+        let other_port = world.ask(from, "10.96.0.7:81");
+        assert!(other_port.contains("Connection refused"), "{from}: {other_port}");
+        let other_protocol = world.ask_by_datagram(from, "10.96.0.7:80");
+        assert!(other_protocol.contains("Connection refused"), "{from}: {other_protocol}");
+    }
+    let mut shared = both(&["a"]);
+    shared.push(led(door(Some("10.96.0.7"), 443), &["b"]));
+    world.set("web", &shared);
+    world.set("web", &both(&["a"]));
+    let still = world.ask("a", "10.96.0.7:443");
+    assert!(still.contains("Connection refused"), "an address is owned while one door is left: {still}");
+    world.set("web", &[]);
+    let nobodys = world.ask("a", "10.96.0.7:81");
+    assert!(!nobodys.contains("Connection refused"), "an address nobody has is the network's: {nobodys}");
+}
+
 #[test]
 fn a_client_stays_with_its_endpoint_until_it_has_been_away() {
     let Some(mut world) = World::new() else { return };

@@ -30,6 +30,8 @@ pub struct Setup {
     pub address: Option<IpAddr>,
     /// Files for the manifests folder before the start: name and text.
     pub manifests: Vec<(String, String)>,
+    /// Where it finds programs, where not in all the places of this machine.
+    pub programs: Option<&'static str>,
 }
 
 impl Setup {
@@ -52,6 +54,12 @@ impl Setup {
     #[must_use]
     pub fn at(self, address: IpAddr) -> Self {
         Self { address: Some(address), ..self }
+    }
+
+    /// Finding no programs but those in these folders, as `PATH` lists them.
+    #[must_use]
+    pub fn finding_programs_in(self, folders: &'static str) -> Self {
+        Self { programs: Some(folders), ..self }
     }
 
     /// With a file in the manifests folder before the start.
@@ -77,6 +85,7 @@ pub struct Cluster {
     listening: SocketAddr,
     simulated_nodes: usize,
     is_without_node: bool,
+    programs: Option<&'static str>,
     process: Option<Child>,
 }
 
@@ -85,8 +94,8 @@ impl Cluster {
         let folder = tempfile::Builder::new().prefix("sampan-test-").tempdir()?;
         let address = setup.address.unwrap_or(Ipv4Addr::LOCALHOST.into());
         let listening = TcpListener::bind((address, 0))?.local_addr()?;
-        let Setup { simulated_nodes, is_without_node, .. } = setup;
-        let mut cluster = Self { folder, listening, simulated_nodes, is_without_node, process: None };
+        let Setup { simulated_nodes, is_without_node, programs, .. } = setup;
+        let mut cluster = Self { folder, listening, simulated_nodes, is_without_node, programs, process: None };
         std::fs::create_dir(cluster.manifests())?;
         for (name, text) in &setup.manifests {
             cluster.write_manifest(name, text)?;
@@ -136,6 +145,7 @@ impl Cluster {
         if self.simulated_nodes > 0 {
             command.arg("--simulate-nodes").arg(self.simulated_nodes.to_string());
         }
+        command.envs(self.programs.map(|folders| ("PATH", folders)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let started = command.spawn();
         self.process =

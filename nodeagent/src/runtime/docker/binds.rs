@@ -10,11 +10,9 @@ pub(super) fn prepare(files: &PodFiles, uid: &Uid, spec: &ContainerSpec) -> Resu
     let last_words = files.prepare_last_words(uid, &spec.name, spec.attempt);
     let last_words = last_words.map_err(|error| format!("failed to prepare files: {error}"))?;
     let mut binds = vec![bind(&last_words.to_string_lossy(), &spec.termination_message_path, "")];
-    if !spec.host_network {
-        let shared = files.shared(uid);
-        let shared = shared.iter().filter(|(_, target)| !is_mounted(target, &spec.mounts));
-        binds.extend(shared.map(|(path, target)| bind(&path.to_string_lossy(), target, "")));
-    }
+    let shared = files.shared(uid, spec.host_network);
+    let shared = shared.iter().filter(|(_, target)| !is_mounted(target, &spec.mounts));
+    binds.extend(shared.map(|(path, target)| bind(&path.to_string_lossy(), target, "")));
     for (index, mount) in spec.mounts.iter().enumerate() {
         binds.push(volume(files, uid, mount, &format!("{}-{index}", spec.name))?);
     }

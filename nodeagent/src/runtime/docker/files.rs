@@ -20,6 +20,9 @@ use crate::removal::remove_folder;
 const MEMORY: &str = "/dev/shm";
 /// The link that is swapped when a volume's files change, as users of Kubernetes know it.
 const DATA_LINK: &str = "..data";
+/// What pods with a network of their own begin to call addresses.
+const OWN_HOSTS: &str = "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
+    fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n";
 /// What a pod's name servers may be at most.
 const MOST_NAMESERVERS: usize = 3;
 
@@ -50,14 +53,11 @@ impl PodFiles {
         self.pod(uid).join("containers").join(container).join(format!("{attempt}.log"))
     }
 
-    /// The three files every container sees: the path here and in the container.
-    pub(super) fn shared(&self, uid: &Uid) -> [(PathBuf, &'static str); 3] {
-        let pod = self.pod(uid);
-        [
-            (pod.join("hosts"), "/etc/hosts"),
-            (pod.join("resolv.conf"), "/etc/resolv.conf"),
-            (pod.join("hostname"), "/etc/hostname"),
-        ]
+    /// The files every container sees: the path here and in the container. On the host's network it has the host's name.
+    pub(super) fn shared(&self, uid: &Uid, host_network: bool) -> Vec<(PathBuf, String)> {
+        let own_name = (!host_network).then_some("hostname");
+        let files = ["hosts", "resolv.conf"].into_iter().chain(own_name);
+        files.map(|file| (self.pod(uid).join(file), format!("/etc/{file}"))).collect()
     }
 
     /// Writes the shared files. The address is added when it is known; containers are started only then.
@@ -68,12 +68,12 @@ impl PodFiles {
         server: Option<IpAddr>,
         address: Option<&str>,
     ) -> io::Result<()> {
-        let [(hosts_path, _), (resolver_path, _), (hostname_path, _)] = self.shared(uid);
-        fs::create_dir_all(self.pod(uid))?;
-        fs::write(hosts_path, hosts(spec, address))?;
+        let pod = self.pod(uid);
+        fs::create_dir_all(&pod)?;
+        fs::write(pod.join("hosts"), hosts(spec, address))?;
         if address.is_none() {
-            fs::write(resolver_path, resolv_conf(spec, server))?;
-            fs::write(hostname_path, format!("{}\n", spec.hostname))?;
+            fs::write(pod.join("resolv.conf"), resolv_conf(spec, server))?;
+            fs::write(pod.join("hostname"), format!("{}\n", spec.hostname))?;
         }
         Ok(())
     }
@@ -271,12 +271,16 @@ fn remove_stale(volume: &Path, tops: &BTreeSet<&str>, fresh: &str) -> io::Result
     Ok(())
 }
 
+/// What a pod calls addresses: itself, and what it was given; on the host's network, whatever the host does.
 fn hosts(spec: &SandboxSpec, address: Option<&str>) -> String {
-    let mut text = String::from(
-        "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
-         fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n",
-    );
-    if let Some(address) = address {
+    let mut text = match spec.host_network {
+        true => {
+            "# Kubernetes-managed hosts file (host network).\n".to_owned()
+                + &fs::read_to_string("/etc/hosts").unwrap_or_default()
+        }
+        false => OWN_HOSTS.to_owned(),
+    };
+    if let Some(address) = address.filter(|_| !spec.host_network) {
         let names = spec.domain_name.iter().chain(std::iter::once(&spec.hostname));
         let names: Vec<&str> = names.map(String::as_str).collect();
         text.extend([address, "\t", &names.join("\t"), "\n"]);
@@ -304,7 +308,9 @@ fn resolv_conf(spec: &SandboxSpec, server: Option<IpAddr>) -> String {
             options.push("ndots:5".to_owned());
         }
         _ => {
-            servers.extend(words(&host, "nameserver").into_iter().filter(|address| !address.starts_with("127.")));
+            // What listens on the host's loopback is reached on the host's network alone.
+            let is_reached = |address: &String| spec.host_network || !address.starts_with("127.");
+            servers.extend(words(&host, "nameserver").into_iter().filter(is_reached));
             searches.extend(words(&host, "search"));
             options.extend(words(&host, "options"));
         }

@@ -155,3 +155,15 @@ fn the_service_kubernetes_leads_to_an_api_server_that_answers() -> Result<()> {
         Ok((back.stdout.contains("10.96.0.1") && back.stdout.matches(&told).count() == 1).then_some(()))
     })
 }
+
+/// Pods run, and who looks for Services is told what is missing.
+#[test]
+fn a_node_without_nftables_says_so_and_runs_pods() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let programs: &'static str = folder.path().to_string_lossy().into_owned().leak();
+    let cluster = Setup::docker().finding_programs_in(programs).start()?;
+    cluster.try_kubectl(&["create", "-f", "-"], &web("sampan-demo:v1", 1))?.succeeded()?;
+    wait_for_rollout(&cluster, "sampan-demo:v1", 1)?;
+    let told = ["Services are not served on this node", "nft", "Is nftables installed"];
+    eventually("it is told", SOON, || Ok(told.iter().all(|part| cluster.log().contains(part)).then_some(())))
+}

@@ -11,6 +11,7 @@ use sampan_system_tests::manifest::{service, web};
 use sampan_system_tests::{Cluster, Machine, Network, Node, Setup, eventually};
 use serde_json::Value;
 
+use crate::kubectl_table::{play, tables};
 use crate::workloads::PODS;
 
 /// Silence for 50 s is a lost node; the rest is for its pods to come up elsewhere.
@@ -112,6 +113,7 @@ fn pods_and_services_are_reached_across_nodes_and_a_lost_node_is_left() -> Resul
     let _kept = Node::join(&cluster, "first", first.place())?;
     let mut lost = Node::join(&cluster, "second", second.place())?;
     ranges_are_given_once(&cluster)?;
+    play(&cluster, tables("tests/kubectl_machines")?)?;
 
     let manifests = [everywhere(), service("web", ""), roaming()].join("---\n");
     cluster.try_kubectl(&["create", "-f", "-"], &manifests)?.succeeded()?;

@@ -42,10 +42,7 @@ async fn a_pod_comes_up_ready_and_goes_without_a_trace() {
     for name in ["PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready", "PodScheduled"] {
         assert_eq!(condition(&pod, name), "True", "{name}");
     }
-    let reasons = cluster.api.event_reasons("web");
-    for reason in ["Pulled", "Created", "Started"] {
-        assert!(reasons.contains(&reason.to_owned()), "{reasons:?}");
-    }
+    cluster.api.wait_told("web", &["Pulled", "Created", "Started"]).await;
     assert!(
         cluster
             .api
@@ -233,12 +230,7 @@ async fn environment_and_config_map_volumes_reach_the_container_and_follow_chang
     let waiting =
         cluster.api.wait("app", "creation", |pod| state(pod, 0)["waiting"]["reason"] == "ContainerCreating").await;
     assert_eq!(waiting["status"]["phase"], "Pending");
-    cluster
-        .api
-        .wait("app", "an event about the missing map", |_| {
-            cluster.api.event_reasons("app").contains(&"FailedMount".to_owned())
-        })
-        .await;
+    cluster.api.wait_told("app", &["FailedMount"]).await;
     cluster.api.add("configmaps", map);
     let pod = cluster.api.wait_ready("app").await;
     let address = pod["status"]["podIP"].as_str().unwrap().to_owned();
@@ -286,8 +278,7 @@ async fn probes_decide_readiness_and_restarts() {
         pod["status"],
         cluster.api.event_texts("probed")
     );
-    let reasons = cluster.api.event_reasons("probed");
-    assert!(reasons.contains(&"Unhealthy".to_owned()) && reasons.contains(&"Killing".to_owned()), "{reasons:?}");
+    cluster.api.wait_told("probed", &["Unhealthy", "Killing"]).await;
     cluster.finish().await;
 }
 

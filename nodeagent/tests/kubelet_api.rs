@@ -78,8 +78,15 @@ async fn logs_exec_and_port_forward_reach_the_container() {
     cluster.api.wait_ready("web").await;
 
     assert_eq!(get(&cluster, "/healthz").await, (StatusCode::OK, "ok".to_owned()));
-    let all = get(&cluster, "/containerLogs/default/web/app").await;
-    assert_eq!(all, (StatusCode::OK, "first\nsecond\nthird\n".to_owned()));
+    let said = "first\nsecond\nthird\n";
+    // Without a probe it is ready as soon as it runs, before it says anything.
+    for _ in 0..100 {
+        if get(&cluster, "/containerLogs/default/web/app").await.1 == said {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(get(&cluster, "/containerLogs/default/web/app").await, (StatusCode::OK, said.to_owned()));
     assert_eq!(get(&cluster, "/containerLogs/default/web/app?tailLines=1").await.1, "third\n");
     assert_eq!(get(&cluster, "/containerLogs/default/web/app?limitBytes=8").await.1, "first\nse");
     let stamped = get(&cluster, "/containerLogs/default/web/app?timestamps=true&tailLines=1").await.1;

@@ -227,12 +227,13 @@ impl FakeApi {
         store.objects.iter().filter(|(key, _)| key.0 == resource).map(|(_, object)| object.clone()).collect()
     }
 
-    /// The reasons of the events about a pod, in order of writing.
-    pub fn event_reasons(&self, pod: &str) -> Vec<String> {
-        let mut events = self.all("events");
-        events.retain(|event| event["involvedObject"]["name"] == pod);
-        events.sort_by_key(revision);
-        events.iter().map(|event| event["reason"].as_str().unwrap_or_default().to_owned()).collect()
+    /// Waits until there are events of these reasons about a pod: they are written after what they are about.
+    pub async fn wait_told(&self, pod: &str, reasons: &[&str]) {
+        let is_told = |reason: &&str| {
+            let mut events = self.all("events").into_iter();
+            events.any(|event| event["involvedObject"]["name"] == pod && event["reason"] == **reason)
+        };
+        self.wait(pod, &format!("events: {reasons:?}"), |_| reasons.iter().all(is_told)).await;
     }
 
     /// Reasons and messages of the events about a pod.
@@ -246,9 +247,11 @@ impl FakeApi {
         self.store.lock().unwrap().decisions.clone()
     }
 
+    /// What was changed of a pod's status; that it waits for something may be told without a change of it.
     pub fn status_patches(&self, pod: &str) -> Vec<Value> {
         let store = self.store.lock().unwrap();
-        store.status_patches.iter().filter(|(name, _)| name == pod).map(|(_, patch)| patch.clone()).collect()
+        let changes = store.status_patches.iter().filter(|(name, patch)| name == pod && !patch.is_null());
+        changes.map(|(_, patch)| patch.clone()).collect()
     }
 
     pub fn revision(&self) -> u64 {

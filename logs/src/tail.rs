@@ -126,6 +126,18 @@ impl Tail {
         Ok(batch)
     }
 
+    /// Opens every file there is to be read, without reading: they can be, whatever becomes of their names.
+    ///
+    /// # Errors
+    /// When one cannot be opened.
+    pub fn hold(&mut self) -> io::Result<Batch> {
+        let mut batch = Batch::default();
+        if self.opened.is_some() || self.begin(&mut batch)? {
+            self.pin()?;
+        }
+        Ok(batch)
+    }
+
     /// What was begun and has no end, once nothing more is written: each such rest as a line.
     pub fn rest(&mut self, time_ns: i64) -> Vec<Line> {
         let streams = [Stream::Stdout, Stream::Stderr];

@@ -78,6 +78,8 @@ struct Pump {
     shape: Shape,
     encoding: Encoding,
     cursor: PathBuf,
+    /// Why the place could not be kept, while it cannot.
+    unkept: Option<String>,
 }
 
 /// What came of reading on.
@@ -92,7 +94,7 @@ impl Sender {
         let mut pump = self.begin(output).await;
         // Told even where it is nothing yet: the output is there.
         let begun = pump.report();
-        self.report.send_modify(|report| *report = Report { last_error: report.last_error.take(), ..begun });
+        self.report.send_modify(|report| *report = begun);
         let mut backoff = Backoff::default();
         loop {
             self.changed.mark_unchanged();
@@ -101,17 +103,22 @@ impl Sender {
             match read {
                 Ok(Read { chunk, body: Some(body) }) => {
                     self.deliver(&body, &pump).await;
-                    pump = self.acknowledge(pump, chunk).await;
+                    pump = acknowledge(pump, chunk).await;
                     self.report(Report { last_delivery: Some(Timestamp::now()), ..pump.report() });
                     backoff = Backoff::default();
                 }
                 Ok(Read { chunk, body: None }) if !chunk.is_empty() => {
-                    pump = self.acknowledge(pump, chunk).await;
+                    pump = acknowledge(pump, chunk).await;
                     self.report(pump.report());
                 }
                 Ok(_) => {
+                    if pump.unkept.is_some() {
+                        (pump, ()) = pump.work(Pump::save).await;
+                    }
                     self.report(pump.report());
-                    if self.wait(pump.outlet.due()).await.is_err() {
+                    let again = pump.unkept.as_ref().map(|_| Instant::now() + backoff.next());
+                    let due = pump.outlet.due().into_iter().chain(again).min();
+                    if self.wait(due).await.is_err() {
                         return;
                     }
                 }
@@ -128,23 +135,19 @@ impl Sender {
         let mut backoff = Backoff::default();
         let cursor = loop {
             let path = output.cursor.clone();
-            let loaded = tokio::task::spawn_blocking(move || Cursor::load(&path)).await;
-            match loaded {
-                Ok(Ok(cursor)) => break cursor,
-                Ok(Err(error)) => self.tell_error(told(&error)),
-                Err(error) => self.tell_error(error.to_string()),
+            match aside(move || Cursor::load(&path)).await {
+                Ok(cursor) => break cursor,
+                Err(error) => self.tell_error(told(&error)),
             }
             sleep(backoff.next()).await;
         };
-        let outlet = Outlet::new(output.plan, cursor, &self.kept.store());
+        let (kept, plan) = (self.kept.clone(), output.plan);
+        let outlet = aside(move || Outlet::new(plan, cursor, &kept.store())).await;
         let encoding = self.target.encoding();
         let (kept, shape, cursor) = (self.kept.clone(), output.shape, output.cursor);
-        let mut pump = Pump { outlet, passage: Passage::default(), kept, shape, encoding, cursor };
+        let pump = Pump { outlet, passage: Passage::default(), kept, shape, encoding, cursor, unkept: None };
         // An output that is killed before its first chunk still knows where it began.
-        if let Err(error) = pump.save() {
-            self.tell_error(error);
-        }
-        pump
+        pump.work(Pump::save).await.0
     }
 
     /// Sends a chunk until it is acknowledged.
@@ -157,15 +160,6 @@ impl Sender {
             }
             sleep(backoff.next()).await;
         }
-    }
-
-    async fn acknowledge(&mut self, pump: Pump, chunk: Chunk) -> Pump {
-        let (pump, saved) = pump.work(|pump| pump.acknowledge(chunk)).await;
-        if let Err(error) = saved {
-            // What is delivered stays delivered; whoever is killed now sends it again.
-            self.tell_error(error);
-        }
-        pump
     }
 
     /// Waits for lines, or for a record to have waited long enough. An error is the end of collecting.
@@ -221,17 +215,18 @@ impl Sender {
     }
 }
 
+async fn acknowledge(pump: Pump, chunk: Chunk) -> Pump {
+    pump.work(|pump| pump.acknowledge(chunk)).await.0
+}
+
 impl Pump {
     /// Does something that may wait for the disk, where that holds nobody up.
     async fn work<T: Send + 'static>(mut self, work: impl FnOnce(&mut Self) -> T + Send + 'static) -> (Self, T) {
-        let working = tokio::task::spawn_blocking(move || {
+        aside(move || {
             let done = work(&mut self);
             (self, done)
-        });
-        match working.await {
-            Ok(done) => done,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
+        })
+        .await
     }
 
     fn read(&mut self) -> io::Result<Read> {
@@ -251,19 +246,33 @@ impl Pump {
         Ok(Read { chunk, body })
     }
 
-    fn acknowledge(&mut self, chunk: Chunk) -> Result<(), String> {
+    fn acknowledge(&mut self, chunk: Chunk) {
         self.outlet.acknowledge(chunk, &self.kept.store());
-        self.save()
+        self.save();
     }
 
-    fn save(&mut self) -> Result<(), String> {
-        self.outlet.cursor().save(&self.cursor).map_err(|error| told(&error))
+    /// Keeps the place. Where that fails, what is delivered stays delivered; whoever is killed then sends it again.
+    fn save(&mut self) {
+        let unkept = self.outlet.cursor().save(&self.cursor).err().map(|error| told(&error));
+        if let Some(error) = unkept.as_ref().filter(|_| self.unkept.is_none()) {
+            tracing::warn!(error, "the place of an output of logs waits for the disk");
+        }
+        self.unkept = unkept;
     }
 
     fn report(&self) -> Report {
         let cursor = self.outlet.cursor();
         let waiting = self.outlet.waiting(&self.kept.store());
-        Report { delivered: cursor.delivered, dropped: cursor.dropped, waiting, ..Report::default() }
+        let last_error = self.unkept.clone();
+        Report { delivered: cursor.delivered, dropped: cursor.dropped, waiting, last_error, ..Report::default() }
+    }
+}
+
+/// Does something on a thread that may wait for the disk.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 

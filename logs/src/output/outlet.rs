@@ -23,7 +23,8 @@ const RECORD_BYTES: usize = 400;
 pub struct Plan {
     /// Whose lines.
     pub selection: Selection,
-    /// Only those taken at this time or later, in nanoseconds of the epoch.
+    /// Of what is kept already, only from the first line on that was taken at this time or later, in nanoseconds of the epoch.
+    /// What comes after that is sent whatever time it bears: clocks are set back.
     pub since_ns: Option<i64>,
     /// How many bytes of segments may wait; past that the oldest are given up.
     pub waiting_bytes_max: Option<u64>,
@@ -91,7 +92,7 @@ impl Outlet {
         let selected: Vec<Arc<Run>> = store.runs().filter(|run| self.plan.selection.selects(run)).cloned().collect();
         let mut from = BTreeMap::new();
         for run in &selected {
-            let reading = self.reading.get(&run.id).copied().unwrap_or_else(|| self.start(&run.id, store));
+            let reading = self.reading.get(&run.id).copied().unwrap_or_else(|| self.start(&run.id));
             let Some(mut reading) = proved(reading, &run.id, store)? else { continue };
             let first = store.first_sequence(&run.id);
             self.cursor.dropped += first.saturating_sub(reading.next);
@@ -162,19 +163,16 @@ impl Outlet {
     }
 
     /// Where a run is read that is new here: behind what was delivered, else from its beginning.
-    fn start(&self, id: &str, store: &Store) -> Reading {
-        if let Some(place) = self.cursor.places.get(id) {
-            return Reading { next: place.next, before_ns: place.before_ns, durable: place.durable };
-        }
-        let next = self.plan.since_ns.map_or(0, |since_ns| store.first_since(id, since_ns));
-        Reading { next, before_ns: 0, durable: next }
+    fn start(&self, id: &str) -> Reading {
+        let Place { next, before_ns, durable, .. } = self.cursor.places.get(id).copied().unwrap_or_default();
+        Reading { next, before_ns, durable }
     }
 
     /// Runs of which nothing is left: what of them was not sent is gone.
     fn count_forgotten(&mut self, store: &Store) {
         for (run, end) in store.forgotten_since(self.forgotten) {
             if self.plan.selection.selects(run) {
-                let next = self.reading.get(&run.id).map_or_else(|| self.start(&run.id, store).next, |it| it.next);
+                let next = self.reading.get(&run.id).map_or_else(|| self.start(&run.id).next, |it| it.next);
                 self.cursor.dropped += end.saturating_sub(next);
             }
             self.reading.remove(&run.id);
@@ -206,11 +204,9 @@ impl Outlet {
                 return false;
             }
             self.cursor.dropped += line.sequence - reading.next;
-            if self.plan.since_ns.is_none_or(|since_ns| line.time_ns >= since_ns) {
-                let before = self.chunk.records.len();
-                self.joiner.push(run, line, reading.before_ns, now, &mut self.chunk.records);
-                self.chunk.note(before);
-            }
+            let before = self.chunk.records.len();
+            self.joiner.push(run, line, reading.before_ns, now, &mut self.chunk.records);
+            self.chunk.note(before);
             *reading = Reading { next: line.sequence + 1, before_ns: line.time_ns, durable: line.sequence + 1 };
         }
         true
@@ -238,10 +234,10 @@ impl Chunk {
     }
 }
 
-/// The place of an output that has none: what was removed before it came was never to be sent.
+/// The place of an output that has none: what was removed before it came was never to be sent. Runs it does not select have one
+/// as well: it may be changed to.
 fn beginning(plan: &Plan, store: &Store) -> Cursor {
-    let selected = store.runs().filter(|run| plan.selection.selects(run));
-    let places = selected.map(|run| {
+    let places = store.runs().map(|run| {
         let since = plan.since_ns.map_or(0, |since_ns| store.first_since(&run.id, since_ns));
         let next = store.first_sequence(&run.id).max(since);
         (run.id.clone(), Place { next, before_ns: 0, durable: next, end: next })

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{RunLog, Store};
 use crate::line::Lines;
 use crate::passage::Passage;
+use crate::query::Query;
 use crate::run::Run;
 use crate::search::RunCursor;
 use crate::segment::Segment;
@@ -65,11 +66,26 @@ impl Store {
         log.segments.first().map_or(log.waiting.first_sequence, |segment| segment.end_sequence - segment.lines)
     }
 
-    /// The sequence behind segments of which every line is older.
+    /// The sequence of the first line of a run that was taken at this time or later; behind its last where there is none.
     pub(crate) fn first_since(&self, id: &str, since_ns: i64) -> u64 {
-        let segments = self.runs.get(id).into_iter().flat_map(|log| &log.segments);
-        let older = segments.take_while(|segment| segment.latest_ns < since_ns);
-        older.last().map_or(0, |segment| segment.end_sequence)
+        let Some(log) = self.runs.get(id) else { return 0 };
+        let older = log.segments.iter().take_while(|segment| segment.latest_ns < since_ns);
+        let first = older.last().map_or(0, |segment| segment.end_sequence);
+        let query = Query { since_ns: Some(since_ns), ..Query::default() };
+        let Some(mut cursor) = log.cursor_from(first) else { return log.waiting.end_sequence() };
+        loop {
+            match cursor.next_block(&query, |_| true) {
+                Ok(None) => return log.waiting.end_sequence(),
+                Ok(Some(lines)) => {
+                    let young = lines.iter().find(|line| line.time_ns >= since_ns);
+                    if let Some(line) = young {
+                        return line.sequence;
+                    }
+                }
+                // Rather too many than too few.
+                Err(_) => return first,
+            }
+        }
     }
 
     /// The time of a line, where it is kept.

@@ -142,6 +142,30 @@ fn who_logs_without_end_loses_its_own_past_and_nobody_elses() {
 }
 
 #[test]
+fn a_clock_that_jumps_brings_nothing_out_of_order_and_hides_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let day_ns = 24 * 3_600_000_000_000;
+    let mut store = Store::open(folder.path(), Limits { bytes: 1 << 20, age_seconds: 3600 }).unwrap();
+    store.begin(run("1", "web"));
+    let (now, ahead, back) = (10 * day_ns, 11 * day_ns, 9 * day_ns);
+    for (number, (time_ns, text)) in [(now, "a"), (ahead, "b"), (back, "c"), (now + 1, "d")].iter().enumerate() {
+        store.take("1", &batch(&[(*time_ns, text)]), at(number as u64)).unwrap();
+        store.flush("1").unwrap();
+    }
+    assert_eq!(found(&store, Query::default()), ["a", "b", "c", "d"]);
+    let since = |since_ns: i64| Query { since_ns: Some(since_ns), ..Query::default() };
+    assert_eq!(found(&store, since(now)), ["a", "b", "d"]);
+    assert_eq!(found(&store, since(ahead)), ["b"]);
+    assert_eq!(found(&store, Query { tail: Some(2), ..Query::default() }), ["c", "d"]);
+    store.expire(back);
+    store.expire(i64::MIN);
+    assert_eq!(store.counts().removed_lines, 0, "nothing is too old for a clock that was set back");
+    store.end("1").unwrap();
+    store.expire(i64::MAX);
+    assert_eq!((found(&store, Query::default()).len(), store.counts().removed_lines), (0, 4), "what goes is counted");
+}
+
+#[test]
 fn lines_the_disk_refuses_wait_and_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::open(folder.path(), Limits::default()).unwrap();

@@ -33,6 +33,10 @@ impl Log {
     fn write(&mut self, stream: &str, text: &str) {
         self.written += 1;
         let time = format!("2026-01-01T00:00:00.{:09}Z", self.written);
+        self.write_at(&time, stream, text);
+    }
+
+    fn write_at(&self, time: &str, stream: &str, text: &str) {
         let entry = serde_json::json!({"log": text, "stream": stream, "time": time}).to_string();
         self.raw(format!("{entry}\n").as_bytes());
     }
@@ -132,6 +136,31 @@ fn long_lines_are_put_together_also_where_both_streams_write_at_once() {
     let mut last = log.tail(position);
     seen.extend(read(&mut last));
     assert_eq!(seen, expect);
+}
+
+#[test]
+fn a_clock_that_jumps_costs_no_line_across_rotations_and_restarts() {
+    let log = Log::new();
+    let (mut tail, mut seen, mut expect) = (log.tail(Position::default()), Vec::new(), Vec::new());
+    let days = ["2026-01-02", "2026-01-01", "1970-01-01", "2261-12-31", "2026-01-02", "1969-12-31"];
+    for (number, day) in days.iter().cycle().take(60).enumerate() {
+        let text = format!("{number}");
+        log.write_at(&format!("{day}T00:00:00.{number:09}Z"), "stdout", &format!("{text}\n"));
+        expect.push(text);
+        if number % 4 == 0 {
+            log.rotate(4);
+        }
+        if number % 3 == 0 {
+            seen.extend(read(&mut tail));
+            tail = log.tail(tail.position());
+        }
+    }
+    seen.extend(read(&mut tail));
+    assert_eq!(seen, expect);
+    // A time no line can bear is no reason to lose one.
+    log.write_at("9999-01-01T00:00:00Z", "stdout", "far\n");
+    let batch = tail.read(LOT).unwrap();
+    assert_eq!((batch.lines.len(), batch.damaged), (1, 1));
 }
 
 #[test]

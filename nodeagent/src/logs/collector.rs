@@ -31,7 +31,7 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 pub(super) enum Order {
     /// Collect a log from now on.
     Follow(Source),
-    /// Collect the rest of a log, then answer.
+    /// Collect the rest of a log, or hold its files open where the disk has no room; then answer.
     Finish(Source, oneshot::Sender<()>),
     /// Write what waits, then answer.
     Flush(oneshot::Sender<()>),
@@ -47,6 +47,8 @@ struct Followed {
     is_watched: bool,
     /// What went wrong was told.
     is_warned: bool,
+    /// Nothing more is written; what there is waits for room on the disk.
+    is_ending: bool,
 }
 
 /// Collects, on a thread of its own.
@@ -135,7 +137,14 @@ impl Collector {
         if !self.followed.contains_key(&id) {
             let position = self.store().begin(source.run);
             let (path, tail) = (source.path.clone(), Tail::new(source.path, position));
-            let followed = Followed { path, tail, due: Some(Instant::now()), is_watched: false, is_warned: false };
+            let followed = Followed {
+                path,
+                tail,
+                due: Some(Instant::now()),
+                is_watched: false,
+                is_warned: false,
+                is_ending: false,
+            };
             self.followed.insert(id.clone(), followed);
         }
         id
@@ -159,6 +168,9 @@ impl Collector {
 
     /// One look at a container's files.
     fn look(&mut self, id: &str, now: Instant) {
+        if self.followed.get(id).is_some_and(|followed| followed.is_ending) {
+            return self.finish(id);
+        }
         let batch = self.read(id);
         let Some(followed) = self.followed.get_mut(id) else { return };
         followed.due = match batch {
@@ -209,18 +221,34 @@ impl Collector {
         self.news.send_modify(|news| *news += 1);
     }
 
-    /// Collects everything that is left.
+    /// Collects everything that is left. Where the disk has no room for it, its files are held open until there is: whatever
+    /// becomes of their names, they can be read.
     fn finish(&mut self, id: &str) {
-        while self.read(id).is_some_and(|batch| !batch.at_end) {}
+        let mut last = self.read(id);
+        while last.as_ref().is_some_and(|batch| !batch.at_end) {
+            last = self.read(id);
+        }
+        if last.is_none() && self.store().is_full(id) {
+            return self.hold(id);
+        }
         let time_ns = i64::try_from(crate::shell::now().as_nanosecond()).unwrap_or(i64::MAX);
         let rest = self.followed.get_mut(id).map(|followed| followed.tail.rest(time_ns)).unwrap_or_default();
-        let unread = u64::from(self.store().is_full(id));
+        let unread = u64::from(last.is_none());
         self.take(id, &Batch { lines: rest, gaps: unread, at_end: true, damaged: 0 });
         let ended = self.store().end(id);
         self.warn(id, ended);
         self.followed.remove(id);
         if let Some(stillness) = &mut self.stillness {
             stillness.forget(id);
+        }
+    }
+
+    fn hold(&mut self, id: &str) {
+        let Some(followed) = self.followed.get_mut(id) else { return };
+        (followed.is_ending, followed.due) = (true, Some(Instant::now() + BLIND_WAIT));
+        match followed.tail.hold() {
+            Ok(batch) => self.take(id, &batch),
+            Err(error) => tracing::warn!(container = id, %error, "failed to hold the files of a container's log"),
         }
     }
 
@@ -258,20 +286,84 @@ mod tests {
     use super::super::tests::{source, write};
     use super::*;
 
+    /// A collector of a store in `folder`.
+    fn collector(folder: &std::path::Path) -> (Arc<Mutex<Store>>, Collector) {
+        let store = Arc::new(Mutex::new(Store::open(folder.join("kept"), Limits::default()).unwrap()));
+        (store.clone(), Collector::new(store, watch::channel(0).0))
+    }
+
+    /// Does what is due until nothing is written any more.
+    fn settle(collector: &mut Collector, bell: &OwnedFd, id: &str) {
+        while collector.followed[id].due.is_some() {
+            collector.rest(bell);
+            collector.round(Instant::now());
+        }
+    }
+
+    #[test]
+    fn what_the_disk_has_no_room_for_is_collected_once_it_has_though_its_files_are_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, mut collector) = collector(folder.path());
+        let source = source(folder.path(), "1");
+        // A file where the run's folder should be: a refusal also for root.
+        std::fs::write(folder.path().join("kept/1"), b"").unwrap();
+        let (lines, part) = (500_u64, "x".repeat(16 << 10));
+        let entry = |number| {
+            format!("{{\"log\":\"{number} {part}\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-01T00:00:00Z\"}}\n")
+        };
+        std::fs::write(source.path.with_extension("1"), (0..lines / 2).map(entry).collect::<String>()).unwrap();
+        std::fs::write(&source.path, (lines / 2..lines).map(entry).collect::<String>()).unwrap();
+        let (reply, mut done) = oneshot::channel();
+        collector.obey(Order::Finish(source.clone(), reply));
+        done.try_recv().unwrap();
+        assert!(store.lock().unwrap().is_full("1"), "more than may wait");
+        std::fs::remove_file(source.path.with_extension("1")).unwrap();
+        std::fs::remove_file(&source.path).unwrap();
+        collector.round(Instant::now() + 2 * BLIND_WAIT);
+        assert!(collector.followed.contains_key("1") && store.lock().unwrap().counts().failed_writes > 0);
+
+        std::fs::remove_file(folder.path().join("kept/1")).unwrap();
+        collector.round(Instant::now() + 4 * BLIND_WAIT);
+        assert!(collector.followed.is_empty());
+        let kept = Store::open(folder.path().join("kept"), Limits::default()).unwrap();
+        let texts =
+            kept.search(&Query::default()).unwrap().map(|found| String::from_utf8(found.unwrap().text).unwrap());
+        let numbers: Vec<u64> = texts.map(|text| text.split(' ').next().unwrap().parse().unwrap()).collect();
+        assert_eq!(numbers, (0..lines).collect::<Vec<_>>());
+        assert_eq!(store.lock().unwrap().counts().gaps, 0);
+    }
+
+    #[test]
+    fn a_resting_file_that_is_emptied_is_looked_at_and_read_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, mut collector) = collector(folder.path());
+        let bell = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
+        let source = source(folder.path(), "1");
+        write(&source.path, 0..3, &[]);
+        collector.obey(Order::Follow(source.clone()));
+        settle(&mut collector, &bell, "1");
+        std::fs::OpenOptions::new().write(true).open(&source.path).unwrap().set_len(0).unwrap();
+        collector.rest(&bell);
+        settle(&mut collector, &bell, "1");
+        assert_eq!(store.lock().unwrap().counts().gaps, 1, "what may be lost is counted");
+        write(&source.path, 3..4, &[]);
+        collector.rest(&bell);
+        settle(&mut collector, &bell, "1");
+        let found = store.lock().unwrap().search(&Query::default()).unwrap().last().unwrap().unwrap();
+        assert_eq!(found.text, b"line 3");
+        assert_eq!(store.lock().unwrap().counts().lines, 4);
+    }
+
     #[test]
     fn who_writes_nothing_is_not_looked_at_until_it_does() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Mutex::new(Store::open(&folder.path().join("kept"), Limits::default()).unwrap()));
-        let mut collector = Collector::new(store.clone(), watch::channel(0).0);
+        let (store, mut collector) = collector(folder.path());
         let bell = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
         let source = source(folder.path(), "1");
         write(&source.path, 0..1, &[]);
         collector.obey(Order::Follow(source.clone()));
         for written in 1..4 {
-            while collector.followed["1"].due.is_some() {
-                collector.rest(&bell);
-                collector.round(Instant::now());
-            }
+            settle(&mut collector, &bell, "1");
             assert!(collector.next_due() > Instant::now() + BLIND_WAIT, "nothing is due but what is now and then");
             assert_eq!(store.lock().unwrap().search(&Query::default()).unwrap().count(), written);
             write(&source.path, u32::try_from(written).unwrap()..u32::try_from(written).unwrap() + 1, &[2]);

@@ -62,7 +62,8 @@ impl Logs {
         self.order(Order::Follow(source));
     }
 
-    /// Collects what is left of a log nobody writes to any more, and returns when all of it is on disk.
+    /// Collects what is left of a log nobody writes to any more, and returns when all of it is on disk, or its files are held until
+    /// there is room for it.
     pub(crate) async fn finish(&self, source: Source) {
         let (reply, done) = oneshot::channel();
         self.order(Order::Finish(source, reply));

@@ -73,6 +73,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn more_events_than_the_kernel_keeps_are_taken_as_one_for_everybody() {
+        let kept: usize =
+            std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).join("log");
+        ["rests", "noise"].iter().for_each(|name| std::fs::create_dir(folder.path().join(name)).unwrap());
+        let mut stillness = Stillness::new().unwrap();
+        stillness.watch("a", &path("rests")).unwrap();
+        // Whatever fills the queue: the same twice in a row would be one event.
+        inotify::add_watch(&stillness.inotify, folder.path().join("noise"), WatchFlags::MODIFY).unwrap();
+        let files = ["1", "2"].map(|name| std::fs::File::create(folder.path().join("noise").join(name)).unwrap());
+        for file in files.iter().cycle().take(kept + 1) {
+            file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        }
+        std::fs::write(path("rests"), "x").unwrap();
+        assert_eq!(stillness.stirred(), ["a"], "what happened there has no event of its own");
+        stillness.watch("a", &path("rests")).unwrap();
+        std::fs::write(path("rests"), "y").unwrap();
+        assert_eq!(stillness.stirred(), ["a"], "and it goes on");
+    }
+
+    #[test]
     fn a_folder_is_told_of_once_until_it_is_watched_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");

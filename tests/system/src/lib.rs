@@ -9,6 +9,7 @@
 //! * [`Node`] runs `sampan node`, in a process of its own, for a cluster it joins.
 //! * [`Api`] sends any bytes to the API server and gives back what came.
 //! * [`Collector`] takes logs, by Fluent's own library; a [`Relay`] before it swallows its answers.
+//! * [`disk::Disk`] is a disk that can be full.
 //! * [`table`] plays tables of command lines.
 //! * [`Load`] sends requests to a Service while something happens to its pods, and tells which of them failed.
 //! * [`eventually`] waits for a condition, with a deadline and a word for what did not come true.
@@ -16,6 +17,7 @@
 pub mod api;
 pub mod cluster;
 pub mod collector;
+pub mod disk;
 pub mod docker;
 pub mod lan;
 pub mod load;

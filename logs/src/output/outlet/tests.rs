@@ -197,9 +197,37 @@ fn an_output_begins_when_it_was_made() {
     let mut outlet = Outlet::new(plan.clone(), None, &world.store);
     assert_eq!(deliver(&mut outlet, &world.store), ["new"]);
     assert_eq!((outlet.waiting(&world.store), outlet.cursor().dropped), (0, 0));
-    let mut late = Outlet::new(Plan { since_ns: Some(100), ..plan }, None, &world.store);
-    let passed = pump(&mut late, &world.store);
-    assert!(passed.records.is_empty() && !passed.is_empty(), "what is passed over is behind it as well");
+    let mut late = Outlet::new(Plan { since_ns: Some(100), ..plan.clone() }, None, &world.store);
+    assert_eq!(late.waiting(&world.store), 0, "what is passed over is behind it as well");
+
+    // It is changed to a run it did not select, and sends of that what came since it was made.
+    let nothing = Selection { namespaces: vec!["other".to_owned()], ..Selection::default() };
+    let before = Outlet::new(Plan { selection: nothing, ..plan.clone() }, None, &world.store);
+    let mut changed = Outlet::new(plan, Some(before.cursor().clone()), &world.store);
+    assert_eq!(deliver(&mut changed, &world.store), ["new"]);
+    assert!(pump(&mut late, &world.store).is_empty());
+}
+
+#[test]
+fn a_clock_that_is_set_back_or_ahead_costs_no_line() {
+    let mut world = World::new();
+    world.clock_ns = 1000;
+    world.say("1", &["before it was made"]);
+    let plan = Plan { since_ns: Some(1002), ..Plan::default() };
+    let mut outlet = Outlet::new(plan.clone(), None, &world.store);
+    world.clock_ns = -5;
+    world.say("1", &["set back"]);
+    world.say("2", &["a new run", "and more of it"]);
+    assert_eq!(deliver(&mut outlet, &world.store), ["set back", "a new run", "and more of it"]);
+    world.clock_ns = i64::MAX - 10;
+    world.say("1", &["far ahead"]);
+    world.store.flush_all().unwrap();
+    world.clock_ns = 0;
+    world.say("1", &["and back again"]);
+    world.say("3", &["another"]);
+    let mut again = Outlet::new(plan, Some(outlet.cursor().clone()), &world.store);
+    assert_eq!(deliver(&mut again, &world.store), ["far ahead", "another", "and back again"]);
+    assert_eq!((again.waiting(&world.store), again.cursor().delivered, again.cursor().dropped), (0, 6, 0));
 }
 
 #[test]

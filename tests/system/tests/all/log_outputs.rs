@@ -36,7 +36,7 @@ fn arrived(collector: &mut Collector, count: usize) -> Result<()> {
     })
 }
 
-fn told(cluster: &Cluster, output: &str) -> Result<Value> {
+pub(crate) fn told(cluster: &Cluster, output: &str) -> Result<Value> {
     let output = cluster.object(&format!("/apis/sampan.dev/v1/logoutputs/{output}"))?.context("no output")?;
     let nodes = output.pointer("/status/nodes").and_then(Value::as_object);
     Ok(nodes.and_then(|nodes| nodes.values().next()).cloned().unwrap_or_default())

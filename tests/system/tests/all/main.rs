@@ -8,6 +8,7 @@ mod crashes;
 mod custom;
 mod database;
 mod directory;
+mod full_disk;
 mod join;
 mod kinds;
 mod kube_rs;

@@ -10,6 +10,7 @@
 
 mod call;
 mod discovery;
+mod feed;
 mod health;
 mod logs;
 mod metrics;

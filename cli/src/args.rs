@@ -320,6 +320,17 @@ pub(crate) struct Conformance {
 pub(crate) enum OperatorCommand {
     /// Write an operator that works: its kind, its program, samples to prove it on
     New(NewOperator),
+    /// Try a plugin in a cluster that runs: edits take its place, and what it decides is shown
+    Run(RunOperator),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunOperator {
+    /// Its folder, with `plugin.yaml` in it
+    pub(crate) folder: PathBuf,
+    /// The cluster; the one kubectl would ask unless given
+    #[arg(long, value_name = "KUBECONFIG")]
+    pub(crate) against: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -20,6 +20,7 @@
 //! * [`plugin`]: operators that are programs: what they declare, are asked and answer.
 //! * [`manifest`]: the watched directory.
 //! * [`replay`]: decisions made again, on what they were made on.
+//! * [`ticker`]: what happens, told to whoever follows it.
 //! * [`vital`]: threads a process cannot be without.
 //! * [`why`]: where an object comes from, and what it waits for.
 
@@ -36,6 +37,7 @@ pub mod resource;
 pub mod schema;
 pub mod status;
 pub mod store;
+pub mod ticker;
 pub mod vital;
 pub mod why;
 

@@ -185,24 +185,30 @@ impl Keeper {
         spec: &PluginSpec,
         snapshot: &Snapshot,
     ) -> Result<(Option<Stamp>, Files), Hindrance> {
-        if spec.files.is_empty() {
-            return Ok((None, Files::new()));
-        }
         let hindrance = |error: source::SourceError| Hindrance { reason: "NoFiles", what: error.to_string() };
+        let beside = source::beside(spec);
+        if beside.is_empty() {
+            return Ok((None, source::gather(spec, &self.around.manifests).map_err(hindrance)?));
+        }
         let folder = source::folder_of(plugin.key(), snapshot, &self.around.manifests).map_err(hindrance)?;
-        let stamp = source::stamp(&folder, &spec.files).map_err(hindrance)?;
+        let stamp = source::stamp(&folder, &beside).map_err(hindrance)?;
         let known = self.plugins.get(&plugin.key().name).filter(|known| known.stamp.as_ref() == Some(&stamp));
-        let kept = known.and_then(|known| known.wanted.as_ref()).filter(|wanted| wanted.spec.files == spec.files);
-        match kept {
+        let is_same = |known: &PluginSpec| (&known.files, &known.contents) == (&spec.files, &spec.contents);
+        match known.and_then(|known| known.wanted.as_ref()).filter(|wanted| is_same(&wanted.spec)) {
             Some(wanted) => Ok((Some(stamp), wanted.files.clone())),
-            None => Ok((Some(stamp), source::read(&folder, &spec.files).map_err(hindrance)?)),
+            None => Ok((Some(stamp), source::gather(spec, &folder).map_err(hindrance)?)),
         }
     }
 
     fn launch(&mut self, name: &Name, charter: Charter, wanted: Wanted, stamp: Option<Stamp>) -> Result<(), Hindrance> {
         let taken = self.plugins.values().filter_map(|known| known.running.as_ref()).flat_map(Running::users);
-        let mut place =
-            Place { folders: &self.folders, binary: &self.around.binary, taken: taken.collect(), group: None };
+        let mut place = Place {
+            folders: &self.folders,
+            binary: &self.around.binary,
+            taken: taken.collect(),
+            group: None,
+            words: self.around.cluster.words().clone(),
+        };
         let spec = &wanted.spec;
         let running = Running::start(name, spec, &wanted.files, &mut place);
         let running = running.map_err(|error| Hindrance { reason: "NoFolder", what: error.to_string() })?;

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sampan_core::object::Quantity;
-use sampan_core::plugin::PluginSpec;
+use sampan_core::plugin::{PluginSpec, Word};
+use sampan_core::ticker::Ticker;
 
 use crate::folder::Folders;
 use crate::group::Group;
@@ -27,6 +28,8 @@ pub(crate) struct Place<'a> {
     pub(crate) taken: BTreeSet<u32>,
     /// The control group of the plugin, where it has one.
     pub(crate) group: Option<Group>,
+    /// Where it is told what they say.
+    pub(crate) words: Arc<Ticker<Word>>,
 }
 
 /// The control group of a plugin, where there is one to be had.
@@ -59,6 +62,7 @@ pub(crate) fn prepare(
         environment: environment(name, &folder, spec),
         folder,
         user,
+        words: place.words.clone(),
     })
 }
 

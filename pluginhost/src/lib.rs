@@ -9,6 +9,7 @@
 //! | `running` | the processes of one plugin |
 //! | `supervisor` | one program: started, asked, given up on, started again |
 //! | `process` | one process of it: its three pipes, its end |
+//! | `hearing` | what is heard of it: answers, and the log |
 //! | `lines` | lines of bounded length |
 //! | `group` | the control group that bounds their processor time |
 //! | `confine` | what a program may take of the machine, put on from within |
@@ -25,6 +26,7 @@ mod errand;
 mod folder;
 mod group;
 mod health;
+mod hearing;
 mod host;
 mod launch;
 mod lines;

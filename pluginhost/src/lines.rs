@@ -1,6 +1,6 @@
 //! Lines of bounded length.
 
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 
 /// Why there is no line.
 #[derive(Debug, thiserror::Error)]
@@ -11,24 +11,38 @@ pub(crate) enum LineError {
     Broken(#[from] std::io::Error),
 }
 
-/// The next line without its end; `None` at the end. What follows the last line end is a line too.
-pub(crate) async fn next(reader: &mut (impl AsyncBufRead + Unpin), most: usize) -> Result<Option<Vec<u8>>, LineError> {
-    let mut line = Vec::new();
-    loop {
-        let chunk = reader.fill_buf().await?;
-        if chunk.is_empty() {
-            return Ok((!line.is_empty()).then_some(line));
-        }
-        let end = chunk.iter().position(|byte| *byte == b'\n');
-        let taken = end.map_or(chunk, |end| chunk.get(..end).unwrap_or_default());
-        if line.len() + taken.len() > most {
-            return Err(LineError::TooLong(most));
-        }
-        line.extend_from_slice(taken);
-        let used = end.map_or(chunk.len(), |end| end + 1);
-        reader.consume(used);
-        if end.is_some() {
-            return Ok(Some(line));
+/// Lines of at most so many bytes.
+pub(crate) struct Lines<R> {
+    reader: BufReader<R>,
+    most: usize,
+    /// What was read of the next.
+    begun: Vec<u8>,
+}
+
+impl<R: AsyncRead + Unpin> Lines<R> {
+    pub(crate) fn of(reader: R, most: usize) -> Self {
+        Self { reader: BufReader::new(reader), most, begun: Vec::new() }
+    }
+
+    /// The next line without its end; `None` at the end. What follows the last line end is a line too. Nothing is lost where
+    /// this is not waited for to its end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, LineError> {
+        loop {
+            let chunk = self.reader.fill_buf().await?;
+            if chunk.is_empty() {
+                return Ok((!self.begun.is_empty()).then(|| std::mem::take(&mut self.begun)));
+            }
+            let end = chunk.iter().position(|byte| *byte == b'\n');
+            let taken = end.map_or(chunk, |end| chunk.get(..end).unwrap_or_default());
+            if self.begun.len() + taken.len() > self.most {
+                return Err(LineError::TooLong(self.most));
+            }
+            self.begun.extend_from_slice(taken);
+            let used = end.map_or(chunk.len(), |end| end + 1);
+            self.reader.consume(used);
+            if end.is_some() {
+                return Ok(Some(std::mem::take(&mut self.begun)));
+            }
         }
     }
 }
@@ -39,10 +53,11 @@ mod tests {
     use super::*;
 
     async fn lines(text: &str, most: usize) -> Vec<Result<String, String>> {
-        let mut reader = tokio::io::BufReader::with_capacity(3, text.as_bytes());
+        let reader = BufReader::with_capacity(3, text.as_bytes());
+        let mut reader = Lines { reader, most, begun: Vec::new() };
         let mut found = Vec::new();
         loop {
-            match next(&mut reader, most).await {
+            match reader.next().await {
                 Ok(None) => return found,
                 Ok(Some(line)) => found.push(Ok(String::from_utf8(line).unwrap())),
                 Err(error) => {

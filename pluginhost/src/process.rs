@@ -5,32 +5,25 @@ use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::io::{AsyncWriteExt as _, BufReader};
+use sampan_core::plugin::Word;
+use sampan_core::ticker::Ticker;
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::lines::{self, LineError};
+use crate::hearing::{Log, Said, Subjects, listen};
 
-/// The longest line a program may answer with: a commit holds no more.
-const ANSWER_BYTES_MAX: usize = 4 << 20;
-/// The longest line of the log; what is longer ends the log of that process.
-const LOG_BYTES_MAX: usize = 64 << 10;
-/// What is shown of a line of the log.
-const LOG_SHOWN_MAX: usize = 1000;
-/// The most lines logged in a second: a program that says more is heard in part.
-const LOG_LINES_PER_SECOND_MAX: u32 = 100;
 /// Answers read ahead of whoever takes them.
 const ANSWERS_AHEAD: usize = 16;
 /// How often processes that left their group are looked for before the rest is left to their bounds.
 const SWEEPS_MAX: usize = 100;
 
 /// How a program is started.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Launch {
     /// The plugin.
     pub(crate) name: Arc<str>,
@@ -44,19 +37,9 @@ pub(crate) struct Launch {
     pub(crate) folder: PathBuf,
     /// Its user, where it has one of its own.
     pub(crate) user: Option<u32>,
+    /// Where it is told what it says on its standard error.
+    pub(crate) words: Arc<Ticker<Word>>,
 }
-
-/// What is heard of a process.
-#[derive(Debug)]
-pub(crate) enum Said {
-    Line(Vec<u8>),
-    Flood(usize),
-    /// It closed its output, which it cannot do without.
-    Closed,
-}
-
-/// What is in the hands of a program, for the log: the objects it is asked about.
-pub(crate) type Subjects = Arc<Mutex<Vec<String>>>;
 
 pub(crate) struct Process {
     child: Child,
@@ -82,8 +65,7 @@ impl Process {
         let mut tasks = Vec::new();
         if let (Some(input), Some(output), Some(log)) = (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
             tasks.push(tokio::spawn(ask(input, to_ask)));
-            tasks.push(tokio::spawn(hear(BufReader::new(output), tell)));
-            tasks.push(tokio::spawn(copy_log(BufReader::new(log), launch.name.clone(), subjects)));
+            tasks.push(tokio::spawn(listen(output, Log::of(log, launch, subjects), tell)));
         }
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         Ok(Self { child, pid, user: launch.user, questions, heard, tasks })
@@ -158,42 +140,6 @@ async fn ask(mut input: tokio::process::ChildStdin, mut lines: mpsc::UnboundedRe
         // A program that does not read or is gone is found out by its silence or its end.
         if input.write_all(line.as_bytes()).await.is_err() {
             return;
-        }
-    }
-}
-
-async fn hear(mut output: BufReader<tokio::process::ChildStdout>, tell: mpsc::Sender<Said>) {
-    loop {
-        let (heard, last) = match lines::next(&mut output, ANSWER_BYTES_MAX).await {
-            Ok(Some(line)) => (Said::Line(line), false),
-            Ok(None) | Err(LineError::Broken(_)) => (Said::Closed, true),
-            Err(LineError::TooLong(most)) => (Said::Flood(most), true),
-        };
-        if tell.send(heard).await.is_err() || last {
-            return;
-        }
-    }
-}
-
-/// What a program says on its standard error goes to the log, with the objects it is asked about just then.
-async fn copy_log(mut log: BufReader<tokio::process::ChildStderr>, plugin: Arc<str>, subjects: Subjects) {
-    let mut second = tokio::time::Instant::now();
-    let mut lines = 0;
-    loop {
-        let line = match lines::next(&mut log, LOG_BYTES_MAX).await {
-            Ok(Some(line)) => line,
-            Ok(None) | Err(LineError::Broken(_)) => return,
-            Err(LineError::TooLong(_)) => b"(a line too long for the log)".to_vec(),
-        };
-        if second.elapsed() >= Duration::from_secs(1) {
-            second = tokio::time::Instant::now();
-            lines = 0;
-        }
-        lines += 1;
-        if lines <= LOG_LINES_PER_SECOND_MAX {
-            let objects = subjects.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
-            let text: String = String::from_utf8_lossy(&line).chars().take(LOG_SHOWN_MAX).collect();
-            tracing::info!(plugin = &*plugin, objects, "{text}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sampan_core::object::ObjectKey;
@@ -67,10 +67,11 @@ impl Proof {
         binary: &Path,
         given: Given,
     ) -> Result<Self, ProofError> {
-        let files = source::read(source, &spec.files)?;
+        let files = source::gather(spec, source)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let folders = Folders::of(&format!("proof-{}", std::process::id()));
-        let mut place = Place { folders: &folders, binary, taken: BTreeSet::default(), group: None };
+        let mut place =
+            Place { folders: &folders, binary, taken: BTreeSet::default(), group: None, words: Arc::default() };
         let entered = runtime.enter();
         let deadline = Duration::from_secs(spec.deadline_seconds.into());
         let mut supervisors = Vec::new();

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use sampan_core::object::ObjectKey;
+use sampan_core::plugin::PluginSpec;
 use sampan_core::resource::MANIFEST_FILES;
 use sampan_core::store::{Origin, Snapshot};
 use serde_json::Value;
@@ -22,7 +23,9 @@ pub(crate) type Stamp = Vec<(u64, i64, i64, u64)>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// There is no folder to look in.
-    #[error("its files are beside its manifest, and it came from none: put it into the manifests directory")]
+    #[error(
+        "its files are beside its manifest, and it came from none: put it into the manifests directory, or its files into spec.contents"
+    )]
     NoManifest,
     /// A file is missing, or may not be read.
     #[error("failed to read {file}: {reason}")]
@@ -35,6 +38,17 @@ pub enum SourceError {
     /// They are too large.
     #[error("its files hold more than {BYTES_MAX} bytes")]
     TooLarge,
+}
+
+/// The files a plugin has beside its manifest: those it does not hold itself.
+pub(crate) fn beside(spec: &PluginSpec) -> Vec<String> {
+    spec.files.iter().filter(|file| !spec.contents.contains_key(*file)).cloned().collect()
+}
+
+/// The files of a plugin: those it holds, and those beside its manifest in the folder.
+pub(crate) fn gather(spec: &PluginSpec, folder: &Path) -> Result<Files, SourceError> {
+    let held = spec.contents.iter().map(|(name, content)| (name.clone(), content.clone().into_bytes()));
+    Ok(read(folder, &beside(spec))?.into_iter().chain(held).collect())
 }
 
 /// The folder of the manifest a plugin came from.
@@ -82,8 +96,7 @@ fn stamp_of(folder: &Path, name: &str) -> Result<(u64, i64, i64, u64), SourceErr
     Ok((found.len(), found.mtime(), found.mtime_nsec(), found.ino()))
 }
 
-/// Reads the files.
-pub(crate) fn read(folder: &Path, names: &[String]) -> Result<Files, SourceError> {
+fn read(folder: &Path, names: &[String]) -> Result<Files, SourceError> {
     let sizes = stamp(folder, names)?;
     if sizes.iter().map(|(size, ..)| size).sum::<u64>() > BYTES_MAX {
         return Err(SourceError::TooLarge);

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use crate::errand::{Errand, Heard, Reply, Told, listen};
 use crate::health::{Health, Phase, Trouble};
-use crate::process::{Launch, Process, Said, Subjects};
+use crate::hearing::{Said, Subjects};
+use crate::process::{Launch, Process};
 
 /// The wait before the first start after an end.
 const FIRST_WAIT: Duration = Duration::from_millis(100);

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use sampan_core::object::ObjectKey;
-use sampan_core::plugin::{Answer, Failure, Question};
+use sampan_core::plugin::{Answer, Failure, Question, Word};
 use sampan_core::resource::CONFIG_MAPS;
+use sampan_core::ticker::Ticker;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -40,6 +41,10 @@ impl Stage {
     }
 
     fn starting(command: &[&str], deadline: Duration, concurrency: usize) -> Self {
+        Self::telling(command, deadline, concurrency, Arc::default())
+    }
+
+    fn telling(command: &[&str], deadline: Duration, concurrency: usize, words: Arc<Ticker<Word>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let launch = Launch {
             name: Arc::from("scripted"),
@@ -48,6 +53,7 @@ impl Stage {
             environment: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),
             folder: folder.path().to_owned(),
             user: None,
+            words,
         };
         let supervisor = Supervisor::start(launch, Start::AtOnce, deadline, concurrency);
         Self { folder, supervisor }
@@ -183,6 +189,61 @@ async fn a_program_that_floods_the_log_or_does_not_read_answers_all_the_same() {
         assert!(tokio::time::timeout(PATIENCE, told).await.unwrap().unwrap().is_err());
     }
     deaf.supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn a_program_is_asked_no_more_at_once_than_it_says() {
+    let script = r#"read -r line; lines=$line count=1
+    while read -r -t 0.5 line; do lines="$lines"$'\n'"$line" count=$((count + 1)); done
+    echo $count >count
+    { echo "$lines"; cat; } | sed -nu 's/.*"id":\([0-9]*\).*/{"id":\1,"state":"Done"}/p'"#;
+    let stage = Stage::starting(&["/bin/bash", "-c", script], DEADLINE, 3);
+    for told in (0..10).map(|number| stage.begin(&number.to_string())).collect::<Vec<_>>() {
+        assert_eq!(tokio::time::timeout(PATIENCE, told).await.unwrap().unwrap().unwrap().state, "Done");
+    }
+    assert_eq!(std::fs::read_to_string(stage.path().join("count")).unwrap().trim(), "3");
+    stage.supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn a_program_that_reads_slowly_is_waited_for() {
+    // A kilobyte every ten milliseconds: questions are longer than what a pipe holds.
+    let script = "while dd bs=1024 count=1 2>/dev/null; do sleep 0.01; done | ";
+    let stage = Stage::of(&format!("{script}{{ {WELL}\n}}"));
+    let asked: Vec<_> = (0..4).map(|number| stage.begin(&format!("{number}{}", "x".repeat(90_000)))).collect();
+    for told in asked {
+        assert_eq!(tokio::time::timeout(PATIENCE, told).await.unwrap().unwrap().unwrap().state, "Done");
+    }
+    stage.supervisor.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_program_says_goes_to_the_log_with_the_object_it_was_asked_about() {
+    let words = Arc::new(Ticker::default());
+    let mut following = words.follow();
+    // It answers at once after it has spoken, without starting another program.
+    let script = r#"echo hello >&2
+    while read -r line; do
+        name=${line##*'"name":"'} id=${line##*'"id":'}
+        about="about ${name%%\"*}"
+        printf '%s\n' "$about" "$about" "$about" "$about" "$about" "$about" "$about" "$about" >&2
+        echo "{\"id\":${id%%[,\}]*},\"state\":\"Done\"}"
+    done"#;
+    let stage = Stage::telling(&["/bin/sh", "-c", script], DEADLINE, 1, words.clone());
+    stage.until(|phase| matches!(phase, Phase::Running { .. })).await;
+    let names: Vec<String> = (b'a'..=b'h').map(|letter| char::from(letter).to_string()).collect();
+    for told in names.iter().map(|name| stage.begin(name)).collect::<Vec<_>>() {
+        tokio::time::timeout(PATIENCE, told).await.unwrap().unwrap().unwrap();
+    }
+    let mut said = Vec::new();
+    while said.len() <= 8 * names.len() {
+        let news = tokio::time::timeout(PATIENCE, following.next()).await.unwrap().news;
+        said.extend(news.iter().map(|word| (word.text.clone(), word.objects.clone())));
+    }
+    let eight = |name: &String| vec![(format!("about {name}"), key(name).to_string()); 8];
+    let expected: Vec<_> = names.iter().flat_map(eight).collect();
+    assert_eq!((&*said[0].0, &said[1..]), ("hello", &*expected));
+    stage.supervisor.stop().await;
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use crate::metrics::Observed;
 use crate::request::{Query, resolve};
 use crate::response::{self, Response};
 use crate::state::State;
-use crate::{discovery, health, logs, openid, verbs, why};
+use crate::{discovery, feed, health, logs, openid, verbs, why};
 
 /// The answer to a request.
 pub(super) async fn answer(state: Arc<State>, caller: Caller, request: Request<Incoming>) -> Response {
@@ -72,6 +72,9 @@ async fn at_path(
     }
     if logs::serves_counts(path) {
         return Ok(logs::counts(state).await);
+    }
+    if let Some(operator) = feed::operator_at(path) {
+        return Ok(feed::answer(state, operator));
     }
     if why::serves(path) {
         return why::answer(state.clone(), path.to_owned()).await;

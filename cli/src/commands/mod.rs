@@ -8,6 +8,7 @@ pub(crate) mod history;
 pub(crate) mod kubeconfig;
 pub(crate) mod logs;
 pub(crate) mod operator;
+mod operator_run;
 pub(crate) mod plan;
 pub(crate) mod prune;
 pub(crate) mod replay;

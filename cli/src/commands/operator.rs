@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use sampan_core::object::names;
 
-use super::rust_operator as rust;
+use super::{operator_run, rust_operator as rust};
 use crate::args::{Language, NewOperator, OperatorCommand};
 
 const PLUGIN: &str = include_str!("../../templates/plugin.yaml");
@@ -20,6 +20,7 @@ const SHELL: &str = include_str!("../../templates/sh/operator.sh");
 pub(crate) fn run(command: &OperatorCommand) -> Result<()> {
     match command {
         OperatorCommand::New(arguments) => new(arguments),
+        OperatorCommand::Run(arguments) => operator_run::run(arguments),
     }
 }
 

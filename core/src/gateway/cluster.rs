@@ -9,9 +9,11 @@ use sampan_machine::Decision;
 use super::attempt::{Attempt, Next, Outcome};
 use super::{Call, Gateway, Mutation, NoWebhooks, Reply, WebhookClient};
 use crate::entropy::{Entropy, SeededEntropy};
+use crate::plugin::Word;
 use crate::resource::Registry;
 use crate::status::Status;
 use crate::store::{Snapshot, Store};
+use crate::ticker::Ticker;
 
 /// The gateway and the store as one: how requests, manifests and tests write. Cheap to clone.
 #[derive(Clone)]
@@ -21,13 +23,14 @@ pub struct Cluster {
     clock: fn() -> Timestamp,
     entropy: Arc<Mutex<SeededEntropy>>,
     webhooks: Arc<dyn WebhookClient>,
+    words: Arc<Ticker<Word>>,
 }
 
 impl Cluster {
     /// Puts gateway and store together. `clock` and `seed` come from the outside, as everywhere in the core.
     pub fn new(gateway: Arc<Gateway>, store: Store, clock: fn() -> Timestamp, seed: u64) -> Self {
         let entropy = Arc::new(Mutex::new(SeededEntropy::new(seed)));
-        Self { gateway, store, clock, entropy, webhooks: Arc::new(NoWebhooks) }
+        Self { gateway, store, clock, entropy, webhooks: Arc::new(NoWebhooks), words: Arc::default() }
     }
 
     /// The same, asking webhooks by way of `client`.
@@ -44,6 +47,11 @@ impl Cluster {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What plugins say on their standard error, as they say it.
+    pub fn words(&self) -> &Arc<Ticker<Word>> {
+        &self.words
     }
 
     /// The resource types served.

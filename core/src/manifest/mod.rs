@@ -44,3 +44,4 @@ pub use names::{is_json, is_manifest, is_searched, object_name};
 pub use plan::{Plan, PlanItem, Planned, plan};
 pub use position::{Position, Spans};
 pub use problem::Problem;
+pub use watcher::{Followed, follow_folder};

@@ -46,6 +46,23 @@ impl Watcher {
     }
 }
 
+/// A folder that is followed while this lives.
+pub struct Followed {
+    _watcher: Watcher,
+}
+
+/// Calls `tell` when a file in the folder has become whole, or something there has gone: from another thread.
+///
+/// # Errors
+/// When the system gives no watch, or there is no such folder.
+pub fn follow_folder(folder: &Path, tell: impl Fn() + Send + 'static) -> Result<Followed, String> {
+    let heed = move |happening| match happening {
+        Happening::Writing(_) => {}
+        _ => tell(),
+    };
+    Ok(Followed { _watcher: Watcher::start(folder, heed)? })
+}
+
 fn happenings(root: &Path, event: &Event) -> Vec<Happening> {
     if event.need_rescan() {
         return vec![Happening::Overflow];

@@ -19,6 +19,7 @@ mod effect;
 mod operator;
 mod question;
 mod spec;
+mod word;
 
 pub use answer::{Answer, Reference, finalizer_of};
 pub use charter::{Charter, CharterError};
@@ -26,3 +27,4 @@ pub use effect::{EffectReport, effect_line};
 pub use operator::{Failure, PluginMachine, PluginOperator, Program};
 pub use question::{PROTOCOL, Question};
 pub use spec::{EffectSpec, KindName, Limits, PluginSpec, Removal};
+pub use word::Word;

@@ -16,6 +16,9 @@ pub struct PluginSpec {
     /// Its files, relative to the manifest.
     #[serde(default)]
     pub files: Vec<String>,
+    /// Those of its files that are not beside the manifest but in it.
+    #[serde(default)]
+    pub contents: BTreeMap<String, String>,
     /// Its variables.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,

@@ -154,6 +154,11 @@ fn check_program(spec: &Field<'_>, faults: &mut Faults) {
             faults.duplicate(&file);
         }
     }
+    for (name, content) in spec.at("contents").entries() {
+        if !seen.contains(name) {
+            faults.invalid_hidden(&content, "must be one of spec.files");
+        }
+    }
     for (name, variable) in spec.at("environment").entries() {
         if name.is_empty() || name.contains(['=', '\0']) {
             faults.invalid_hidden(&variable, "must be the name of a variable: not empty, without `=`");

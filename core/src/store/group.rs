@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use sampan_machine::Decision;
 
 use super::backend::{Group, Keyspace, Row};
 use super::reader::log_key;
@@ -22,6 +23,8 @@ pub(super) struct Building {
     /// An object changed twice in one group is written once.
     rows: BTreeMap<(Keyspace, Vec<u8>), Option<Vec<u8>>>,
     pub(super) events: Vec<Arc<Event>>,
+    /// Its decisions, where somebody follows them.
+    pub(super) decided: Vec<Decision>,
     bytes: usize,
 }
 

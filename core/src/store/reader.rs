@@ -12,6 +12,7 @@ use super::backend::{Archive, BackendError, Keyspace};
 use super::feed::{Callback, Feed};
 use super::{Batch, Compacted, Event, Origins, Snapshot, Watch, WatchError, WatchScope, codec, decisions};
 use crate::object::{Name, ObjectKey, ResourceType, Revision};
+use crate::ticker::{Following, Ticker};
 
 /// How many log records one call reads: it bounds how long a caller is kept.
 const LOG_READ_MAX: u64 = 1000;
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) cluster_uid: Name,
     pub(super) floor: AtomicU64,
     pub(super) counts: Counts,
+    /// Decisions as they become durable.
+    pub(super) decided: Arc<Ticker<Decision>>,
     /// What has halted the store, once something has.
     pub(super) halted: OnceLock<String>,
 }
@@ -104,6 +107,11 @@ impl Reader {
     /// When the disk fails.
     pub fn decisions(&self, key: &ObjectKey) -> Result<Vec<Decision>, BackendError> {
         decisions::read(&*self.archive()?, key)
+    }
+
+    /// Follows decisions as they are committed, from now on.
+    pub fn follow_decisions(&self) -> Following<Decision> {
+        self.0.decided.follow()
     }
 
     /// At most `limit` changes in scope after `cursor`. Changes further back than memory reaches are read from disk.

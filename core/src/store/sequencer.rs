@@ -93,6 +93,7 @@ impl<B: Backend> Sequencer<B> {
             cluster_uid: recovered.cluster_uid,
             floor: AtomicU64::new(recovered.floor.0),
             counts: Counts::default(),
+            decided: Arc::default(),
             halted: OnceLock::new(),
         };
         backend.trim(recovered.floor);
@@ -271,6 +272,9 @@ impl<B: Backend> Sequencer<B> {
         if let Some(mut decision) = write.decision {
             fill_revisions(&mut decision, &became);
             group.extend(self.shelf.put(&decision));
+            if self.shared.decided.is_followed() {
+                group.decided.push(decision);
+            }
         }
         Ok(Commit { revision: self.head.revision, objects })
     }
@@ -353,6 +357,7 @@ impl<B: Backend> Sequencer<B> {
         // What is trimmed is gone at once: the floor that says so must be durable by then, or the store would miss it.
         let floor = group.has_changes().then(|| self.window.advance(self.head.revision, now)).flatten();
         group.extend(floor.map(floor_row));
+        let decided = std::mem::take(&mut group.decided);
         let (rows, events) = group.finish(published);
         let has_changes = rows.has_changes;
         self.is_settled &= !has_changes;
@@ -367,6 +372,7 @@ impl<B: Backend> Sequencer<B> {
             self.shared.snapshot.store(Arc::new(self.head.snapshot()));
             self.shared.feed.publish(events, self.head.revision);
         }
+        self.shared.decided.tell(decided);
         Ok(())
     }
 
@@ -405,6 +411,7 @@ impl Sequencer<MemoryBackend> {
             cluster_uid: self.shared.cluster_uid.clone(),
             floor: AtomicU64::new(self.shared.floor.load(Ordering::Acquire)),
             counts: Counts::default(),
+            decided: Arc::default(),
             halted: self.shared.halted.clone(),
         };
         Self {

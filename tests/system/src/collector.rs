@@ -65,11 +65,32 @@ impl Collector {
     /// # Errors
     /// When it does not end.
     pub fn down(&mut self) -> Result<()> {
+        self.signal("-TERM")?;
         let Some(mut process) = self.process.take() else { return Ok(()) };
-        run(Command::new("kill").arg(process.id().to_string()), "")?.succeeded()?;
         let status = process.wait()?;
         ensure!(status.success(), "the collector ended with {status}");
         Ok(())
+    }
+
+    /// Leaves it where it is: it is there, reads nothing and answers nobody, until it [goes on](Self::go_on).
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn hang(&self) -> Result<()> {
+        self.signal("-STOP")
+    }
+
+    /// It goes on after it hung.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn go_on(&self) -> Result<()> {
+        self.signal("-CONT")
+    }
+
+    fn signal(&self, signal: &str) -> Result<()> {
+        let process = self.process.as_ref().context("the collector does not run")?;
+        run(Command::new("kill").arg(signal).arg(process.id().to_string()), "")?.succeeded().map(drop)
     }
 
     /// Its port on loopback.

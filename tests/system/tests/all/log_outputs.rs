@@ -18,6 +18,10 @@ const LINES: usize = 2000;
 const EVERY_MS: &str = "15";
 /// How long the collector is away.
 const OUTAGE: Duration = Duration::from_secs(10);
+/// How long it is there and reads nothing.
+const HANG: Duration = Duration::from_secs(4);
+/// No container waits for a collector: no line comes so much later than the one before, whatever becomes of that.
+const PAUSE_MAX: Duration = Duration::from_secs(3);
 
 /// The text of each record, as they arrived, each once: a collector that knows ids keeps the first of those with the same.
 fn each_once(taken: &[Value]) -> Vec<&str> {
@@ -77,6 +81,9 @@ fn fluents_own_server_has_every_line_through_its_restart_an_outage_and_a_kill() 
     collector.down()?;
     collector.up()?;
     arrived(&mut collector, 200)?;
+    collector.hang()?;
+    std::thread::sleep(HANG);
+    collector.go_on()?;
 
     // What is taken from now on is not known to be taken: Sampan, killed, sends it once more.
     relay.swallow_answers();
@@ -109,9 +116,17 @@ fn fluents_own_server_has_every_line_through_its_restart_an_outage_and_a_kill() 
     let expect: Vec<String> = (1..=LINES).map(|number| format!("line {number}")).collect();
     ensure!(each_once(taken) == expect, "by its id, not every line arrived once and in order");
     taken.iter().try_for_each(is_whole)?;
+    let times: BTreeSet<Duration> = taken.iter().map(time).collect();
+    let pause = times.iter().zip(times.iter().skip(1)).map(|(before, after)| *after - *before).max();
+    ensure!(pause < Some(PAUSE_MAX), "the container was held up for {pause:?}");
     println!("{LINES} lines, {} sent twice", taken.len() - LINES);
     ensure!(taken.len() > LINES, "what was taken in front of the kill was not sent again");
     Ok(())
+}
+
+fn time(taken: &Value) -> Duration {
+    let number = |name: &str| taken[name].as_u64().unwrap_or_default();
+    Duration::from_secs(number("seconds")) + Duration::from_nanos(number("nanoseconds"))
 }
 
 /// A record tells whose line it is, under the time at which Docker took it.

@@ -8,9 +8,9 @@ use super::frontend::{Door, Network};
 /// A map or set of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Map {
-    /// Address and port → the chain that draws an endpoint.
+    /// Address and port → the number of the chain that draws an endpoint.
     Services,
-    /// Port of the node → the chain that draws an endpoint.
+    /// Port of the node → the number of the chain that draws an endpoint.
     NodePorts,
     /// Address, port and slot → mark of an endpoint.
     Slots,
@@ -22,6 +22,10 @@ pub enum Map {
     Refused,
     /// Port of the node nobody answers at.
     RefusedNodePorts,
+    /// Address and port at which nobody answers whom its Service's traffic goes to.
+    Dropped,
+    /// Port of the node at which nobody answers whom its Service's traffic goes to.
+    DroppedNodePorts,
     /// Addresses that are a Service's own: what comes to one and is led nowhere is refused.
     Owned,
     /// Endpoint twice: who is led to itself.
@@ -36,7 +40,7 @@ pub enum Map {
 
 impl Map {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Services,
         Self::NodePorts,
         Self::Slots,
@@ -44,6 +48,8 @@ impl Map {
         Self::Marks,
         Self::Refused,
         Self::RefusedNodePorts,
+        Self::Dropped,
+        Self::DroppedNodePorts,
         Self::Owned,
         Self::Hairpins,
         Self::Remote,
@@ -53,7 +59,7 @@ impl Map {
 
     /// Whether its elements say nothing but that they are there.
     pub(super) fn is_set(self) -> bool {
-        matches!(self, Self::Owned | Self::Hairpins | Self::Remote | Self::Guarded | Self::Admitted)
+        !matches!(self, Self::Services | Self::NodePorts | Self::Slots | Self::NodePortSlots | Self::Marks)
     }
 
     /// Its name in the kernel.
@@ -66,6 +72,8 @@ impl Map {
             Self::Marks => "marks",
             Self::Refused => "refused",
             Self::RefusedNodePorts => "refused_node_ports",
+            Self::Dropped => "dropped",
+            Self::DroppedNodePorts => "dropped_node_ports",
             Self::Owned => "owned",
             Self::Hairpins => "hairpins",
             Self::Remote => "remote",
@@ -116,25 +124,16 @@ pub enum Key {
     From(Door, Network),
 }
 
-/// What an element says.
+/// What an element says. None leads to a chain: the kernel would look at all elements of the map for each that is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value {
     /// It is there: elements of sets say no more.
     Nothing,
-    /// Go on in the chain that draws.
-    Goto(Draw),
-    /// Go on in the chain that refuses.
-    Refuse,
-    /// Drop the packet.
-    Drop,
-    /// The mark of an endpoint.
+    /// The mark of an endpoint, or the number of the chain that draws one.
     Mark(u32),
     /// Address and port of an endpoint.
     Endpoint(Ipv4Addr, u16),
 }
-
-/// The chain that refuses.
-pub(super) const REFUSE: &str = "refuse";
 
 impl fmt::Display for Door {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -162,9 +161,6 @@ impl fmt::Display for Value {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => Ok(()),
-            Self::Goto(draw) => write!(out, "goto {draw}"),
-            Self::Refuse => write!(out, "goto {REFUSE}"),
-            Self::Drop => out.write_str("drop"),
             Self::Mark(mark) => write!(out, "0x{mark:08x}"),
             Self::Endpoint(address, port) => write!(out, "{address} . {port}"),
         }

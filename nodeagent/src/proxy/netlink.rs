@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use rustix::net::netlink::NETFILTER;
 
-use super::element::{Element, Key, REFUSE, Value};
+use super::element::{Element, Key, Value};
 use super::frontend::Door;
 use super::table::Batch;
 use crate::netlink::{IS_REQUEST, WANTS_ANSWER, Wire, attribute, nested, text};
@@ -35,11 +35,6 @@ const ELEMENT_DATA: u16 = 2;
 const ELEMENT_KEY_END: u16 = 10;
 /// Attributes of data.
 const DATA_VALUE: u16 = 1;
-const DATA_VERDICT: u16 = 2;
-const VERDICT_CODE: u16 = 1;
-const VERDICT_CHAIN: u16 = 2;
-const GOTO: i32 = -4;
-const DROP: i32 = 0;
 
 /// The kernel, spoken to.
 #[derive(Debug)]
@@ -141,22 +136,11 @@ impl<'t> Transaction<'t> {
 }
 
 fn data(bytes: &mut Vec<u8>, value: &Value) {
-    let verdict = |bytes: &mut Vec<u8>, code: i32, chain: Option<&str>| {
-        nested(bytes, DATA_VERDICT, |bytes| {
-            attribute(bytes, VERDICT_CODE, &code.to_be_bytes());
-            if let Some(chain) = chain {
-                text(bytes, VERDICT_CHAIN, chain);
-            }
-        });
-    };
     if *value == Value::Nothing {
         return;
     }
     nested(bytes, ELEMENT_DATA, |bytes| match value {
         Value::Nothing => {}
-        Value::Goto(draw) => verdict(bytes, GOTO, Some(&draw.to_string())),
-        Value::Refuse => verdict(bytes, GOTO, Some(REFUSE)),
-        Value::Drop => verdict(bytes, DROP, None),
         Value::Mark(mark) => attribute(bytes, DATA_VALUE, &mark.to_ne_bytes()),
         Value::Endpoint(address, port) => attribute(bytes, DATA_VALUE, &[address.octets(), short(*port)].concat()),
     });

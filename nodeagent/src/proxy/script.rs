@@ -12,7 +12,7 @@
 
 use std::fmt::Write;
 
-use super::element::{Draw, Key, Map, REFUSE, Value};
+use super::element::{Draw, Key, Map, Value};
 use super::table::{Batch, Left};
 
 /// Before Docker's own translation, which has -100 and 100: an address of ours is never one of its.
@@ -21,6 +21,11 @@ const BEFORE_DOCKER_AFTER_ROUTING: i32 = 90;
 /// The kernel translates at -100, in the order of the chains that do.
 const TRANSLATED: i32 = -99;
 const BEFORE_DOCKERS_FILTER: i32 = -10;
+/// The chain that refuses.
+const REFUSE: &str = "refuse";
+/// The chain that goes on in the one that draws, by its number, and the map it does so by.
+const LEAD: &str = "lead";
+const DRAWS: &str = "draws";
 /// Elements in one line of a script.
 const ELEMENTS_IN_LINE: usize = 512;
 /// Clients whose endpoint is remembered; past it they are drawn anew each time.
@@ -64,6 +69,7 @@ pub fn whole(ground: &Ground, batch: &Batch) -> String {
         let _ = writeln!(script, "add {kind} ip {table} {name} {{ {}; }}", definition(map));
         let _ = writeln!(script, "flush {kind} ip {table} {name}");
     }
+    let _ = writeln!(script, "add map ip {table} {DRAWS} {{ type mark : verdict; }}\nflush map ip {table} {DRAWS}");
     let _ = writeln!(
         script,
         "add map ip {table} stuck {{ type ipv4_addr . ipv4_addr . inet_proto . inet_service : mark; \
@@ -84,7 +90,7 @@ pub fn changes(table: &str, batch: &Batch) -> String {
 
 /// The chains of a change; nothing where those that draw as many are there already.
 pub fn draws(table: &str, batch: &Batch) -> String {
-    batch.draws.iter().map(|draw| draw_chain(table, *draw)).collect()
+    batch.draws.iter().map(|(draw, number)| draw_chain(table, *draw, *number)).collect()
 }
 
 /// What `conntrack` is told, so that datagrams stop going where they are led no more.
@@ -115,46 +121,50 @@ fn written(key: &Key, value: &Value) -> String {
 
 fn definition(map: Map) -> &'static str {
     match map {
-        Map::Services | Map::Refused => "type ipv4_addr . inet_proto . inet_service : verdict",
-        Map::NodePorts | Map::RefusedNodePorts => "type inet_proto . inet_service : verdict",
+        Map::Services => "type ipv4_addr . inet_proto . inet_service : mark",
+        Map::NodePorts => "type inet_proto . inet_service : mark",
+        Map::RefusedNodePorts | Map::DroppedNodePorts => "type inet_proto . inet_service",
         Map::Slots => "typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : meta mark",
         Map::NodePortSlots => "typeof meta l4proto . th dport . numgen random mod 65536 : meta mark",
         Map::Marks => "type mark : ipv4_addr . inet_service",
         Map::Hairpins => "type ipv4_addr . ipv4_addr",
         Map::Owned | Map::Remote => "type ipv4_addr",
-        Map::Guarded => "type ipv4_addr . inet_proto . inet_service",
+        Map::Guarded | Map::Refused | Map::Dropped => "type ipv4_addr . inet_proto . inet_service",
         Map::Admitted => "type ipv4_addr . inet_proto . inet_service . ipv4_addr; flags interval",
     }
 }
 
-fn draw_chain(table: &str, draw: Draw) -> String {
+/// A chain that draws, and its number.
+fn draw_chain(table: &str, draw: Draw, number: u32) -> String {
+    let mut script = format!("add chain ip {table} {draw}\nflush chain ip {table} {draw}\n");
+    for rule in draw_rules(draw) {
+        let _ = writeln!(script, "add rule ip {table} {draw} {rule}");
+    }
+    let _ = writeln!(script, "add element ip {table} {DRAWS} {{ {} : goto {draw} }}", Key::Mark(number));
+    script
+}
+
+fn draw_rules(draw: Draw) -> Vec<String> {
     let at = if draw.by_node_port { "meta l4proto . th dport" } else { "ip daddr . meta l4proto . th dport" };
     let slot = format!("{at} . numgen random mod {}", draw.count);
-    let mut script = format!("add chain ip {table} {draw}\nflush chain ip {table} {draw}\n");
-    let mut rule = |text: String| {
-        let _ = writeln!(script, "add rule ip {table} {draw} {text}");
-    };
     let slots = if draw.by_node_port { Map::NodePortSlots } else { Map::Slots }.name();
     // By way of a mark: a map from numbers drawn straight to endpoints works for one protocol alone.
     let drawn = format!("meta mark set {slot} map @{slots}");
-    let lead = "meta l4proto { tcp, udp, sctp } dnat ip to meta mark map @marks";
-    let Some(seconds) = draw.sticky_seconds else {
-        rule(drawn);
-        rule(lead.to_owned());
-        return script;
-    };
+    let lead = "meta l4proto { tcp, udp, sctp } dnat ip to meta mark map @marks".to_owned();
+    let Some(seconds) = draw.sticky_seconds else { return vec![drawn, lead] };
     let client = "ip saddr . ip daddr . meta l4proto . th dport";
-    rule("meta mark set 0".to_owned());
-    // A client's endpoint that is gone has no mark any more: the rule after does not match, and another is drawn.
-    rule(format!("meta mark set {client} map @stuck"));
-    rule(format!("meta mark != 0 update @stuck {{ {client} timeout {seconds}s : meta mark }}"));
-    rule(lead.to_owned());
-    // What is remembered keeps its value when it is written again.
-    rule(format!("meta mark != 0 delete @stuck {{ {client} : meta mark }}"));
-    rule(drawn);
-    rule(format!("update @stuck {{ {client} timeout {seconds}s : meta mark }}"));
-    rule(lead.to_owned());
-    script
+    vec![
+        "meta mark set 0".to_owned(),
+        // A client's endpoint that is gone has no mark any more: the rule after does not match, and another is drawn.
+        format!("meta mark set {client} map @stuck"),
+        format!("meta mark != 0 update @stuck {{ {client} timeout {seconds}s : meta mark }}"),
+        lead.clone(),
+        // What is remembered keeps its value when it is written again.
+        format!("meta mark != 0 delete @stuck {{ {client} : meta mark }}"),
+        drawn,
+        format!("update @stuck {{ {client} timeout {seconds}s : meta mark }}"),
+        lead,
+    ]
 }
 
 fn chains(ground: &Ground) -> String {
@@ -166,26 +176,24 @@ fn chains(ground: &Ground) -> String {
             let _ = writeln!(script, "add rule ip {table} {name} {rule}");
         }
     };
-    let to_service = "ip daddr . meta l4proto . th dport vmap";
-    let to_node_port = "fib daddr type local meta l4proto . th dport vmap";
+    let (door, port) = ("ip daddr . meta l4proto . th dport", "meta l4proto . th dport");
+    let to_service = format!("meta mark set {door} map @services goto {LEAD}");
+    let to_node_port = format!("fib daddr type local meta mark set {port} map @node_ports goto {LEAD}");
     let hook = |kind: &str, hook: &str, priority: i32| format!("{{ type {kind} hook {hook} priority {priority}; }}");
     chain(REFUSE, "", &["meta l4proto tcp reject with tcp reset".to_owned(), "reject".to_owned()]);
-    chain("node_ports_of_network", "", &[format!("{to_node_port} @node_ports")]);
+    chain(LEAD, "", &[format!("meta mark vmap @{DRAWS}")]);
+    chain("node_ports_of_network", "", std::slice::from_ref(&to_node_port));
     chain(
         "from_network",
         &hook("nat", "prerouting", BEFORE_DOCKER),
         &[
             // The pods of another cluster on this machine have Services of their own at the same addresses.
             format!("iifname \"br-*\" iifname != \"{bridge}\" goto node_ports_of_network"),
-            format!("{to_service} @services"),
+            to_service.clone(),
             "goto node_ports_of_network".to_owned(),
         ],
     );
-    chain(
-        "from_node",
-        &hook("nat", "output", BEFORE_DOCKER),
-        &[format!("{to_service} @services"), format!("{to_node_port} @node_ports")],
-    );
+    chain("from_node", &hook("nat", "output", BEFORE_DOCKER), &[to_service, to_node_port]);
     // The mark has done its work: what the host does by marks of its own is not to be disturbed.
     for (name, at) in [("unmark_network", "prerouting"), ("unmark_node", "output")] {
         let rule = "ct state new ct status dnat ip daddr . ip daddr @hairpins meta mark set 0".to_owned();
@@ -197,29 +205,22 @@ fn chains(ground: &Ground) -> String {
         &[format!("iifname \"{bridge}\" ip daddr 127.0.0.0/8 drop")],
     );
     for (name, at) in [("admit_network", "prerouting"), ("admit_node", "output")] {
-        let door = "ip daddr . meta l4proto . th dport";
         let rule = format!("ct state new {door} @guarded {door} . ip saddr != @admitted drop");
         chain(name, &hook("filter", at, BEFORE_DOCKER), &[rule]);
     }
     // Whoever is led somewhere has that address by now.
     let unserved = format!("ct state new ip daddr @owned goto {REFUSE}");
-    let (refused, refused_port) = (format!("{to_service} @refused"), format!("{to_node_port} @refused_node_ports"));
-    chain(
-        "refused_here",
-        &hook("filter", "input", BEFORE_DOCKERS_FILTER),
-        &[format!("ct state new {refused}"), format!("ct state new {refused_port}")],
-    );
+    let at_addresses =
+        [format!("ct state new {door} @dropped drop"), format!("ct state new {door} @refused goto {REFUSE}")];
+    let at_ports = [("dropped", "drop"), ("refused", "goto refuse")]
+        .map(|(set, what)| format!("fib daddr type local ct state new {port} @{set}_node_ports {what}"));
+    let here = [at_addresses.clone(), at_ports].concat();
+    chain("refused_here", &hook("filter", "input", BEFORE_DOCKERS_FILTER), &here);
     let foreign = format!("iifname \"br-*\" iifname != \"{bridge}\" accept");
-    chain(
-        "refused_beyond",
-        &hook("filter", "forward", BEFORE_DOCKERS_FILTER),
-        &[foreign, format!("ct state new {refused}"), unserved.clone()],
-    );
-    chain(
-        "refused_from_node",
-        &hook("filter", "output", BEFORE_DOCKERS_FILTER),
-        &[format!("ct state new {refused}"), format!("ct state new {refused_port}"), unserved],
-    );
+    let beyond = [&[foreign], &at_addresses[..], std::slice::from_ref(&unserved)].concat();
+    chain("refused_beyond", &hook("filter", "forward", BEFORE_DOCKERS_FILTER), &beyond);
+    let from_node = [here, vec![unserved]].concat();
+    chain("refused_from_node", &hook("filter", "output", BEFORE_DOCKERS_FILTER), &from_node);
     let mut translated = vec![
         "ct status dnat ip saddr . ip daddr @hairpins masquerade".to_owned(),
         format!("ct status dnat ip saddr 127.0.0.0/8 oifname \"{bridge}\" masquerade"),
@@ -242,9 +243,9 @@ mod tests {
         let mut batch = Batch::default();
         let draw = Draw { count: 2, by_node_port: false, sticky_seconds: None };
         let door = Key::Door(Door { address: Some([10, 96, 0, 7].into()), protocol: "tcp", port: 80 });
-        batch.draws.insert(draw);
+        batch.draws.insert(draw, 7);
         batch.removed.insert((Map::Services, door));
-        batch.added.insert((Map::Services, door), Value::Goto(draw));
+        batch.added.insert((Map::Services, door), Value::Mark(7));
         batch.added.insert((Map::Hairpins, Key::Twice([10, 1, 0, 1].into())), Value::Nothing);
         assert_eq!(
             changes("t", &batch),
@@ -253,8 +254,9 @@ mod tests {
              add rule ip t draw_address_2 \
              meta mark set ip daddr . meta l4proto . th dport . numgen random mod 2 map @slots\n\
              add rule ip t draw_address_2 meta l4proto { tcp, udp, sctp } dnat ip to meta mark map @marks\n\
+             add element ip t draws { 0x00000007 : goto draw_address_2 }\n\
              delete element ip t services { 10.96.0.7 . tcp . 80 }\n\
-             add element ip t services { 10.96.0.7 . tcp . 80 : goto draw_address_2 }\n\
+             add element ip t services { 10.96.0.7 . tcp . 80 : 0x00000007 }\n\
              add element ip t hairpins { 10.1.0.1 . 10.1.0.1 }\n"
         );
     }

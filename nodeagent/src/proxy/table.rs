@@ -24,8 +24,8 @@ pub struct Left {
 /// What to do to the table, as one transaction.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// Chains that must be there first; one that is there already does no harm.
-    pub draws: BTreeSet<Draw>,
+    /// Chains that must be there first, with their numbers; one that is there already does no harm.
+    pub draws: BTreeMap<Draw, u32>,
     /// Elements to take away.
     pub removed: BTreeSet<Element>,
     /// Elements to put in after that, with their values.
@@ -61,7 +61,8 @@ pub struct Table {
     shown: Doors,
     /// Which doors want an element, and with which value: hairpins of a pod that several lead to are wanted by each.
     wanted: BTreeMap<Element, BTreeMap<Door, Value>>,
-    draws: BTreeSet<Draw>,
+    /// The chains there are, by their numbers.
+    draws: BTreeMap<Draw, u32>,
     marks: Marks,
 }
 
@@ -76,15 +77,19 @@ impl Table {
     /// Takes in what a Service is now; no frontends where it is gone. What must change in the kernel.
     pub fn set(&mut self, key: &ServiceKey, frontends: &[Frontend]) -> Batch {
         let before = self.services.remove(key).unwrap_or_default();
+        let mut batch = Batch::default();
+        for draw in frontends.iter().filter_map(draw) {
+            let next = u32::try_from(self.draws.len()).unwrap_or(u32::MAX);
+            self.draws.entry(draw).or_insert_with(|| *batch.draws.entry(draw).or_insert(next));
+        }
         let mut after = Doors::new();
         for frontend in frontends {
             let slots = before.get(&frontend.door).map(|opened| opened.slots.clone()).unwrap_or_default();
-            after.entry(frontend.door).or_insert_with(|| Arc::new(Opened::new(key, frontend, slots, &mut self.marks)));
+            let number = draw(frontend).and_then(|draw| self.draws.get(&draw)).copied();
+            let opened = || Arc::new(Opened::new(key, frontend, number, slots, &mut self.marks));
+            after.entry(frontend.door).or_insert_with(opened);
         }
         self.release_marks(key, &before, &after);
-        let mut batch = Batch::default();
-        batch.draws.extend(frontends.iter().filter_map(draw).filter(|draw| !self.draws.contains(draw)));
-        self.draws.extend(&batch.draws);
         let doors: BTreeSet<Door> = before.keys().chain(after.keys()).copied().collect();
         for is_foreign in [false, true] {
             let claim = Claim { is_foreign, key: key.clone() };
@@ -179,7 +184,13 @@ impl Batch {
 }
 
 impl Opened {
-    fn new(key: &ServiceKey, frontend: &Frontend, mut slots: Vec<Backend>, marks: &mut Marks) -> Self {
+    fn new(
+        key: &ServiceKey,
+        frontend: &Frontend,
+        draw: Option<u32>,
+        mut slots: Vec<Backend>,
+        marks: &mut Marks,
+    ) -> Self {
         let (door, by_node_port) = (frontend.door, frontend.door.address.is_none());
         let at = Key::Door(door);
         let mut opened = Self::default();
@@ -192,11 +203,14 @@ impl Opened {
         if let Some(address) = door.address.filter(|_| frontend.is_own) {
             opened.put(Map::Owned, Key::Address(address), Value::Nothing);
         }
-        let refused = if by_node_port { Map::RefusedNodePorts } else { Map::Refused };
+        let (refused, dropped) = match by_node_port {
+            true => (Map::RefusedNodePorts, Map::DroppedNodePorts),
+            false => (Map::Refused, Map::Dropped),
+        };
         let backends = match &frontend.fate {
             Fate::Led(backends) => backends,
-            Fate::Refused => return opened.with(refused, at, Value::Refuse),
-            Fate::Dropped => return opened.with(refused, at, Value::Drop),
+            Fate::Refused => return opened.with(refused, at, Value::Nothing),
+            Fate::Dropped => return opened.with(dropped, at, Value::Nothing),
         };
         settle(&mut slots, backends);
         let (services, slot_map) =
@@ -211,8 +225,8 @@ impl Opened {
             opened.put(slot_map, Key::Slot(door, slot), Value::Mark(mark));
             opened.put(Map::Marks, Key::Mark(mark), Value::Endpoint(address, port));
         }
-        if let Some(draw) = draw(frontend) {
-            opened.put(services, at, Value::Goto(draw));
+        if let Some(draw) = draw {
+            opened.put(services, at, Value::Mark(draw));
         }
         Self { slots, ..opened }
     }
@@ -344,6 +358,9 @@ mod tests {
         let foreign = |to: &[u8]| Frontend { is_own: false, ..led(to, None) };
         for own in [led(&[2], None), led(&[], None)] {
             let mut expected = Table::default();
+            // Chains keep their numbers, by the order they were wanted in.
+            expected.set(&key("a"), &[foreign(&[7, 8, 9])]);
+            expected.set(&key("a"), &[]);
             expected.set(&key("owner"), std::slice::from_ref(&own));
             let mut table = Table::default();
             let mut kernel = Elements::new();

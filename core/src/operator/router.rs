@@ -1,6 +1,6 @@
 //! From changes to the keys they wake.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -119,8 +119,9 @@ fn map(
             }
         }
     }
-    keys.sort();
-    keys.dedup();
+    // In the order their mappings gave them: who is first may matter to the operator.
+    let mut woken = BTreeSet::new();
+    keys.retain(|key| woken.insert(key.clone()));
     Ok(keys)
 }
 

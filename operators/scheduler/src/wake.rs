@@ -1,5 +1,7 @@
 //! Which pods hear of which change.
 
+use std::cmp::Reverse;
+
 use k8s_openapi::api::core::v1::Pod;
 use sampan_core::object::{Object, ObjectKey};
 use sampan_core::resource::PODS;
@@ -8,7 +10,7 @@ use sampan_core::store::{IndexKey, PLACE, Snapshot};
 use sampan_storage::claims_of;
 
 use crate::NAME;
-use crate::occupants::{is_promised, on_node};
+use crate::occupants::{is_promised, on_node, priority};
 use crate::term::{Meant, Term, namespace, stands};
 
 /// Whether a pod asks for this scheduler. A placed one does too: it is seen to be placed, and costs no search.
@@ -25,9 +27,16 @@ pub(crate) fn has_ended(pod: &Object) -> bool {
     matches!(pod.field("status.phase"), Some("Succeeded" | "Failed"))
 }
 
-/// The pods that wait for a node: a change of any node may be what they wait for.
+/// The pods that wait for a node, as a change of any node may be what they wait for: the most important first, and of equals
+/// who has waited longest.
 pub(crate) fn pending(_node: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
-    waiting(snapshot).map(|pod| pod.key().clone()).collect()
+    let mut waiting: Vec<&Object> = waiting(snapshot).collect();
+    waiting.sort_by_cached_key(|pod| {
+        let pod = pod.decode::<Pod>().ok();
+        let created = pod.as_ref().and_then(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
+        (Reverse(pod.map_or(i32::MIN, |pod| priority(&pod))), created)
+    });
+    waiting.into_iter().map(|pod| pod.key().clone()).collect()
 }
 
 fn waiting(snapshot: &Snapshot) -> impl Iterator<Item = &Object> {

@@ -85,6 +85,22 @@ fn as_few_and_as_unimportant_as_can_be_give_way() {
 }
 
 #[test]
+fn of_those_who_wait_the_most_important_is_first() {
+    let waiting = [("a", "", "low", "2"), ("b", "", "middle", "2"), ("c", "", "high", "2"), ("d", "", "high", "2")];
+    let mut world = world(&waiting, pod(("incoming", "", "middle", "2")));
+    world.initial.retain(|object| object["kind"] != "Node");
+    let mut cluster = Cluster::new(&world);
+    assert!(cluster.run_to_rest(100));
+    cluster.edit(&Edit::Create(node("amber"))).unwrap();
+    let (going, _) = outcome(&mut cluster);
+    assert_eq!(going, Vec::<String>::new(), "who is less important has to make room again");
+    let snapshot = cluster.snapshot();
+    let placed =
+        snapshot.list(PODS, None, None).filter(|pod| pod.field("spec.nodeName").is_some_and(|it| !it.is_empty()));
+    assert_eq!(placed.map(|pod| pod.key().name.to_string()).collect::<Vec<_>>(), ["c"]);
+}
+
+#[test]
 fn nobody_gives_way_to_his_equal_or_to_who_is_patient() {
     let standing = [("a", "amber", "middle", "2"), ("b", "birch", "high", "2")];
     check(

@@ -68,6 +68,11 @@ impl Process {
         cluster.process_id().map(Self).context("the cluster does not run")
     }
 
+    /// The one of this number.
+    pub(crate) fn with_id(id: u32) -> Self {
+        Self(id)
+    }
+
     /// Docker's.
     pub(crate) fn docker() -> Result<Self> {
         let told = std::fs::read_to_string("/var/run/docker.pid").context("no Docker runs on this machine")?;

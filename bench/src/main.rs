@@ -11,6 +11,7 @@ mod fleet;
 mod idle;
 mod logs;
 mod paths;
+mod plugins;
 mod pods;
 mod reads;
 mod rollout;
@@ -29,7 +30,7 @@ use figures::Report;
 /// A benchmark: what it is called, and what it does.
 type Measure = (&'static str, fn(&mut Report) -> Result<()>);
 
-const MEASURES: [Measure; 17] = [
+const MEASURES: [Measure; 18] = [
     ("startup", startup::measure),
     ("writes", writes::measure),
     ("size", size::measure),
@@ -43,6 +44,7 @@ const MEASURES: [Measure; 17] = [
     ("rules", rules::measure),
     ("paths", paths::measure),
     ("endpoints", endpoints::measure),
+    ("plugins", plugins::measure),
     ("logs", logs::measure),
     ("search", search::measure),
     ("traffic", traffic::measure),

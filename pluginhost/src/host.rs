@@ -1,7 +1,7 @@
 //! From OperatorPlugins in the store to programs that run, and back to their status.
 //!
-//! The host looks at what is wanted and what runs whenever a plugin changes, and once a second while there is any: files are
-//! edited, and kinds come to be served, without a word to it.
+//! The host looks at what is wanted and what runs whenever it is told of something that may matter: a plugin has changed, a file of
+//! the manifests directory, a definition of a kind. While nothing happens it does nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -10,15 +10,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sampan_core::gateway::Cluster;
-use sampan_core::object::{Name, Object, Uid};
+use sampan_core::manifest::{Followed, follow_folder};
+use sampan_core::object::{Name, Object, ResourceType, Uid};
 use sampan_core::operator::Crew;
 use sampan_core::plugin::{Charter, PluginOperator, PluginSpec, Removal};
-use sampan_core::resource::OPERATOR_PLUGINS;
+use sampan_core::resource::custom::CUSTOM_RESOURCE_DEFINITIONS;
+use sampan_core::resource::{MANIFEST_FILES, OPERATOR_PLUGINS};
 use sampan_core::status::Status;
 use sampan_core::store::Snapshot;
 use sampan_machine::lasting;
 use serde_json::Value;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::asking::Suspending;
 use crate::folder::Folders;
@@ -28,10 +30,13 @@ use crate::removal;
 use crate::running::Running;
 use crate::source::{self, Files, Stamp};
 
-/// How often it is looked whether files have changed and kinds have come, while there are plugins.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Where no plugin is, nothing has to be looked at before one comes.
+/// How long after it was told of something it looks again: a kind is served, or is not any more, a little after its definition says
+/// so. It is the wait, too, before what could not be done is tried again, and where nobody tells of files.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// For what nobody tells of: a directory that was moved away and came back.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// What tells of plugins: themselves, the files they came from, the kinds they work on.
+const TELLING: [ResourceType; 3] = [OPERATOR_PLUGINS, MANIFEST_FILES, CUSTOM_RESOURCE_DEFINITIONS];
 /// How long statuses gather before they are written: a program that starts and stops writes no more often.
 const STATUS_GATHERS: Duration = Duration::from_millis(50);
 
@@ -106,21 +111,42 @@ struct Keeper {
 
 impl Keeper {
     async fn run(mut self, mut stopped: oneshot::Receiver<()>, mut changes: watch::Receiver<()>) {
+        let edited = Arc::new(Notify::new());
+        let followed = self.follow_files(edited.clone());
+        let mut was_told = false;
         loop {
-            let listener = self.around.cluster.store().reader().listen(OPERATOR_PLUGINS);
+            let reader = self.around.cluster.store().reader();
+            let [plugins, files, definitions] = TELLING.map(|resource| reader.listen(resource));
             let all_done = self.look().await;
-            let wait = if self.plugins.is_empty() && all_done { LONGEST_WAIT } else { LOOK_EVERY };
-            tokio::select! {
+            let is_at_rest = !was_told && all_done && followed.is_some();
+            let wait = if is_at_rest { LONGEST_WAIT } else { LOOK_AGAIN_AFTER };
+            was_told = tokio::select! {
                 _ = &mut stopped => break,
-                () = listener => {}
-                _ = changes.changed() => tokio::time::sleep(STATUS_GATHERS).await,
-                () = tokio::time::sleep(wait) => {}
-            }
+                () = plugins => true,
+                () = files => true,
+                () = definitions => true,
+                () = edited.notified() => true,
+                _ = changes.changed() => {
+                    tokio::time::sleep(STATUS_GATHERS).await;
+                    was_told
+                }
+                () = tokio::time::sleep(wait) => false,
+            };
         }
         for name in self.plugins.keys().cloned().collect::<Vec<_>>() {
             self.dismiss(&name).await;
         }
         self.folders.remove_all();
+    }
+
+    /// Has edits of the manifests directory told.
+    fn follow_files(&self, edited: Arc<Notify>) -> Option<Followed> {
+        let directory = &self.around.manifests;
+        let followed = follow_folder(directory, move || edited.notify_one());
+        let told = followed.inspect_err(|error| {
+            tracing::warn!(directory = %directory.display(), error, "edits of plugins' files are not told: they are looked for");
+        });
+        told.ok()
     }
 
     /// Looks at every plugin. `false` where something could not be done, and is to be tried again.

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use sampan::conformance::{Actor, Deed, Edit, Suite, World, actors};
 use sampan::core::Timestamp;
 use sampan::core::object::ObjectKey;
-use sampan::core::operator::Kind as _;
+use sampan::core::operator::{Kind as _, Operator};
 use sampan::core::store::Snapshot;
 use serde_json::{Value, json};
 
@@ -20,7 +20,12 @@ const CHECKSUMS: [(&str, &str); 3] =
 
 /// The suite of the operator: `configrollout conformance configrollout` runs it, and so does its test.
 pub fn suite() -> Suite {
-    sampan::suite_of(ConfigRollout)
+    suite_of(ConfigRollout)
+}
+
+/// The same of another operator in its place: one that is broken must not get through.
+pub fn suite_of(operator: impl Operator + Clone) -> Suite {
+    sampan::suite_of(operator)
         .spec("one replica", deployment(1))
         .spec("three replicas", deployment(3))
         .beside(map("blue"))

@@ -1,11 +1,37 @@
 //! The operator under proof.
 
-use configrollout::RolloutMachine;
-use configrollout::conformance::suite;
+use configrollout::conformance::{suite, suite_of};
+use configrollout::{ConfigRollout, RolloutMachine};
+use sampan::conformance::Mutant;
+use sampan::core::operator::Command;
 
 #[test]
 fn every_property_holds() {
     suite().test();
+}
+
+/// What is found wrong first with an operator whose commands are spoiled.
+fn caught(spoil: fn(&mut Vec<Command>), world: &str) -> String {
+    suite_of(Mutant::of(ConfigRollout, spoil)).failure_in(world).to_string()
+}
+
+#[test]
+fn a_broken_copy_is_caught_and_named() {
+    let lazy = caught(Vec::clear, "edited");
+    assert!(lazy.contains("pods are made with what the map holds"), "{lazy}");
+    let stale = caught(
+        |commands| {
+            for command in commands {
+                if let Command::Update { object, .. } = command
+                    && let Some(annotations) = object.pointer_mut("/spec/template/metadata/annotations")
+                {
+                    annotations["example.com/config-checksum"] = "00dfe7ef2a78498e".into();
+                }
+            }
+        },
+        "edited",
+    );
+    assert!(stale.contains("the checksum is \"00dfe7ef2a78498e\", should be"), "{stale}");
 }
 
 #[test]

@@ -103,10 +103,22 @@ impl JsonPatch {
             if operation.path().count() + source.map_or(0, depth) > MAX_DEPTH {
                 return Err(JsonPatchError::TooDeep);
             }
+            if finds_nothing(operation, &patched) {
+                continue;
+            }
             json_patch::patch(&mut patched, std::slice::from_ref(operation)).map_err(|error| failed(number, &error))?;
         }
         Ok(patched)
     }
+}
+
+/// Whether it is a `test` for null of a field that is not there. It passes, as in Kubernetes: so clients make sure that they are the
+/// first to set one.
+fn finds_nothing(operation: &PatchOperation, object: &Value) -> bool {
+    let PatchOperation::Test(test) = operation else { return false };
+    let Some((parent, field)) = test.path.split_back().filter(|_| test.value.is_null()) else { return false };
+    let fields = parent.resolve(object).ok().and_then(Value::as_object);
+    fields.is_some_and(|fields| !fields.contains_key(&*field.decoded()))
 }
 
 fn failed(operation: usize, error: &json_patch::PatchError) -> JsonPatchError {
@@ -191,6 +203,24 @@ mod tests {
         }
         let many = vec![json!({"op": "test", "path": "/spec", "value": {}}); MAX_OPERATIONS + 1];
         assert_eq!(patched(&object, many.into()).unwrap_err().code(), 413);
+    }
+
+    #[test]
+    fn a_field_that_is_not_there_passes_a_test_for_null() {
+        let object = json!({"metadata": {"a/b": 1, "none": null}, "list": []});
+        let code = |path: &str, value: Value| {
+            let patch =
+                json!([{"op": "test", "path": path, "value": value}, {"op": "add", "path": "/new", "value": 1}]);
+            patched(&object, patch).map(|patched| patched["new"] == 1).map_err(|error| error.code())
+        };
+        assert_eq!(code("/metadata/finalizers", Value::Null), Ok(true));
+        assert_eq!(code("/metadata/none", Value::Null), Ok(true));
+        for (path, value) in [("/metadata/finalizers", json!([])), ("/metadata/a~1b", Value::Null)] {
+            assert_eq!(code(path, value), Err(422), "{path}");
+        }
+        for path in ["/status/phase", "/list/0", "/metadata/a~1b/c"] {
+            assert_eq!(code(path, Value::Null), Err(422), "{path}: there is nothing it could be in");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ func main() {
 	stories := map[string]func(context.Context, stage) error{
 		"controller": runController,
 		"leader":     electLeaders,
+		"manager":    runManagers,
 		"dynamic":    useDynamically,
 		"typed":      useTyped,
 		"token":      actAsServiceAccount,

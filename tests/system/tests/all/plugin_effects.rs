@@ -10,7 +10,7 @@ use sampan_system_tests::cluster::SOON;
 use sampan_system_tests::{Cluster, Setup, eventually, run};
 use serde_json::Value;
 
-use crate::plugins::{plugin, status, well};
+use crate::plugins::{condition, plugin, status, well};
 
 /// A world that any user may change: after a restart a plugin may run as another.
 fn world() -> Result<tempfile::TempDir> {
@@ -117,6 +117,33 @@ fn a_plugin_that_is_removed_gives_up_what_it_has_not_done() -> Result<()> {
     cluster.delete_manifest("maker.yaml")?;
     eventually("its record is gone", SOON, || Ok(effects(&cluster)?.is_empty().then_some(())))?;
     cluster.kubectl(&["delete", "configmap", "mine", "--timeout=30s"])?;
+    Ok(())
+}
+
+#[test]
+fn a_plugin_gets_no_more_memory_than_its_limit() -> Result<()> {
+    let hungry = r#"exec python3 -c '
+import json, sys
+for line in sys.stdin:
+    answer = {"id": json.loads(line)["id"]}
+    try:
+        held = bytearray(300 << 20)
+        answer["state"] = "Seen"
+    except MemoryError:
+        answer["error"] = "no memory for it"
+    print(json.dumps(answer), flush=True)
+'"#;
+    let cluster = Setup::simulated(1)
+        .with_manifest("little.yaml", &plugin("little", hungry, "  limits: {memory: 200Mi}\n"))
+        .with_manifest("plenty.yaml", &plugin("plenty", hungry, "  limits: {memory: 1Gi}\n"))
+        .start()?;
+    for (name, reason, what) in [("little", "Failed", "it failed: no memory for it"), ("plenty", "Answers", "")] {
+        eventually(&format!("{name}: {reason}"), SOON, || {
+            let (found, message) = condition(&status(&cluster, name)?, "Answering");
+            Ok((found == reason && message.contains(what)).then_some(()))
+        })?;
+    }
+    ensure!(status(&cluster, "little")?.get("restarts") == Some(&0.into()), "it was refused memory, not ended");
     Ok(())
 }
 

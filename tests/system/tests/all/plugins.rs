@@ -53,7 +53,7 @@ fn phase_is(cluster: &Cluster, name: &str, phase: &str) -> Result<Option<()>> {
         .and_then(|plugin| plugin.pointer("/status/phase").is_some_and(|found| found == phase).then_some(())))
 }
 
-fn condition(status: &Value, kind: &str) -> (String, String) {
+pub(crate) fn condition(status: &Value, kind: &str) -> (String, String) {
     let conditions = status.get("conditions").and_then(Value::as_array);
     let found = conditions.into_iter().flatten().find(|it| it.get("type").is_some_and(|it| it == kind));
     let text = |field: &str| found.and_then(|it| it.get(field)).and_then(Value::as_str).unwrap_or_default().to_owned();

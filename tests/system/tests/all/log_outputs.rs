@@ -14,7 +14,7 @@ use sampan_system_tests::{Cluster, Collector, Relay, Setup, eventually};
 use serde_json::{Value, json};
 
 /// Lines the container writes, one every so many milliseconds.
-const LINES: usize = 2000;
+const LINES: usize = 2300;
 const EVERY_MS: &str = "15";
 /// How long the collector is away.
 const OUTAGE: Duration = Duration::from_secs(10);

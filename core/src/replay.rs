@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::gateway::TOKEN_VOLUME_PREFIX;
 use crate::manifest::changes;
-use crate::object::{LOST, Object, ObjectKey, Revision};
+use crate::object::{Looks, Object, ObjectKey, Revision};
 use crate::operator::{Driver, Rehearsed};
 use crate::store::{BackendError, Put, Reader, Snapshot, WatchError, Write};
 
@@ -73,20 +73,24 @@ pub fn replay(
 }
 
 /// The cluster at each revision that is needed, as far as the log reaches back.
-struct Past(BTreeMap<u64, Snapshot>);
+struct Past {
+    at: BTreeMap<u64, Snapshot>,
+    /// Into what of it nobody can look.
+    looks: Looks,
+}
 
 impl Past {
     fn read(reader: &Reader, decisions: &[Decision]) -> Result<Self, BackendError> {
         let wanted: BTreeSet<u64> = decisions.iter().flat_map(|it| [it.snapshot, before(it)]).collect();
-        let (mut rewind, mut past) = (reader.rewind(), BTreeMap::new());
+        let (mut rewind, mut at) = (reader.rewind(), BTreeMap::new());
         for revision in wanted.into_iter().rev() {
             match rewind.to(Revision(revision)) {
-                Ok(snapshot) => drop(past.insert(revision, snapshot)),
+                Ok(snapshot) => drop(at.insert(revision, snapshot)),
                 Err(WatchError::Compacted(_)) => break,
                 Err(WatchError::Log(error)) => return Err(error),
             }
         }
-        Ok(Self(past))
+        Ok(Self { at, looks: rewind.looks() })
     }
 }
 
@@ -108,10 +112,11 @@ fn again(
     if operator.starts_with("node/") {
         return unknown("its node decided it, by what its containers were like");
     }
-    let Some(snapshot) = past.0.get(&decision.snapshot) else {
+    let Some(snapshot) = past.at.get(&decision.snapshot) else {
         return unknown("the log no longer reaches back to what it was made on");
     };
-    match (decision.from == UNOBSERVED, past.0.get(&before(decision))) {
+    let looks = past.looks.count();
+    match (decision.from == UNOBSERVED, past.at.get(&before(decision))) {
         (true, _) => operators.forget(operator, key),
         // A machine is in the state that what was there before led to.
         (false, Some(earlier)) if is_first => {
@@ -119,7 +124,11 @@ fn again(
         }
         (false, _) => {}
     }
-    match operators.rehearse(operator, key, &decision.wake, snapshot, decision.time) {
+    let rehearsed = operators.rehearse(operator, key, &decision.wake, snapshot, decision.time);
+    if past.looks.count() > looks {
+        return unknown("the log no longer holds all it looked at as it was");
+    }
+    match rehearsed {
         Rehearsed::Decided(write) => compare(reader, decision, &write),
         Rehearsed::Silent(state) => {
             verdict(of_state(decision, state).into_iter().chain(of_commands(&decision.commands, &[], &[])).collect())
@@ -138,9 +147,6 @@ fn verdict(differences: Vec<String>) -> Again {
 
 fn compare(reader: &Reader, decision: &Decision, write: &Write) -> Again {
     let Some(made) = &write.decision else { return unknown("it came without a decision") };
-    if let Some(lost) = made.unmet.iter().find(|unmet| unmet.detail.contains(LOST)) {
-        return Again::Unknown { because: lost.detail.clone() };
-    }
     let puts: Vec<Option<Object>> = write
         .changes
         .iter()

@@ -20,4 +20,5 @@ pub use metadata::{Metadata, OwnerReference};
 pub use quantity::{Quantity, QuantityError};
 pub use share::{SHARE, Share, written_share};
 pub(crate) use stored::StoredObject;
-pub use stored::{DecodeError, Draft, DraftError, LOST, Object};
+pub use stored::{DecodeError, Draft, DraftError, Object};
+pub(crate) use typed::Looks;

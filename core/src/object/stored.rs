@@ -8,14 +8,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::typed::Typed;
+use super::typed::{Looks, Typed};
 use super::{Metadata, ObjectKey, Revision, Share};
 
 /// How metadata begins: the revision's digits follow.
 const METADATA_OPENING: &[u8] = br#"{"resourceVersion":""#;
 
 /// What stands for an object that the log no longer holds as it was.
-pub const LOST: &str = "the log no longer holds it as it was";
+const LOST: &str = "the log no longer holds it as it was";
 
 /// An object that is encoded but for the revision it will become.
 ///
@@ -192,12 +192,17 @@ impl Object {
     }
 
     /// An object of which no more is known than of an [outline](Self::outline), and which does not pass for a whole one: its
-    /// JSON is a text, which no kind decodes.
-    pub(crate) fn lost(outline: &Self) -> Self {
+    /// JSON is a text, which no kind decodes, and whoever looks into it is counted.
+    pub(crate) fn lost(outline: &Self, looks: &Looks) -> Self {
         let Self { key, metadata, revision, fields, .. } = outline;
         let bytes = format!("{LOST:?}").into();
         let (key, metadata, fields) = (key.clone(), metadata.clone(), fields.clone());
-        Self { key, metadata, revision: *revision, revision_start: 0, fields, bytes, typed: Typed::default() }
+        Self { key, metadata, revision: *revision, revision_start: 0, fields, bytes, typed: Typed::lost(looks) }
+    }
+
+    /// Somebody asks of the object what is known of it beyond what the object says, and is lost with it.
+    pub(crate) fn look(&self) {
+        self.typed.look();
     }
 
     /// The same object as if its last change had been at `revision`: how a removal shows it.
@@ -281,6 +286,7 @@ impl Object {
 
     /// The object as a JSON value of the caller's own.
     pub fn value(&self) -> Value {
+        self.look();
         serde_json::from_slice(&self.bytes).expect("what the store encoded decodes")
     }
 

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// The most bytes that decoded values take together, process-wide: ten thousand pods, all of which a ReplicaSet of as many reads
@@ -23,6 +23,19 @@ pub(super) struct Typed(OnceLock<Arc<Slot>>);
 struct Slot {
     value: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
     used: AtomicBool,
+    /// Of an object that is lost: who looks into it is counted.
+    looks: Option<Looks>,
+}
+
+/// How often somebody has looked into objects that are [lost](super::Object::lost): what comes of that is no answer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Looks(Arc<AtomicUsize>);
+
+impl Looks {
+    /// How often so far.
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Second chance: a value used since the hand last passed stays for another round.
@@ -32,11 +45,24 @@ struct Clock {
 }
 
 impl Typed {
+    /// Of an object that is lost.
+    pub(super) fn lost(looks: &Looks) -> Self {
+        Self(OnceLock::from(Arc::new(Slot { looks: Some(looks.clone()), ..Slot::default() })))
+    }
+
+    /// Somebody looks into the object.
+    pub(super) fn look(&self) {
+        if let Some(looks) = self.0.get().and_then(|slot| slot.looks.as_ref()) {
+            looks.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// The value as `T`: the one kept, or a fresh one from `decode`, which says of how many bytes of JSON it is.
     pub(super) fn get_or_decode<T: Send + Sync + 'static, E>(
         &self,
         decode: impl FnOnce() -> Result<(T, usize), E>,
     ) -> Result<Arc<T>, E> {
+        self.look();
         let slot = self.0.get_or_init(Arc::default);
         let mut value = slot.value.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = value.clone().and_then(|any| any.downcast::<T>().ok()) {

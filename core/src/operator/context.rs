@@ -168,7 +168,7 @@ impl<'a> Context<'a> {
 
     /// When an object was changed last, by the clock of the store: whatever times are written in it.
     pub fn changed_at(&mut self, key: &ObjectKey) -> Option<Timestamp> {
-        self.object(key)?;
+        self.object(key)?.look();
         self.snapshot.changed_at(key)
     }
 

@@ -1,7 +1,7 @@
 //! The cluster as it was: head, with its changes taken back one by one as the log tells them.
 //!
 //! The log holds every change it reaches back to as a whole object. What an object was before the first of them it does not:
-//! such an object is [lost](crate::object::Object::lost), and whoever decodes it is told so.
+//! such an object is [lost](crate::object::Object::lost): it decodes as nothing, and whoever looks into it is counted.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::recovery::own_origin;
 use super::snapshot::Head;
 use super::{Event, Origins, Reader, Snapshot, WatchChange, WatchError};
-use crate::object::{Object, ObjectKey, Revision};
+use crate::object::{Looks, Object, ObjectKey, Revision};
 
 /// How many changes are read from the log at once: it bounds the memory a long way back takes.
 const READ_AT_ONCE: u64 = 1000;
@@ -19,16 +19,22 @@ const READ_AT_ONCE: u64 = 1000;
 pub struct Rewind {
     reader: Reader,
     head: Head,
+    looks: Looks,
 }
 
 impl Reader {
     /// A way back that begins at head.
     pub fn rewind(&self) -> Rewind {
-        Rewind { reader: self.clone(), head: self.snapshot().head().clone() }
+        Rewind { reader: self.clone(), head: self.snapshot().head().clone(), looks: Looks::default() }
     }
 }
 
 impl Rewind {
+    /// How often somebody has looked into what is lost of the snapshots.
+    pub(crate) fn looks(&self) -> Looks {
+        self.looks.clone()
+    }
+
     /// The cluster as it was at `revision`, which is not above the one gone back to last.
     ///
     /// # Errors
@@ -79,7 +85,11 @@ impl Rewind {
         let (object, changed, changed_at) = if let Some(event) = &change {
             (event.change.object().clone(), event.origin.clone(), event.changed_at)
         } else {
-            (Arc::new(Object::lost(before)), Arc::new(own_origin("what changed it is no longer known")), None)
+            (
+                Arc::new(Object::lost(before, &self.looks)),
+                Arc::new(own_origin("what changed it is no longer known")),
+                None,
+            )
         };
         let origins = Origins { created: created.unwrap_or_else(|| changed.clone()), changed };
         self.head.insert(object, Arc::new(origins), changed_at.unwrap_or(Timestamp::UNIX_EPOCH));

@@ -6,6 +6,7 @@ use super::super::{Context, Driver, Wake, WriteVerb};
 use super::fixture::{Scripted, World, driver, key};
 use crate::object::Revision;
 use crate::replay::{Again, Replayed, replay};
+use crate::store::LOG_KEPT;
 
 /// Greets a map that says it is new, and makes another beside it.
 fn greeter(greeting: &'static str) -> Scripted {
@@ -76,4 +77,56 @@ fn one_that_has_changed_is_told_by_what_it_writes_and_by_what_it_leaves() {
 fn what_nobody_here_decided_is_not_made_again() {
     let unknown = differences(&replayed(|_| (), None));
     assert_eq!(unknown[0], "unknown: greeter is no operator of this binary");
+}
+
+/// What comes of making decisions again that looked at a neighbour the log no longer holds as it was then.
+fn replayed_beside_what_is_lost(
+    look: impl Fn(&mut Context<'_>) -> String + Clone + Send + Sync + 'static,
+) -> Vec<String> {
+    let neighbourly = move |_: &Wake, cx: &mut Context<'_>| {
+        let Some(found) = cx.primary::<ConfigMap>().filter(|found| found.metadata.name.as_deref() == Some("a")) else {
+            return;
+        };
+        let seen = look(cx);
+        if found.data.as_ref().is_some_and(|data| data["k"] != seen) {
+            let data = Some([("k".to_owned(), seen)].into());
+            cx.update(&ConfigMap { data, ..(*found).clone() });
+        }
+    };
+    let operator = move || Scripted::new("neighbourly", neighbourly.clone());
+    let mut world = World::new(|driver| driver.add(operator()));
+    world.put("b", "first");
+    world.run_to_rest();
+    // What changed before is trimmed with the changes after.
+    for (name, pause) in [("c", LOG_KEPT * 2), ("d", LOG_KEPT * 2)] {
+        world.now = world.now.checked_add(pause).unwrap();
+        world.put(name, "late");
+    }
+    world.put("a", "new");
+    world.run_to_rest();
+    world.put("b", "second");
+    world.run_to_rest();
+    let add = |driver: &mut Driver| driver.add(operator());
+    // What memory still holds is not lost.
+    world.restart(add);
+    differences(&replay(&world.sequencer.reader(), driver(&world.gateway(), add), &key("a"), None).unwrap())
+}
+
+#[test]
+fn what_rests_on_what_is_lost_is_told_as_unknown_however_it_was_looked_at() {
+    let unknown = "unknown: the log no longer holds all it looked at as it was";
+    let by_value = |cx: &mut Context<'_>| {
+        let neighbour = cx.object(&key("b")).unwrap();
+        neighbour.value().pointer("/data/k").and_then(|value| value.as_str()).unwrap_or("nothing").to_owned()
+    };
+    assert_eq!(replayed_beside_what_is_lost(by_value), [unknown]);
+    let decoded = |cx: &mut Context<'_>| {
+        let neighbour = cx.object(&key("b")).unwrap().decode::<ConfigMap>().ok();
+        neighbour.and_then(|map| map.data.as_ref()?.get("k").cloned()).unwrap_or_else(|| "nothing".to_owned())
+    };
+    assert_eq!(replayed_beside_what_is_lost(decoded), [unknown]);
+    let by_time = |cx: &mut Context<'_>| cx.changed_at(&key("b")).unwrap().as_second().to_string();
+    assert_eq!(replayed_beside_what_is_lost(by_time), [unknown]);
+    let by_name = |cx: &mut Context<'_>| cx.object(&key("b")).map_or("", |_| "there").to_owned();
+    assert_eq!(replayed_beside_what_is_lost(by_name), Vec::<String>::new(), "that it is there is known");
 }

@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sampan_core::object::ObjectKey;
 use sampan_core::status::Status;
+use sampan_core::why::Waiting;
 use serde_json::json;
 
 use crate::request::Query;
@@ -20,6 +22,11 @@ pub trait Part: Send + Sync {
 
     /// What keeps it from its work, for people; nothing where it does it.
     fn problem(&self) -> Option<String>;
+
+    /// What an object waits for because of how the part is.
+    fn keeps_waiting(&self, _key: &ObjectKey) -> Vec<Waiting> {
+        Vec::new()
+    }
 
     /// Adds its figures, in the Prometheus exposition format.
     fn write_metrics(&self, out: &mut String);

@@ -39,7 +39,9 @@ fn tell(state: &State, path: &str) -> Result<Response, Status> {
         (Some(object), _) => {
             let key = key_of(object, &state.registry())?;
             let explanation = why::explain(&state.snapshot(), &|key| decisions(state, key), &key);
-            json!(explanation.ok_or_else(|| unknown(&key))?)
+            let mut explanation = explanation.ok_or_else(|| unknown(&key))?;
+            explanation.waiting_for.extend(state.health.parts().iter().flat_map(|part| part.keeps_waiting(&key)));
+            json!(explanation)
         }
         (None, object) => {
             let key = key_of(object.unwrap_or_default(), &state.registry())?;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::object::{Object, ObjectKey};
+use crate::operator::RUNS;
 use crate::resource::MANIFEST_FILES;
 use crate::store::{IndexKey, Origin, Snapshot};
 
@@ -123,11 +124,13 @@ fn chain(snapshot: &Snapshot, decisions: &Decisions<'_>, key: &ObjectKey) -> Vec
     links
 }
 
-/// What the latest decision of each operator waits for.
+/// What the latest decision of each operator waits for. Whether operators run is not for decisions to tell: a restart decides
+/// nothing where there is nothing to do.
 fn waiting(key: &ObjectKey, decisions: &[Decision]) -> Vec<Waiting> {
     let latest: BTreeMap<&str, &Decision> =
         decisions.iter().map(|decision| (decision.operator.as_str(), decision)).collect();
-    let waits = latest.into_values().filter(|decision| !decision.unmet.is_empty());
+    let is_ours = |decision: &&Decision| decision.unmet.iter().any(|unmet| unmet.guard != RUNS);
+    let waits = latest.into_values().filter(is_ours);
     waits
         .map(|decision| Waiting {
             object: key.to_string(),

@@ -1,8 +1,10 @@
 //! Operators and store as `/readyz` and `/metrics` show them.
 
 use sampan_apiserver::Part;
+use sampan_core::object::ObjectKey;
 use sampan_core::operator::{Figures, Shown};
 use sampan_core::store::Store;
+use sampan_core::why::Waiting;
 
 /// Reads one of an operator's counts.
 type Count = fn(&Figures) -> u64;
@@ -25,6 +27,10 @@ impl Part for OperatorsPart {
     fn problem(&self) -> Option<String> {
         let problems = self.0.problems();
         (!problems.is_empty()).then(|| problems.join("; "))
+    }
+
+    fn keeps_waiting(&self, key: &ObjectKey) -> Vec<Waiting> {
+        self.0.view().disabled.iter().filter_map(|disabled| disabled.keeps_waiting(key)).collect()
     }
 
     fn write_metrics(&self, out: &mut String) {

@@ -25,7 +25,7 @@ pub(super) fn look(snapshot: &Snapshot, server: &str, operators: &Shown) -> Over
         directory_problem: None,
         files,
         workloads: WORKLOADS.into_iter().flat_map(|kind| workloads(snapshot, kind)).collect(),
-        disabled_operators: operators.view().disabled,
+        disabled_operators: operators.view().disabled.iter().map(ToString::to_string).collect(),
         oldest_unhandled: operators.stuck(),
     }
 }

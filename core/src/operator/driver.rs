@@ -212,7 +212,7 @@ impl Driver {
                     self.queue.wake((id, object.key().clone()), reason, now);
                 }
                 Err(panic) => {
-                    self.disable(id, &object.key().clone(), panic.0);
+                    self.disable_on(id, &object.key().clone(), panic.0);
                     return;
                 }
             }
@@ -233,7 +233,7 @@ impl Driver {
                         self.queue.wake((id, key), reason, now);
                     }
                 }
-                Err(panic) => return self.disable(id, &object, panic.0),
+                Err(panic) => return self.disable_on(id, &object, panic.0),
             }
         }
     }
@@ -251,7 +251,7 @@ impl Driver {
             for (operator, keys) in self.router.route(event, &around) {
                 match keys {
                     Ok(keys) => self.wake_all(operator, keys, event, now),
-                    Err(panic) => self.disable(operator, &event.key, panic.0),
+                    Err(panic) => self.disable_on(operator, &event.key, panic.0),
                 }
             }
         }
@@ -328,12 +328,19 @@ impl Driver {
     }
 
     /// An operator panicked: it is not stepped any more, and what it had to do is dropped.
-    pub(super) fn disable(&mut self, operator: OperatorId, object: &ObjectKey, reason: String) {
+    pub(super) fn disable(&mut self, operator: OperatorId, disabled: Disabled) {
         let Some(member) = self.acting(operator) else { return };
         member.disabled = true;
-        let name = member.name();
-        tracing::error!(operator = name, %object, reason, "the operator panicked and is disabled");
+        tracing::error!("{disabled}: it is disabled");
         self.quiet(operator);
-        self.disabled.push(Disabled { operator: name, object: object.clone(), reason });
+        self.disabled.push(disabled);
+    }
+
+    /// Disables one that panicked while it was asked about a changed object.
+    pub(super) fn disable_on(&mut self, operator: OperatorId, object: &ObjectKey, reason: String) {
+        let Some(member) = self.acting(operator) else { return };
+        let of = member.seat.declaration().primary;
+        let disabled = Disabled { operator: member.name(), of, object: object.clone(), reason };
+        self.disable(operator, disabled);
     }
 }

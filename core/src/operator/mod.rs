@@ -43,6 +43,7 @@ pub use driver::{Driver, FLIGHTS_MAX};
 pub use effect::{EffectFunction, EffectRequest, EffectRun, EffectState, Telling, UNFINISHED_EFFECT};
 pub use errands::EFFECTS_PER_OPERATOR_MAX;
 pub use main_loop::{Host, Loop, Turn};
+pub(crate) use progress::RUNS;
 pub use progress::{Disabled, Figures, Progress, StepCommit, StepQuestions, StepReport, Ticket};
 pub use rehearsal::Rehearsed;
 pub use thread::{Crew, Operators};

@@ -1,11 +1,14 @@
 //! What the driver answers.
 
-use sampan_machine::Crossing;
+use std::fmt;
+
+use sampan_machine::{Crossing, Unmet};
 
 use super::EffectRun;
 use crate::gateway::Call;
-use crate::object::ObjectKey;
+use crate::object::{ObjectKey, ResourceType};
 use crate::store::{ReadKey, Write};
+use crate::why::Waiting;
 
 /// Names a commit that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,10 +62,38 @@ pub struct StepCommit {
 pub struct Disabled {
     /// The operator.
     pub operator: &'static str,
+    /// Whose objects are not looked at any more; `None` are those of every kind.
+    pub of: Option<ResourceType>,
     /// The primary it stepped, or the changed object it mapped.
     pub object: ObjectKey,
     /// What the panic said.
     pub reason: String,
+}
+
+/// What objects wait for whose operator has panicked.
+pub(crate) const RUNS: &str = "the operator runs";
+
+impl Disabled {
+    /// What objects wait for of its kind.
+    pub(super) fn unmet(&self) -> Unmet {
+        Unmet { guard: RUNS.to_owned(), detail: format!("it is not stepped before a restart: {self}"), until: None }
+    }
+
+    /// What an object waits for, where it is one of those not looked at any more.
+    pub fn keeps_waiting(&self, key: &ObjectKey) -> Option<Waiting> {
+        self.of.is_none_or(|resource| resource == key.resource).then(|| Waiting {
+            object: key.to_string(),
+            operator: self.operator.to_owned(),
+            state: "Disabled".to_owned(),
+            unmet: vec![self.unmet()],
+        })
+    }
+}
+
+impl fmt::Display for Disabled {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} panicked on {}: {}", self.operator, self.object, self.reason)
+    }
 }
 
 /// Counts of what an operator has done since start.

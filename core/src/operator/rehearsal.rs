@@ -38,7 +38,8 @@ impl Driver {
         now: Timestamp,
     ) -> Rehearsed {
         let Some(id) = self.id_of(operator) else {
-            return Rehearsed::Unknown(format!("{operator} is no operator of this binary"));
+            let why = "is no operator of this binary, and no plugin's program is asked about the past";
+            return Rehearsed::Unknown(format!("{operator} {why}"));
         };
         let slot = (id, key.clone());
         let mut taken = Pending { reasons: reasons.to_vec(), newest: 0, insists: true, since: now, refusal: None };

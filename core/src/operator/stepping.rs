@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use sampan_machine::UNOBSERVED;
+use sampan_machine::{Decision, UNOBSERVED};
 
 use super::assembly::{Assembly, AssemblyError, Workbench, assemble};
 use super::flight::{After, Asked, Flight};
-use super::progress::{Progress, StepCommit, StepReport};
+use super::progress::{Disabled, Progress, StepCommit, StepReport};
 use super::queue::{Pending, Slot};
 use super::record;
 use super::seat::{StepPanic, Stepped};
@@ -93,9 +93,10 @@ impl Driver {
     fn crash(&mut self, slot: Slot, taken: Pending, reason: String, snapshot: Revision, now: Timestamp) -> Progress {
         let Some(member) = self.members.get(&slot.0) else { return Progress::Stepped };
         let (operator, state) = (member.name(), member.seat.state(&slot.1));
-        let fault = format!("the operator panicked and is not stepped before a restart: {reason}");
-        let decision = record::void(operator, &slot.1, &taken, state, &fault, snapshot, now);
-        self.disable(slot.0, &slot.1, reason);
+        let disabled = Disabled { operator, of: member.seat.declaration().primary, object: slot.1.clone(), reason };
+        let void = record::void(operator, &slot.1, &taken, state, "", snapshot, now);
+        let decision = Decision { unmet: vec![disabled.unmet()], ..void };
+        self.disable(slot.0, disabled);
         self.fly(slot, taken, After::decided(snapshot, decision.clone()), record::alone(decision))
     }
 

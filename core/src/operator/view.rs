@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Driver, Figures};
+use super::{Disabled, Driver, Figures};
 use crate::object::ObjectKey;
 use crate::store::Clock;
 use crate::vital::Pulse;
@@ -17,7 +17,7 @@ const OLD: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Default)]
 pub struct View {
     /// Operators that panicked, with what they said.
-    pub disabled: Vec<String>,
+    pub disabled: Vec<Disabled>,
     /// The wake-up nobody has handled for longest: operator, key and since when.
     pub oldest_unhandled: Option<(&'static str, ObjectKey, Timestamp)>,
     /// Keys that wait to be stepped.
@@ -30,11 +30,8 @@ pub struct View {
 
 impl View {
     fn of(driver: &Driver) -> Self {
-        let disabled = driver.disabled().iter();
         Self {
-            disabled: disabled
-                .map(|one| format!("{} panicked on {}: {}", one.operator, one.object, one.reason))
-                .collect(),
+            disabled: driver.disabled().to_vec(),
             oldest_unhandled: driver.oldest_unhandled(),
             queued: driver.queued(),
             under_way: driver.under_way(),
@@ -89,8 +86,7 @@ impl Shown {
 
     /// Everything that is not as it should be: operators that panicked, and what is stuck.
     pub fn problems(&self) -> Vec<String> {
-        let mut problems = self.view().disabled;
-        problems.extend(self.stuck());
-        problems
+        let disabled = self.view().disabled;
+        disabled.iter().map(Disabled::to_string).chain(self.stuck()).collect()
     }
 }

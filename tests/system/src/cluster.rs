@@ -32,6 +32,8 @@ pub struct Setup {
     pub manifests: Vec<(String, String)>,
     /// Where it finds programs, where not in all the places of this machine.
     pub programs: Option<&'static str>,
+    /// Another binary than the one under test: one with operators of its own.
+    pub binary: Option<PathBuf>,
 }
 
 impl Setup {
@@ -69,6 +71,12 @@ impl Setup {
         self
     }
 
+    /// Of another binary than the one under test.
+    #[must_use]
+    pub fn of(self, binary: impl Into<PathBuf>) -> Self {
+        Self { binary: Some(binary.into()), ..self }
+    }
+
     /// Starts it and waits until it answers.
     ///
     /// # Errors
@@ -86,6 +94,7 @@ pub struct Cluster {
     simulated_nodes: usize,
     is_without_node: bool,
     programs: Option<&'static str>,
+    binary: PathBuf,
     process: Option<Child>,
 }
 
@@ -94,10 +103,11 @@ impl Cluster {
         let folder = tempfile::Builder::new().prefix("sampan-test-").tempdir()?;
         let address = setup.address.unwrap_or(Ipv4Addr::LOCALHOST.into());
         let listening = TcpListener::bind((address, 0))?.local_addr()?;
-        let Setup { simulated_nodes, is_without_node, programs, .. } = setup;
-        let mut cluster = Self { folder, listening, simulated_nodes, is_without_node, programs, process: None };
+        let Setup { simulated_nodes, is_without_node, programs, binary, manifests, .. } = setup;
+        let binary = binary.unwrap_or_else(sampan_binary);
+        let mut cluster = Self { folder, listening, simulated_nodes, is_without_node, programs, binary, process: None };
         std::fs::create_dir(cluster.manifests())?;
-        for (name, text) in &setup.manifests {
+        for (name, text) in &manifests {
             cluster.write_manifest(name, text)?;
         }
         cluster.up()?;
@@ -136,7 +146,7 @@ impl Cluster {
     /// When there is no binary.
     pub fn spawn(&mut self) -> Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.log_path())?;
-        let mut command = Command::new(sampan_binary());
+        let mut command = Command::new(&self.binary);
         command.arg("up").arg("--data").arg(self.data()).arg("--manifests").arg(self.manifests());
         command.arg("--listen").arg(self.listening.to_string());
         if self.is_without_node {
@@ -257,7 +267,7 @@ impl Cluster {
     /// When there is no binary.
     pub fn sampan(&self, arguments: &[&str]) -> Result<Run> {
         let (subcommand, rest) = arguments.split_first().context("which command?")?;
-        let mut command = Command::new(sampan_binary());
+        let mut command = Command::new(&self.binary);
         command.arg(subcommand).arg("--data").arg(self.data()).args(rest);
         run(&mut command, "")
     }

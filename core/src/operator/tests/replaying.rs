@@ -76,7 +76,10 @@ fn one_that_has_changed_is_told_by_what_it_writes_and_by_what_it_leaves() {
 #[test]
 fn what_nobody_here_decided_is_not_made_again() {
     let unknown = differences(&replayed(|_| (), None));
-    assert_eq!(unknown[0], "unknown: greeter is no operator of this binary");
+    assert_eq!(
+        unknown[0],
+        "unknown: greeter is no operator of this binary, and no plugin's program is asked about the past"
+    );
 }
 
 /// What comes of making decisions again that looked at a neighbour the log no longer holds as it was then.

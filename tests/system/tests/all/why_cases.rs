@@ -126,3 +126,27 @@ fn an_image_that_is_not_there_and_a_probe_that_fails() -> Result<()> {
     why_says(&cluster, "pod/unready", &["container is ready", "readiness probe"])?;
     cluster.kubectl(&["delete", "pods", "--all"]).map(drop)
 }
+
+#[test]
+fn an_operator_that_panicked() -> Result<()> {
+    let mut cluster = Setup::simulated(1).of(env!("CARGO_BIN_EXE_crashing")).start()?;
+    cluster.kubectl(&["create", "configmap", "bad"])?;
+    cluster.kubectl(&["label", "configmap", "bad", "example.com/panic=on-purpose"])?;
+    let words = ["the operator runs", "crashing panicked on configmaps/default/bad: on-purpose", "before a restart"];
+    why_says(&cluster, "cm/bad", &words)?;
+    assert!(cluster.sampan(&["history", "cm/bad"])?.stdout.contains("on-purpose"), "it is a decision like any other");
+    // What comes later is not looked at, and says so; nobody else has stopped.
+    cluster.kubectl(&["create", "configmap", "after"])?;
+    why_says(&cluster, "cm/after", &words)?;
+    cluster.try_kubectl(&["create", "-f", "-"], &web("sampan-demo:v1", 1))?.succeeded()?;
+    cluster.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"])?;
+    // Once it runs again, nothing waits for it, though there is nothing to be done.
+    cluster.kubectl(&["label", "configmap", "bad", "example.com/panic-"])?;
+    cluster.kill()?;
+    cluster.up()?;
+    for map in ["cm/bad", "cm/after"] {
+        let told = cluster.sampan(&["why", map])?.stdout;
+        assert!(!told.contains("panicked"), "{told}");
+    }
+    Ok(())
+}

@@ -78,7 +78,7 @@ impl Office {
         let mutation = Mutation { identity, origin, target, action, options: Options::default() };
         match self.cluster.mutate(mutation).await.unwrap() {
             Outcome::Object { object, .. } => object.key().name.to_string(),
-            other => panic!("{other:?}"),
+            preview @ Outcome::Preview { .. } => panic!("{preview:?}"),
         }
     }
 

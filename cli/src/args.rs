@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::kept_logs::KeptLogs;
+
 /// Kubernetes manifests, run from one binary and a directory.
 #[derive(Debug, Parser)]
 #[command(name = "sampan", version, about, propagate_version = true, max_term_width = 100)]
@@ -91,6 +93,8 @@ pub(crate) struct Up {
     /// The name of this node; the host's unless given
     #[arg(long, value_name = "NAME")]
     pub(crate) node_name: Option<String>,
+    #[command(flatten)]
+    pub(crate) logs: KeptLogs,
 }
 
 /// A machine that is or becomes a node. One that has joined needs nothing but its folder.
@@ -119,6 +123,8 @@ pub(crate) struct Node {
     /// The port the API server reaches the node at
     #[arg(long, value_name = "PORT", default_value_t = 10250)]
     pub(crate) port: u16,
+    #[command(flatten)]
+    pub(crate) logs: KeptLogs,
 }
 
 /// Tokens by which machines join.

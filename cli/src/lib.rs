@@ -23,6 +23,7 @@ mod commands;
 mod control;
 mod daemon;
 mod data;
+mod kept_logs;
 mod node;
 mod operators;
 mod overview;

@@ -69,7 +69,12 @@ pub(super) async fn start(
         // Where other machines may join, their pods are to reach those of this one.
         let is_alone = arguments.listen.ip().is_loopback();
         let pod_range = if is_alone { PodRange::OfDocker } else { PodRange::OfCluster };
-        let config = NodeConfig { docker, pod_range, ..NodeConfig::new(&name, cluster, folder.node()) };
+        let config = NodeConfig {
+            docker,
+            pod_range,
+            logs: arguments.logs.limits(),
+            ..NodeConfig::new(&name, cluster, folder.node())
+        };
         let agent = NodeAgent::new(config, client).await.context(
             "failed to start the node: is Docker running? Without Docker, try `sampan up --simulate-nodes 1`",
         )?;

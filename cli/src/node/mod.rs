@@ -49,6 +49,7 @@ async fn serve(arguments: &Node, folder: &DataFolder) -> Result<()> {
         address: Some(address),
         pod_range: pod_range(&identity),
         kubelet_port: Some(listener.local_addr()?.port()),
+        logs: arguments.logs.limits(),
         ..NodeConfig::new(identity.name(), own_id(folder)?, folder.node())
     };
     let agent = NodeAgent::new(config, client.clone()).await.context("failed to start the node: is Docker running?")?;

@@ -1,10 +1,13 @@
 //! What every cluster starts with.
 
 use anyhow::{Result, anyhow};
+use jiff::Timestamp;
 use sampan_core::gateway::{Action, Body, Cluster, Identity, Mutation, Options, Subresource, Target};
 use sampan_core::object::{ObjectKey, ResourceType};
 use sampan_core::resource::volume::LOCAL_PATH;
-use sampan_core::resource::{NAMESPACES, PRIORITY_CLASSES, STORAGE_CLASSES, SYSTEM_PRIORITY_CLASSES};
+use sampan_core::resource::{
+    DEFAULT_SERVICE_CIDR, NAMESPACES, PRIORITY_CLASSES, SERVICE_CIDRS, STORAGE_CLASSES, SYSTEM_PRIORITY_CLASSES,
+};
 use sampan_core::store::Origin;
 use serde_json::{Value, json};
 
@@ -29,6 +32,8 @@ pub(super) async fn run(cluster: &Cluster) -> Result<()> {
         create(cluster, PRIORITY_CLASSES, "v1", name, class).await?;
     }
     create(cluster, STORAGE_CLASSES, "v1", STORAGE_CLASS, storage_class()).await?;
+    let (name, cidr) = DEFAULT_SERVICE_CIDR;
+    create(cluster, SERVICE_CIDRS, "v1", name, service_cidr(name, cidr, cluster.now())).await?;
     let kept = sampan_core::access::bootstrap::keep(cluster).await;
     kept.map_err(|status| anyhow!("failed to keep the roles and bindings of the system: {status}"))
 }
@@ -38,6 +43,14 @@ fn storage_class() -> Value {
     json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
         "metadata": {"name": STORAGE_CLASS, "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
         "provisioner": LOCAL_PATH, "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer"})
+}
+
+fn service_cidr(name: &str, cidr: &str, now: Timestamp) -> Value {
+    let since = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
+    let ready = json!({"type": "Ready", "status": "True", "reason": "", "lastTransitionTime": since,
+        "message": "Kubernetes Service CIDR is ready"});
+    json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": name},
+        "spec": {"cidrs": [cidr]}, "status": {"conditions": [ready]}})
 }
 
 /// Creates an object of the cluster, if it is not there.

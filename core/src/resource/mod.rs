@@ -91,7 +91,7 @@ pub use log_output::{LOG_OUTPUTS, secrets_of};
 pub use manifest_file::MANIFEST_FILES;
 pub use metadata::validate_metadata;
 pub use namespace::NAMESPACES;
-pub use networking::{INGRESS_CLASSES, INGRESSES, NETWORK_POLICIES};
+pub use networking::{DEFAULT_SERVICE_CIDR, INGRESS_CLASSES, INGRESSES, IP_ADDRESSES, NETWORK_POLICIES, SERVICE_CIDRS};
 pub(crate) use node::wants_pod_range;
 pub use node::{NODES, UNREADY};
 pub use operator_plugin::{OPERATOR_PLUGINS, PLUGIN_FINALIZER};

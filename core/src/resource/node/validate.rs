@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::object::{FieldError, names};
+use crate::resource::address::address_range;
 use crate::resource::check::{Faults, Field};
 use crate::resource::pod::TAINT_EFFECTS;
 
@@ -35,25 +36,12 @@ fn taints(taints: &Field<'_>, faults: &mut Faults) {
 fn networks(spec: &Field<'_>, faults: &mut Faults) {
     let networks = spec.at("podCIDRs");
     for network in networks.items() {
-        faults.rule(&network, cidr);
+        faults.rule(&network, address_range);
     }
-    faults.optional_rule(&spec.at("podCIDR"), cidr);
+    faults.optional_rule(&spec.at("podCIDR"), address_range);
     let families: Vec<bool> = networks.items().map(|network| network.text().contains(':')).collect();
     if families.len() > 2 || matches!(families.as_slice(), [one, other] if one == other) {
         faults.invalid(&networks, "may specify no more than one CIDR for each IP family");
-    }
-}
-
-/// An address and the length of its prefix.
-fn cidr(value: &str) -> Vec<String> {
-    let parsed = value.split_once('/').and_then(|(address, bits)| {
-        let address: std::net::IpAddr = address.parse().ok()?;
-        let bits: u8 = bits.parse().ok()?;
-        Some(bits <= if address.is_ipv4() { 32 } else { 128 })
-    });
-    match parsed {
-        Some(true) => Vec::new(),
-        _ => vec!["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".to_owned()],
     }
 }
 

@@ -74,6 +74,8 @@ pub(crate) fn of(path: &Path, carried: &Carried) -> Result<Suite> {
     if writes_others {
         // What it may do to others is its declaration, which is checked at each write.
         suite = suite.touching(|_, _| true);
+        // A manifest does not say what of that is taken back.
+        suite = suite.leaving_changed(|_| true);
     }
     if !owns.is_empty() {
         suite = suite.neighbour(meddler(owns));

@@ -2,17 +2,18 @@
 //!
 //! Revisions, uids, generated names and the bookkeeping of field managers cannot; neither can Events, which nobody reads.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sampan_core::object::{Object, Uid};
+use sampan_core::object::{Object, ObjectKey, Uid};
 use sampan_core::resource::{EFFECTS, EVENTS};
 use sampan_core::store::Snapshot;
 use serde_json::{Map, Value};
 
 use crate::cluster::Cluster;
+use crate::world::World;
 
 /// Metadata that tells objects apart but not what becomes of them.
 const INCIDENTAL: [&str; 5] = ["uid", "resourceVersion", "creationTimestamp", "managedFields", "generation"];
@@ -96,6 +97,33 @@ impl Digester {
         lines.push(format!("beyond the cluster: {}", cluster.beyond()));
         lines
     }
+}
+
+/// What is seen of each object that must not tell of a subject that is gone.
+pub(crate) fn untouched(cluster: &Cluster<'_>) -> BTreeMap<ObjectKey, String> {
+    let World { incidental, is_let_go, stays_changed, .. } = *cluster.world();
+    let snapshot = cluster.snapshot();
+    let others = lasting(&snapshot).filter(|object| !is_let_go(object) && !stays_changed(object));
+    let told = |object: &Object| {
+        let mut value = canonical(object, Timestamp::UNIX_EPOCH, 0);
+        let counts = incidental(&mut value);
+        prune(&mut value);
+        counts.then(|| value.to_string())
+    };
+    others.filter_map(|object| Some((object.key().clone(), told(object)?))).collect()
+}
+
+/// Takes out what is empty: a list the last entry was taken out of says no more than none.
+fn prune(value: &mut Value) {
+    let Some(fields) = value.as_object_mut() else { return };
+    fields.values_mut().for_each(prune);
+    let is_empty = |field: &Value| match field {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    };
+    fields.retain(|_, field| !is_empty(field));
 }
 
 fn lasting(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Object>> {

@@ -1,15 +1,15 @@
 //! Where a world ends when nobody disturbs it: the operators come to rest, those who help do what they do, timers run out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use sampan_core::object::Object;
+use sampan_core::object::{Object, ObjectKey};
 use sampan_core::store::{Origin, Snapshot};
 use sampan_machine::{Chart, UNOBSERVED};
 
 use crate::cluster::Cluster;
-use crate::digest::{Digest, Digester};
+use crate::digest::{Digest, Digester, untouched};
 use crate::done::Became;
 use crate::property::{Breach, Property, Tally};
 use crate::world::{Deed, World};
@@ -32,6 +32,19 @@ pub(crate) struct End {
     pub(crate) look: Digest,
     /// What a deleted subject left behind.
     pub(crate) leftover: Option<String>,
+    /// What is seen of all others there, where the subject is gone.
+    pub(crate) others: BTreeMap<ObjectKey, String>,
+}
+
+impl End {
+    /// What somebody else's object still tells of a subject that is gone; `without` is the end of a world it never was in.
+    pub(crate) fn mark(&self, without: &Self) -> Option<String> {
+        let told = |(key, before): (&ObjectKey, &String)| {
+            let after = self.others.get(key).filter(|after| *after != before)?;
+            Some(format!("it is gone, and {key} still tells of it:\n      {after}\n    without it:\n      {before}"))
+        };
+        without.others.iter().find_map(told)
+    }
 }
 
 /// A property that does not hold some moves further on.
@@ -124,7 +137,10 @@ impl Ends {
         self.check_day(cluster)?;
         let picture = self.digester.picture(cluster);
         self.pictures.entry(look).or_insert(picture);
-        Ok(Arc::new(End { look, leftover: leftover(cluster) }))
+        let subject = cluster.world().subject.as_ref();
+        let is_gone = subject.is_some_and(|subject| cluster.snapshot().get(subject).is_none());
+        let others = if is_gone { untouched(cluster) } else { BTreeMap::new() };
+        Ok(Arc::new(End { look, leftover: leftover(cluster), others }))
     }
 
     /// A day at the end of a world: timers may go off, but nothing is written.

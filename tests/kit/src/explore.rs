@@ -10,7 +10,7 @@ use crate::end::{Broken, End, Ends, check_always, check_rest, told};
 use crate::probe::{Probed, of_crashes, stale};
 use crate::property::{Breach, Property, Tally};
 use crate::report::Failure;
-use crate::world::{Deed, World};
+use crate::world::{Deed, Edit, World};
 
 /// What was explored.
 #[derive(Debug, Clone)]
@@ -92,6 +92,8 @@ struct Explorer<'w> {
     frontier: VecDeque<(usize, Cluster<'w>)>,
     /// The ends of fresh deploys of the world's specs.
     fresh: Vec<Digest>,
+    /// The end of the world without its subject.
+    without: Option<Arc<End>>,
     report: Report,
 }
 
@@ -110,11 +112,12 @@ impl<'w> Explorer<'w> {
         };
         let (known, reached) = (BTreeSet::new(), Vec::new());
         let (frontier, fresh, ends) = (VecDeque::new(), Vec::new(), Ends::new(world));
-        Self { world, thoroughness, ends, known, reached, frontier, fresh, report }
+        Self { world, thoroughness, ends, known, reached, frontier, fresh, without: None, report }
     }
 
     fn run(&mut self) -> Result<(), Box<Failure>> {
         self.fresh = fresh_ends(self.world, &mut self.ends).map_err(|broken| self.failure(None, *broken))?;
+        self.without = end_without_subject(self.world, &mut self.ends).map_err(|broken| self.failure(None, *broken))?;
         self.arrive(&Cluster::new(self.world), None)?;
         while let Some((id, cluster)) = self.frontier.pop_front() {
             let end = self.end(id, &cluster)?;
@@ -193,9 +196,11 @@ impl<'w> Explorer<'w> {
         for Probed { property, what, cluster, expected } in crate::probe::probes(cluster, &self.fresh, end) {
             let verdict = match (cluster, expected) {
                 (Err(breach), _) => Err(Box::new(Broken::from(breach))),
-                (Ok(cluster), None) => self.ends.of(&cluster).and_then(|end| match &end.leftover {
-                    Some(leftover) => Err(Box::new(Breach::of(property, leftover.clone()).into())),
-                    None => Ok(()),
+                (Ok(cluster), None) => self.ends.of(&cluster).and_then(|end| {
+                    match end.leftover.clone().or_else(|| self.mark(&cluster, &end)) {
+                        Some(leftover) => Err(Box::new(Breach::of(property, leftover).into())),
+                        None => Ok(()),
+                    }
                 }),
                 (Ok(cluster), Some(expected)) => {
                     let expected = match expected {
@@ -214,6 +219,13 @@ impl<'w> Explorer<'w> {
             })?;
         }
         Ok(())
+    }
+
+    /// What a deleted subject left behind in what belongs to others, where nobody but the operator can have written that.
+    fn mark(&self, cluster: &Cluster<'_>, end: &End) -> Option<String> {
+        let is_undisturbed = cluster.acted.iter().all(|times| *times == 0)
+            && self.world.actors.iter().all(|actor| actor.helps || actor.times.is_some());
+        self.without.as_ref().filter(|_| is_undisturbed).and_then(|without| end.mark(without))
     }
 
     fn compare(
@@ -293,4 +305,13 @@ pub(crate) fn fresh_ends(world: &World, ends: &mut Ends) -> Result<Vec<Digest>, 
         looks.push(ends.of(&Cluster::new(&other))?.look);
     }
     Ok(looks)
+}
+
+/// Where a world ends whose subject is gone before anybody has seen it.
+fn end_without_subject(world: &World, ends: &mut Ends) -> Result<Option<Arc<End>>, Box<Broken>> {
+    let mut cluster = Cluster::new(world);
+    match world.subject.clone().map(Edit::Remove).map(|removal| cluster.edit(&removal)) {
+        Some(Ok(())) => ends.of(&cluster).map(Some),
+        _ => Ok(None),
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::act::{count, deeds};
 use crate::cluster::{Cluster, Moment, Moved};
 use crate::digest::{Digest, Incidental, canonical};
-use crate::done::{Became, Written};
+use crate::done::{Became, Done, Written};
 use crate::end::End;
 use crate::property::{Breach, Property};
 use crate::world::{Deed, Edit, World};
@@ -17,6 +17,8 @@ use crate::world::{Deed, Edit, World};
 const LATE_DEEDS_MAX: usize = 2;
 /// How many of the possible deeds are done while an effect is run, from one state.
 const DEEDS_MEANWHILE_MAX: usize = 4;
+/// How often an operator comes to rest beside a stranger's object of the name it wants.
+const TRIES_BESIDE_A_STRANGER: usize = 3;
 /// The steps made at most before it is looked where the world ends.
 const STEPS_TO_REST_MAX: usize = 50;
 
@@ -41,6 +43,7 @@ pub(crate) fn probes<'w>(at: &Cluster<'w>, fresh: &[Digest], end: &End) -> Vec<P
     probes.extend(crashes(at, end));
     probes.extend(late_deeds(at));
     probes.extend(refusal(at, end));
+    probes.extend(squatter(at));
     probes.extend(slow_effects(at, end));
     probes.extend(wiped_status(at, end));
     probes.extend(new_specs(at, fresh));
@@ -162,12 +165,45 @@ fn refusal<'w>(at: &Cluster<'w>, end: &End) -> Option<Probed<'w>> {
     let mut cluster = at.fork();
     let moved = cluster.step_refused();
     let is_known = moved == Moved::Stepped && tells_the_same(at, &cluster);
-    let is_told = is_known || cluster.done.iter().any(crate::done::Done::tells);
+    let is_told = is_known || cluster.done.iter().any(Done::tells);
     let what = "step, and every creation is refused".to_owned();
     let untold =
         || Breach::of(Property::Refusals, "the refusal is told nowhere: neither status, Event nor what is waited for");
     let cluster = if is_told { Ok(cluster) } else { Err(untold()) };
     Some(Probed { property: Property::Refusals, what, cluster, expected: Some(Expected::Look(end.look)) })
+}
+
+/// What the next step would create under a name of its own choice is there already, and a stranger's.
+fn squatter<'w>(at: &Cluster<'w>) -> Option<Probed<'w>> {
+    at.subject().filter(|subject| !subject.metadata().is_terminating())?;
+    let mut accepted = at.fork();
+    accepted.step();
+    let created = accepted.done.iter().flat_map(Done::lasting).filter(|written| written.became == Became::Created);
+    let mut strangers = created.filter_map(|written| strangers(&written.after));
+    let stranger = strangers.next()?;
+    let what = format!("a stranger creates {}", stranger.pointer("/metadata/name")?.as_str()?);
+    let mut cluster = at.fork();
+    cluster.edit(&Edit::Create(stranger)).ok()?;
+    for _ in 0..TRIES_BESIDE_A_STRANGER {
+        cluster.run_to_rest(STEPS_TO_REST_MAX);
+        cluster.advance();
+    }
+    // Nothing else is asked: its author's laws need not hold where it cannot have what it wants.
+    let breach = cluster.breach.take().filter(|breach| breach.property == Property::Ownership)?;
+    Some(Probed { property: Property::Ownership, what, cluster: Err(breach), expected: None })
+}
+
+/// The object as somebody would have it who means something else by it: without owners, labels, data.
+fn strangers(object: &Object) -> Option<Value> {
+    let mut value = object.value();
+    let fields = value.as_object_mut()?;
+    let metadata = fields.get_mut("metadata")?.as_object_mut()?;
+    if metadata.contains_key("generateName") {
+        return None;
+    }
+    metadata.retain(|field, _| ["name", "namespace"].contains(&field.as_str()));
+    fields.retain(|field, _| !["data", "status"].contains(&field.as_str()));
+    Some(value)
 }
 
 /// Whether a step left its machine where it was, as one does that was refused before.

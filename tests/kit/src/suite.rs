@@ -227,6 +227,13 @@ impl Suite {
         self
     }
 
+    /// Which objects it changes for a primary, and does not own, stay changed when the primary goes. All others must be as they
+    /// would be had the primary never been: an entry in a list that others share is taken out again.
+    pub fn leaving_changed(mut self, stays_changed: fn(&Object) -> bool) -> Self {
+        self.base.stays_changed = stays_changed;
+        self
+    }
+
     /// With a world beyond the store that is not empty at first: what effects find by [`beyond::act`](crate::beyond::act).
     pub fn beyond(mut self, world: Value) -> Self {
         self.base.beyond = world;

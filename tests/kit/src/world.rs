@@ -64,6 +64,8 @@ pub struct World {
     pub may_touch: fn(&Object, &ObjectKey) -> bool,
     /// Whether an object that was created for the subject is its no longer, and outlives it.
     pub is_let_go: fn(&Object) -> bool,
+    /// Whether an object the operator changed for the subject, and does not own, stays so when the subject goes.
+    pub stays_changed: fn(&Object) -> bool,
     /// Whether the operator writes the status of its primaries, so that it must be able to rebuild it.
     pub tells_status: bool,
     /// The world beyond the store as it is at first, for effects: [`beyond::act`](crate::beyond::act).
@@ -140,6 +142,7 @@ impl World {
             remembered: &[],
             may_touch: |_, _| false,
             is_let_go: |_| false,
+            stays_changed: |_| false,
             tells_status: true,
             beyond: Value::Object(Map::new()),
             leaves_beyond: false,

@@ -38,6 +38,10 @@ impl<T> Ticker<T> {
         if !self.is_followed() {
             return;
         }
+        let mut news = news.into_iter().peekable();
+        if news.peek().is_none() {
+            return;
+        }
         let mut recent = self.recent();
         for one in news {
             recent.kept.push_back(Arc::new(one));

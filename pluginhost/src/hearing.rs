@@ -13,7 +13,7 @@ use crate::process::Launch;
 
 /// The longest line a program may answer with: a commit holds no more.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
-/// The longest line of the log; what is longer ends the log of that process.
+/// The longest line of the log; what is longer is left out.
 const LOG_BYTES_MAX: usize = 64 << 10;
 /// What is shown of a line of the log.
 const LOG_SHOWN_MAX: usize = 1000;
@@ -95,10 +95,7 @@ impl Log {
         match line {
             Ok(Some(line)) => self.write(&line),
             Ok(None) | Err(LineError::Broken(_)) => return false,
-            Err(LineError::TooLong(_)) => {
-                self.write(b"(a line too long for the log)");
-                return false;
-            }
+            Err(LineError::TooLong(_)) => self.write(b"(a line too long for the log)"),
         }
         true
     }

@@ -17,15 +17,17 @@ pub(crate) struct Lines<R> {
     most: usize,
     /// What was read of the next.
     begun: Vec<u8>,
+    /// What comes is the rest of a line that was too long.
+    skips: bool,
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     pub(crate) fn of(reader: R, most: usize) -> Self {
-        Self { reader: BufReader::new(reader), most, begun: Vec::new() }
+        Self { reader: BufReader::new(reader), most, begun: Vec::new(), skips: false }
     }
 
     /// The next line without its end; `None` at the end. What follows the last line end is a line too. Nothing is lost where
-    /// this is not waited for to its end.
+    /// this is not waited for to its end. After a line that is too long comes the one after it.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, LineError> {
         loop {
             let chunk = self.reader.fill_buf().await?;
@@ -34,7 +36,15 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             }
             let end = chunk.iter().position(|byte| *byte == b'\n');
             let taken = end.map_or(chunk, |end| chunk.get(..end).unwrap_or_default());
+            if self.skips {
+                self.skips = end.is_none();
+                let used = end.map_or(chunk.len(), |end| end + 1);
+                self.reader.consume(used);
+                continue;
+            }
             if self.begun.len() + taken.len() > self.most {
+                self.begun.clear();
+                self.skips = true;
                 return Err(LineError::TooLong(self.most));
             }
             self.begun.extend_from_slice(taken);
@@ -54,16 +64,13 @@ mod tests {
 
     async fn lines(text: &str, most: usize) -> Vec<Result<String, String>> {
         let reader = BufReader::with_capacity(3, text.as_bytes());
-        let mut reader = Lines { reader, most, begun: Vec::new() };
+        let mut reader = Lines { reader, most, begun: Vec::new(), skips: false };
         let mut found = Vec::new();
         loop {
             match reader.next().await {
                 Ok(None) => return found,
                 Ok(Some(line)) => found.push(Ok(String::from_utf8(line).unwrap())),
-                Err(error) => {
-                    found.push(Err(error.to_string()));
-                    return found;
-                }
+                Err(error) => found.push(Err(error.to_string())),
             }
         }
     }
@@ -72,6 +79,8 @@ mod tests {
     async fn lines_are_told_apart_and_bounded() {
         let told = |text: &str| Ok(text.to_owned());
         assert_eq!(lines("abcd\n\nef", 4).await, [told("abcd"), told(""), told("ef")]);
-        assert_eq!(lines("ab\nabcde", 4).await, [told("ab"), Err("a line of more than 4 bytes".to_owned())]);
+        let too_long = || Err("a line of more than 4 bytes".to_owned());
+        assert_eq!(lines("ab\nabcde", 4).await, [told("ab"), too_long()]);
+        assert_eq!(lines("abcdefghij\nab\nabcde\nc", 4).await, [too_long(), told("ab"), too_long(), told("c")]);
     }
 }

@@ -207,8 +207,8 @@ async fn a_program_is_asked_no_more_at_once_than_it_says() {
 
 #[tokio::test]
 async fn a_program_that_reads_slowly_is_waited_for() {
-    // A kilobyte every ten milliseconds: questions are longer than what a pipe holds.
-    let script = "while dd bs=1024 count=1 2>/dev/null; do sleep 0.01; done | ";
+    // Eight kilobytes every ten milliseconds: questions are longer than what a pipe holds.
+    let script = "while dd bs=8192 count=1 2>/dev/null; do sleep 0.01; done | ";
     let stage = Stage::of(&format!("{script}{{ {WELL}\n}}"));
     let asked: Vec<_> = (0..4).map(|number| stage.begin(&format!("{number}{}", "x".repeat(90_000)))).collect();
     for told in asked {

@@ -105,13 +105,14 @@ impl OwnService {
 
     /// Who answers for it, as far as pods reach them.
     fn answering(&self, snapshot: &Snapshot) -> Vec<Answering> {
-        let nodes = snapshot.list(NODES, None, None).filter(|_| self.at_nodes);
+        let here = self.here.map(|address| Answering { address, node: None }).into_iter().collect();
+        if !self.at_nodes {
+            return here;
+        }
+        let nodes = snapshot.list(NODES, None, None);
         let mut answering: Vec<Answering> = nodes.filter_map(|node| at_node(&*node.decode::<Node>().ok()?)).collect();
         answering.truncate(ENDPOINTS_MAX);
-        if answering.is_empty() {
-            answering.extend(self.here.map(|address| Answering { address, node: None }));
-        }
-        answering
+        if answering.is_empty() { here } else { answering }
     }
 
     /// Tells where the Service leads.
@@ -148,10 +149,11 @@ impl OwnService {
                     Ok(()) => self.lead(&cluster, &answering).await,
                     Err(error) => Err(error),
                 };
-                if let Err(error) = served {
-                    tracing::warn!("pods may not find the Service {}: {error:#}", self.name);
+                match served {
+                    Ok(()) => known = Some((self.revisions(&cluster), answering.clone())),
+                    // Written again with the next change of anything.
+                    Err(error) => tracing::warn!("pods may not find the Service {}: {error:#}", self.name),
                 }
-                known = Some((self.revisions(&cluster), answering.clone()));
             }
             tokio::select! {
                 () = &mut nodes => {

@@ -27,6 +27,10 @@ const FLUSH_EVERY: Duration = Duration::from_secs(300);
 /// How often what is too old is removed.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
+/// Runs that ended while the disk was full and whose files are held open: each takes memory, and keeps Docker's files of it. What
+/// more there are is a gap that is counted.
+const HELD_RUNS_MAX: usize = 32;
+
 /// What the thread is told.
 pub(super) enum Order {
     /// Collect a log from now on.
@@ -228,7 +232,8 @@ impl Collector {
         while last.as_ref().is_some_and(|batch| !batch.at_end) {
             last = self.read(id);
         }
-        if last.is_none() && self.store().is_full(id) {
+        let others_held = self.followed.iter().filter(|(other, run)| *other != id && run.is_ending).count();
+        if last.is_none() && self.store().is_full(id) && others_held < HELD_RUNS_MAX {
             return self.hold(id);
         }
         let time_ns = i64::try_from(crate::shell::now().as_nanosecond()).unwrap_or(i64::MAX);

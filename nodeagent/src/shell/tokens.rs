@@ -91,7 +91,9 @@ mod tests {
         let (messages, mut told) = mpsc::channel(4);
         let keeping = tokio::spawn(keep_token(server(), SourceKey::token(&pod, &wish), messages));
         for expected in ["token-0", "token-2"] {
-            let Some(Message::Source(_, Some(data))) = told.recv().await else { panic!("no token") };
+            let told =
+                tokio::time::timeout(Duration::from_secs(30), told.recv()).await.expect("a token within its time");
+            let Some(Message::Source(_, Some(data))) = told else { panic!("no token") };
             assert_eq!(data[TOKEN], expected.as_bytes());
         }
         keeping.abort();

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -17,7 +18,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Config, ResourceExt as _};
 use sampan_core::manifest::follow_folder;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
 mod folder;
 mod shown;
@@ -40,33 +41,35 @@ pub(super) fn run(arguments: &RunOperator) -> Result<()> {
 
 async fn develop(arguments: &RunOperator) -> Result<()> {
     let folder = PluginFolder::at(&arguments.folder)?;
-    let (edited, mut edits) = mpsc::unbounded_channel();
-    let tell = move || {
-        // Nobody is told any more once this ends.
-        let _ = edited.send(());
-    };
+    let edits = Arc::new(Notify::new());
+    let edited = edits.clone();
+    let tell = move || edited.notify_one();
     let _followed = follow_folder(folder.path(), tell)
         .map_err(|error| anyhow::anyhow!("failed to follow {}: {error}", folder.path().display()))?;
     let mut installed = folder.read()?;
     let bench = Bench::connect(arguments.against.as_deref(), &installed).await?;
     let mut feed = bench.feed().await?;
     let mut how = pin!(bench.health());
-    bench.install(&installed).await?;
+    // From here on whoever ends this has the plugin removed.
+    let (mut interrupted, mut ended) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        done = bench.install(&installed) => done?,
+        _ = interrupted.recv() => return bench.remove().await,
+        _ = ended.recv() => return bench.remove().await,
+    }
     println!(
         "{} runs in {}; what is edited in {} takes its place; Ctrl-C removes it",
         bench.name,
         bench.server,
         arguments.folder.display()
     );
-    let (mut shown, mut interrupted, mut ended) =
-        (Shown::default(), signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut shown = Shown::default();
     loop {
         tokio::select! {
             Some(line) = feed.next() => shown.tell(&line),
             Some(plugin) = how.next() => shown.health(&plugin),
-            Some(()) = edits.recv() => {
+            () = edits.notified() => {
                 tokio::time::sleep(EDITS_GATHER).await;
-                while edits.try_recv().is_ok() {}
                 match take_up(&bench, &folder, &installed).await {
                     Ok(Some(now)) => installed = now,
                     Ok(None) => {}
@@ -127,15 +130,13 @@ impl Bench {
     }
 
     async fn refuse_foreign(&self) -> Result<()> {
-        let Some(there) = self.plugins.get_opt(&self.name).await? else { return Ok(()) };
-        let is_own = there.managed_fields().iter().any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
-        if !is_own {
+        if self.plugins.get_opt(&self.name).await?.is_some_and(|there| !is_own(&there)) {
             bail!("the plugin {} is installed in {} already: remove it from there first", self.name, self.server);
         }
         Ok(())
     }
 
-    /// Applies all documents of the manifest.
+    /// Applies all documents of the manifest; what others have made is left as it is.
     async fn install(&self, installed: &Installed) -> Result<()> {
         let params = PatchParams::apply(FIELD_MANAGER).force();
         for manifest in &installed.manifests {
@@ -143,6 +144,9 @@ impl Bench {
             let (kind, _) = kube::discovery::pinned_kind(&self.client, &kind).await?;
             let objects: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind);
             let name = manifest.name_any();
+            if objects.get_opt(&name).await?.is_some_and(|there| !is_own(&there)) {
+                bail!("{} {name} is in {} already, and was made by others", kind.kind, self.server);
+            }
             objects.patch(&name, &params, &Patch::Apply(manifest)).await.map_err(|error| match error {
                 kube::Error::Api(status) => anyhow::anyhow!("{}", status.message),
                 other => anyhow::Error::new(other).context(format!("failed to apply {} {name}", kind.kind)),
@@ -159,7 +163,7 @@ impl Bench {
             loop {
                 tokio::time::sleep(ASKED_AGAIN_AFTER).await;
                 if let Ok(lines) = self.lines().await {
-                    return lines;
+                    return stream::once(async { Told::Returned }).chain(lines).boxed();
                 }
             }
         });
@@ -182,8 +186,16 @@ impl Bench {
     }
 
     async fn remove(&self) -> Result<()> {
-        self.plugins.delete(&self.name, &DeleteParams::default()).await.context("failed to remove the plugin")?;
+        match self.plugins.delete(&self.name, &DeleteParams::default()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            removed => drop(removed.context("failed to remove the plugin")?),
+        }
         println!("{} is removed; what it made is as its `removal` says", self.name);
         Ok(())
     }
+}
+
+/// Whether this has installed it, some time.
+fn is_own(there: &DynamicObject) -> bool {
+    there.managed_fields().iter().any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
 }

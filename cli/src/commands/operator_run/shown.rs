@@ -22,8 +22,11 @@ pub(super) enum Told {
     Decision(Decision),
     /// What a plugin's program said beside its answers.
     Said(Word),
-    /// So many were not told.
+    /// So many were not told, of this operator or of others.
     Missed(u64),
+    /// The cluster was away, and is there again.
+    #[serde(skip)]
+    Returned,
 }
 
 /// What was shown so far of how the plugin is.
@@ -56,7 +59,8 @@ fn text(told: &Told, now: Timestamp) -> String {
         Told::Decision(decision) => decided(decision, now),
         Told::Said(word) if word.objects.is_empty() => vec![format!("says: {}", word.text)],
         Told::Said(word) => vec![format!("says, asked about {}: {}", word.objects, word.text)],
-        Told::Missed(count) => vec![format!("({count} decisions or lines are not shown)")],
+        Told::Missed(count) => vec![format!("(up to {count} decisions or lines are not shown)")],
+        Told::Returned => vec!["(the cluster is there again; what was decided meanwhile is not shown)".to_owned()],
     };
     lines.into_iter().map(|line| line + "\n").collect()
 }
@@ -88,6 +92,6 @@ mod tests {
         );
         let said = r#"{"said": {"plugin": "tea", "objects": "teas/default/a", "text": "hm"}}"#;
         assert_eq!(shown(said), "says, asked about teas/default/a: hm\n");
-        assert_eq!(shown(r#"{"missed": 3}"#), "(3 decisions or lines are not shown)\n");
+        assert_eq!(shown(r#"{"missed": 3}"#), "(up to 3 decisions or lines are not shown)\n");
     }
 }

@@ -110,6 +110,7 @@ fn a_plugin_is_tried_in_a_cluster_and_what_it_decides_is_shown_as_it_is_edited()
     // The cluster goes away and comes back: what it decides is told as before.
     cluster.kill()?;
     cluster.up()?;
+    desk.shows(&["the cluster is there again"])?;
     cluster.kubectl(&["patch", "tea", "sample", "--type=merge", "-p", "{\"spec\":{\"message\":null}}"])?;
     desk.shows(&["→ Silent: there is no message", "delete configmaps/default/sample"])?;
 

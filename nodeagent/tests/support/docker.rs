@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use sampan_nodeagent::{DockerEndpoint, KubeletApi, NodeAgent, NodeConfig, remove_everything};
 use serde_json::{Value, json};
@@ -122,14 +123,21 @@ impl Cluster {
 }
 
 impl Drop for Cluster {
+    /// On failure. The agent is ended first: it would start anew what is removed.
     fn drop(&mut self) {
-        if self.running.is_some() {
-            let script = format!(
-                "docker ps -aq --filter label=dev.sampan.cluster={0} | xargs -r docker rm -f >/dev/null; \
-                 docker network rm sampan-{0} >/dev/null 2>&1",
-                self.id
-            );
-            let _ = std::process::Command::new("sh").args(["-c", &script]).status();
+        let Some((stop, task)) = self.running.take() else { return };
+        stop.cancel();
+        let until = Instant::now() + Duration::from_secs(10);
+        while !task.is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let id = self.id.clone();
+        let removal = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(remove_everything(&DockerEndpoint::default(), &id, None)).unwrap();
+        });
+        if removal.join().is_err() {
+            eprintln!("not all of the cluster {} was removed", self.id);
         }
     }
 }

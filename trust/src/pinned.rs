@@ -18,7 +18,7 @@ use crate::belief::{Belief, Shown, client_believing};
 /// What a pin begins with.
 const PREFIX: &str = "sha256:";
 
-/// What the public key of an authority hashes to, as `sha256:<hex>`: as kubeadm pins one.
+/// What a public key hashes to, mostly that of an authority, as `sha256:<hex>`: as kubeadm pins one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin(String);
 
@@ -45,12 +45,17 @@ impl Pin {
 
     fn of_der(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+        Some(Self::of_key(parsed.public_key().raw))
+    }
+
+    /// Of a public key, as it stands in certificates (`SubjectPublicKeyInfo`).
+    pub fn of_key(key: &[u8]) -> Self {
         let mut digits = String::new();
-        for byte in digest(&SHA256, parsed.public_key().raw).as_ref() {
+        for byte in digest(&SHA256, key).as_ref() {
             // Text takes all that is written into it.
             let _ = write!(digits, "{byte:02x}");
         }
-        Some(Self(digits))
+        Self(digits)
     }
 }
 

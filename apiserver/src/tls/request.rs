@@ -1,9 +1,7 @@
 //! What somebody asks to have certified.
 
-use std::fmt::Write as _;
-
 use rcgen::{CertificateSigningRequestParams, DnType, DnValue, PublicKeyData as _};
-use ring::digest::{SHA256, digest};
+use sampan_trust::Pin;
 
 use super::TlsError;
 
@@ -31,11 +29,7 @@ impl CertificateRequest {
 
     /// What the public key hashes to that it is for, as `sha256:<hex>`: which key, for whoever compares.
     pub fn key_hash(&self) -> String {
-        let key = self.0.public_key.subject_public_key_info();
-        digest(&SHA256, &key).as_ref().iter().fold("sha256:".to_owned(), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("writing to memory cannot fail");
-            text
-        })
+        Pin::of_key(&self.0.public_key.subject_public_key_info()).to_string()
     }
 
     /// Whether it is to vouch for names or addresses.

@@ -4,6 +4,7 @@ use anyhow::{Result, anyhow};
 use jiff::Timestamp;
 use sampan_core::gateway::{Action, Body, Cluster, Identity, Mutation, Options, Subresource, Target};
 use sampan_core::object::{ObjectKey, ResourceType};
+use sampan_core::resource::service::address_range;
 use sampan_core::resource::volume::LOCAL_PATH;
 use sampan_core::resource::{
     DEFAULT_SERVICE_CIDR, NAMESPACES, PRIORITY_CLASSES, SERVICE_CIDRS, STORAGE_CLASSES, SYSTEM_PRIORITY_CLASSES,
@@ -32,8 +33,7 @@ pub(super) async fn run(cluster: &Cluster) -> Result<()> {
         create(cluster, PRIORITY_CLASSES, "v1", name, class).await?;
     }
     create(cluster, STORAGE_CLASSES, "v1", STORAGE_CLASS, storage_class()).await?;
-    let (name, cidr) = DEFAULT_SERVICE_CIDR;
-    create(cluster, SERVICE_CIDRS, "v1", name, service_cidr(name, cidr, cluster.now())).await?;
+    create(cluster, SERVICE_CIDRS, "v1", DEFAULT_SERVICE_CIDR, service_cidr(cluster.now())).await?;
     let kept = sampan_core::access::bootstrap::keep(cluster).await;
     kept.map_err(|status| anyhow!("failed to keep the roles and bindings of the system: {status}"))
 }
@@ -45,12 +45,12 @@ fn storage_class() -> Value {
         "provisioner": LOCAL_PATH, "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer"})
 }
 
-fn service_cidr(name: &str, cidr: &str, now: Timestamp) -> Value {
+fn service_cidr(now: Timestamp) -> Value {
     let since = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
     let ready = json!({"type": "Ready", "status": "True", "reason": "", "lastTransitionTime": since,
         "message": "Kubernetes Service CIDR is ready"});
-    json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": name},
-        "spec": {"cidrs": [cidr]}, "status": {"conditions": [ready]}})
+    json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": DEFAULT_SERVICE_CIDR},
+        "spec": {"cidrs": [address_range()]}, "status": {"conditions": [ready]}})
 }
 
 /// Creates an object of the cluster, if it is not there.

@@ -144,21 +144,22 @@ impl OwnService {
         let mut answering = self.answering(&cluster.snapshot());
         loop {
             let change = cluster.store().reader().listen_all();
-            if known != Some((self.revisions(&cluster), answering.clone())) {
+            if known != Some(self.revisions(&cluster)) {
                 let served = match self.serve(&cluster).await {
                     Ok(()) => self.lead(&cluster, &answering).await,
                     Err(error) => Err(error),
                 };
                 match served {
-                    Ok(()) => known = Some((self.revisions(&cluster), answering.clone())),
+                    Ok(()) => known = Some(self.revisions(&cluster)),
                     // Written again with the next change of anything.
                     Err(error) => tracing::warn!("pods may not find the Service {}: {error:#}", self.name),
                 }
             }
             tokio::select! {
-                () = &mut nodes => {
+                () = &mut nodes, if self.at_nodes => {
                     nodes = cluster.store().reader().listen(NODES);
-                    answering = self.answering(&cluster.snapshot());
+                    let before = std::mem::replace(&mut answering, self.answering(&cluster.snapshot()));
+                    known = known.filter(|_| answering == before);
                 }
                 () = change => {}
                 () = shutdown.cancelled() => return,

@@ -232,8 +232,7 @@ impl Collector {
         while last.as_ref().is_some_and(|batch| !batch.at_end) {
             last = self.read(id);
         }
-        let others_held = self.followed.iter().filter(|(other, run)| *other != id && run.is_ending).count();
-        if last.is_none() && self.store().is_full(id) && others_held < HELD_RUNS_MAX {
+        if last.is_none() && self.store().is_full(id) && self.may_hold(id) {
             return self.hold(id);
         }
         let time_ns = i64::try_from(crate::shell::now().as_nanosecond()).unwrap_or(i64::MAX);
@@ -246,6 +245,10 @@ impl Collector {
         if let Some(stillness) = &mut self.stillness {
             stillness.forget(id);
         }
+    }
+
+    fn may_hold(&self, id: &str) -> bool {
+        self.followed.iter().filter(|(other, run)| *other != id && run.is_ending).count() < HELD_RUNS_MAX
     }
 
     fn hold(&mut self, id: &str) {

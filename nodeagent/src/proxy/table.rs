@@ -79,8 +79,11 @@ impl Table {
         let before = self.services.remove(key).unwrap_or_default();
         let mut batch = Batch::default();
         for draw in frontends.iter().filter_map(draw) {
-            let next = u32::try_from(self.draws.len()).unwrap_or(u32::MAX);
-            self.draws.entry(draw).or_insert_with(|| *batch.draws.entry(draw).or_insert(next));
+            if !self.draws.contains_key(&draw) {
+                let number = u32::try_from(self.draws.len()).unwrap_or(u32::MAX);
+                self.draws.insert(draw, number);
+                batch.draws.insert(draw, number);
+            }
         }
         let mut after = Doors::new();
         for frontend in frontends {

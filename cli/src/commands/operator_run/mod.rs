@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use futures::stream::{self, BoxStream};
 use futures::{AsyncBufReadExt as _, StreamExt as _, TryStreamExt as _};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
@@ -125,14 +125,15 @@ impl Bench {
             .with_context(|| format!("failed to find a Sampan at {server}"))?;
         let bench =
             Self { plugins: Api::all_with(client.clone(), &kind), client, server, name: installed.name.clone() };
-        bench.refuse_foreign().await?;
+        bench.refuse_foreign(&bench.plugins, "plugin", &bench.name).await?;
         Ok(bench)
     }
 
-    async fn refuse_foreign(&self) -> Result<()> {
-        if self.plugins.get_opt(&self.name).await?.is_some_and(|there| !is_own(&there)) {
-            bail!("the plugin {} is installed in {} already: remove it from there first", self.name, self.server);
-        }
+    /// What others have installed is not taken over.
+    async fn refuse_foreign(&self, objects: &Api<DynamicObject>, kind: &str, name: &str) -> Result<()> {
+        let Some(there) = objects.get_opt(name).await? else { return Ok(()) };
+        let is_own = there.managed_fields().iter().any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
+        ensure!(is_own, "the {kind} {name} is installed in {} already: remove it from there first", self.server);
         Ok(())
     }
 
@@ -144,9 +145,7 @@ impl Bench {
             let (kind, _) = kube::discovery::pinned_kind(&self.client, &kind).await?;
             let objects: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind);
             let name = manifest.name_any();
-            if objects.get_opt(&name).await?.is_some_and(|there| !is_own(&there)) {
-                bail!("{} {name} is in {} already, and was made by others", kind.kind, self.server);
-            }
+            self.refuse_foreign(&objects, &kind.kind, &name).await?;
             objects.patch(&name, &params, &Patch::Apply(manifest)).await.map_err(|error| match error {
                 kube::Error::Api(status) => anyhow::anyhow!("{}", status.message),
                 other => anyhow::Error::new(other).context(format!("failed to apply {} {name}", kind.kind)),
@@ -193,9 +192,4 @@ impl Bench {
         println!("{} is removed; what it made is as its `removal` says", self.name);
         Ok(())
     }
-}
-
-/// Whether this has installed it, some time.
-fn is_own(there: &DynamicObject) -> bool {
-    there.managed_fields().iter().any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
 }

@@ -1,6 +1,7 @@
 //! What becomes of a request: a pure function of the request and the nodes that are there.
 
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition};
+use k8s_openapi::api::core::v1::Node;
 use sampan_apiserver::tls::CertificateRequest;
 use sampan_core::access::bootstrap_token::JOINING_NODES;
 use sampan_core::access::{Identity, NODES as NODES_GROUP, node_of};
@@ -101,8 +102,7 @@ fn approval(requester: &Identity, request: &CertificateRequest, snapshot: &Snaps
 
 /// What the key hashes to that a Node's name was given to.
 fn joined_with(node: &Object) -> Option<String> {
-    let annotations = node.value().pointer("/metadata/annotations")?.get(JOINED_WITH)?.clone();
-    annotations.as_str().map(str::to_owned)
+    node.decode::<Node>().ok()?.metadata.annotations.as_ref()?.get(JOINED_WITH).cloned()
 }
 
 #[cfg(test)]

@@ -6,14 +6,15 @@ use serde_json::Value;
 use crate::object::ResourceType;
 use crate::resource::address::{address_range, range};
 use crate::resource::check::{Faults, Field};
+use crate::resource::service::address_range as service_range;
 use crate::resource::table::age;
 use crate::resource::{Cell, Column, ResourceDefinition, Scope, ServedVersion, Strategy};
 use crate::status::StatusCause;
 
 /// The resource type.
 pub const SERVICE_CIDRS: ResourceType = ResourceType::new("networking.k8s.io", "servicecidrs");
-/// The one that every cluster has, and its range.
-pub const DEFAULT_SERVICE_CIDR: (&str, &str) = ("kubernetes", "10.96.0.0/16");
+/// The one that every cluster has.
+pub const DEFAULT_SERVICE_CIDR: &str = "kubernetes";
 
 struct ServiceCidrStrategy;
 
@@ -61,12 +62,10 @@ impl Strategy for ServiceCidrStrategy {
     }
 
     fn warnings(&self, object: &Value) -> Vec<String> {
-        let (name, cidr) = DEFAULT_SERVICE_CIDR;
-        let is_other = object.pointer("/metadata/name").and_then(Value::as_str) != Some(name);
-        is_other
-            .then(|| format!("Services are given addresses of {cidr} alone, whatever other ranges there are"))
-            .into_iter()
-            .collect()
+        let is_other = object.pointer("/metadata/name").and_then(Value::as_str) != Some(DEFAULT_SERVICE_CIDR);
+        let why =
+            || format!("Services are given addresses of {} alone, whatever other ranges there are", service_range());
+        is_other.then(why).into_iter().collect()
     }
 
     fn columns(&self) -> Vec<Column> {

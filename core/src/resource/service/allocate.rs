@@ -27,10 +27,18 @@ pub(super) const NODE_PORTS: &str = "nodePorts";
 /// The selectable field that holds the address.
 const ADDRESS: &str = "spec.clusterIP";
 
-/// What addresses are drawn from: 10.96.0.0/16 without its first and last, which name the network and everybody in it.
-const ADDRESSES: Range = Range { first: 0x0a60_0001, count: 65_534, fixed: 255 };
+/// The range of addresses.
+const NETWORK: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 0);
+const PREFIX: u32 = 16;
+/// What addresses are drawn from: the range without its first and last, which name the network and everybody in it.
+const ADDRESSES: Range = Range { first: NETWORK.to_bits() + 1, count: (1 << (32 - PREFIX)) - 2, fixed: 255 };
 /// What node ports are drawn from.
 const PORTS: Range = Range { first: 30_000, count: 2_768, fixed: 86 };
+
+/// The range that addresses are drawn from, as users write it.
+pub fn address_range() -> String {
+    format!("{NETWORK}/{PREFIX}")
+}
 
 const FULL: &str = "range is full";
 /// How often a number is drawn at random before free ones are looked for one by one: of a range half full, one draw in a

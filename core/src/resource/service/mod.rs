@@ -25,7 +25,7 @@ use crate::object::{Object, ResourceType, names};
 use crate::status::{Status, StatusCause};
 use crate::store::{CommitCondition, Snapshot};
 
-pub use allocate::{API_SERVER_ADDRESS, NAME_SERVER_ADDRESS};
+pub use allocate::{API_SERVER_ADDRESS, NAME_SERVER_ADDRESS, address_range};
 
 /// The resource type.
 pub const SERVICES: ResourceType = ResourceType::new("", "services");

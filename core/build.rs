@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
-const SOURCES: [&str; 2] = ["kubernetes-1.35.json.gz", "sampan-v1.json"];
+const SOURCES: [&str; 3] = ["kubernetes-1.35.json.gz", "metrics-v1beta1.json", "sampan-v1.json"];
 /// The source that says what objects are found by, and counted by.
 const INDEXING: [&str; 2] = ["src/object", "src/resource"];
 const REFERENCE: &str = "\"#/components/schemas/";

@@ -6,8 +6,10 @@
 //! * [`ApiServer`] answers connections: TCP with TLS, or streams opened inside the process with an identity attached.
 //! * [`tls`] is the cluster's own authority, and what its certificates say of a client.
 //! * [`HttpsWebhooks`] puts questions to webhooks.
+//! * [`FrontProxy`] is why other servers of the API believe who asks.
 //! * [`NodeConnector`] is how logs, exec, attach and port-forward reach a node.
 
+mod aggregator;
 mod call;
 mod discovery;
 mod feed;
@@ -28,6 +30,7 @@ mod verbs;
 mod webhooks;
 mod why;
 
+pub use aggregator::FrontProxy;
 pub use health::Part;
 pub use node::{NodeConnector, NodeStream, RemoteNodes};
 pub use server::{ApiServer, Caller, ListenError, VERSION};

@@ -11,6 +11,7 @@ use sampan_core::store::Snapshot;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::aggregator::Aggregator;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::node::NodeConnector;
@@ -23,6 +24,7 @@ const STREAMS_MAX: usize = 512;
 /// What all requests share.
 pub(crate) struct State {
     pub(crate) cluster: Cluster,
+    pub(crate) aggregator: Aggregator,
     pub(crate) nodes: Arc<dyn NodeConnector>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) health: Health,
@@ -38,6 +40,7 @@ impl State {
     pub(crate) fn new(cluster: Cluster, nodes: Arc<dyn NodeConnector>, shutdown: CancellationToken) -> Self {
         Self {
             cluster,
+            aggregator: Aggregator::default(),
             nodes,
             shutdown,
             health: Health::default(),

@@ -414,17 +414,17 @@ pub(crate) struct Prune {
 
 #[derive(Debug, Args)]
 pub(crate) struct Simulate {
-    /// How many seeds to run
+    /// How many seeds to run: from twelve on, a fault that never fires or a declared edge that is never crossed fails
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seeds: u64,
     /// The first seed
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
     /// For how much virtual time the cluster is disturbed
-    #[arg(long, value_name = "H", default_value_t = 0.2)]
+    #[arg(long, value_name = "H", default_value_t = 0.06)]
     pub(crate) hours: f64,
     /// How many nodes there are
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 2)]
     pub(crate) nodes: usize,
     /// Leave out a fault or a wish, by the name the report gives it
     #[arg(long, value_name = "NAME")]
@@ -432,12 +432,12 @@ pub(crate) struct Simulate {
     /// Show a failure as it was found: do not look for a shorter one
     #[arg(long)]
     pub(crate) as_found: bool,
+    /// Tell what happened where nothing is wrong, too
+    #[arg(long)]
+    pub(crate) story: bool,
     /// Go on after a seed that breaks a law
     #[arg(long)]
     pub(crate) go_on: bool,
-    /// Fail where a fault never fires or a declared edge is never crossed
-    #[arg(long)]
-    pub(crate) strict: bool,
 }
 
 #[derive(Debug, Args)]

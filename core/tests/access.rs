@@ -52,7 +52,7 @@ fn cluster(extra: Vec<Draft>) -> Snapshot {
 const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 
 /// What roles are asked about: group, resource and part.
-const ASKED: [(&str, &str, &str); 26] = [
+const ASKED: [(&str, &str, &str); 28] = [
     ("", "pods", ""),
     ("", "pods", "log"),
     ("", "pods", "exec"),
@@ -79,6 +79,8 @@ const ASKED: [(&str, &str, &str); 26] = [
     ("rbac.authorization.k8s.io", "roles", ""),
     ("rbac.authorization.k8s.io", "clusterroles", ""),
     ("authorization.k8s.io", "localsubjectaccessreviews", ""),
+    ("metrics.k8s.io", "pods", ""),
+    ("metrics.k8s.io", "nodes", ""),
 ];
 
 const PATHS: [&str; 7] = ["/healthz", "/version", "/api", "/apis/apps", "/openapi/v3", "/metrics", "/openid/v1/jwks"];

@@ -195,6 +195,39 @@ fn webhooks_change_what_is_written_in_order_and_see_later_changes_where_they_wan
 }
 
 #[test]
+fn policies_come_before_webhooks_and_see_what_those_change_where_they_want_to() {
+    let policy = |reinvocation: &str| {
+        let count = "[JSONPatch{op: 'add', path: '/data/policy', value: string(size(object.data))}]";
+        let rules =
+            json!([{"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}]);
+        let spec = json!({
+            "matchConstraints": {"resourceRules": rules}, "reinvocationPolicy": reinvocation,
+            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": count}}],
+        });
+        let of = |plural: &str, spec: Value| {
+            let resource = ResourceType::intern("admissionregistration.k8s.io", plural);
+            (resource, None, json!({"metadata": {"name": "p"}, "spec": spec}))
+        };
+        [of("mutatingadmissionpolicies", spec), of("mutatingadmissionpolicybindings", json!({"policyName": "p"}))]
+    };
+    for (reinvocation, seen, rounds) in
+        [("Never", "1", vec!["one.hooks.io"]), ("IfNeeded", "3", vec!["one.hooks.io", "one.hooks.io"])]
+    {
+        let webhooks = json!([{"name": "one.hooks.io", "reinvocationPolicy": "IfNeeded"}]);
+        let mut given = vec![configuration("MutatingWebhookConfiguration", "b", webhooks)];
+        given.extend(policy(reinvocation));
+        let world = World::with(given);
+        let (object, _) = world.create(sign).unwrap();
+        assert_eq!(object["data"]["policy"], seen);
+        let signed = if reinvocation == "Never" { "a policy" } else { "a one policy" };
+        assert_eq!(
+            (&object["data"]["one"], world.rounds()),
+            (&json!(signed), rounds.iter().map(ToString::to_string).collect())
+        );
+    }
+}
+
+#[test]
 fn webhooks_that_only_refuse_are_asked_all_at_once_about_what_will_be_stored() {
     let world = World::with(vec![
         configuration("ValidatingWebhookConfiguration", "b", json!([{"name": "b.hooks.io"}])),
@@ -255,6 +288,7 @@ fn what_a_webhook_is_asked() {
 #[test]
 fn who_is_not_meant_is_not_asked() {
     let rule = |operations: Value, resources: Value| json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": operations, "resources": resources}]);
+    let may = |who: &str| format!("{who}.requestResource.check('update').allowed()");
     let cases = [
         (json!({"rules": rule(json!(["UPDATE"]), json!(["*"]))}), false),
         (json!({"rules": rule(json!(["CREATE"]), json!(["pods"]))}), false),
@@ -264,6 +298,8 @@ fn who_is_not_meant_is_not_asked() {
         (json!({"objectSelector": {"matchLabels": {"app": "web"}}}), false),
         (json!({"matchConditions": [{"name": "c", "expression": "request.userInfo.username == 'bob'"}]}), false),
         (json!({"matchConditions": [{"name": "c", "expression": "object.data.a == '1'"}]}), true),
+        (json!({"matchConditions": [{"name": "c", "expression": may("authorizer")}]}), true),
+        (json!({"matchConditions": [{"name": "c", "expression": may("authorizer.serviceAccount('a', 'b')")}]}), false),
         (json!({"failurePolicy": "Ignore", "matchConditions": [{"name": "c", "expression": "object.x"}]}), false),
     ];
     for (given, is_meant) in cases {

@@ -130,3 +130,49 @@ async fn logs_exec_and_port_forward_reach_the_container() {
     assert!(web["containers"][0]["memory"]["usageBytes"].as_u64() > Some(0), "{stats:#}");
     cluster.finish().await;
 }
+
+async fn summary(cluster: &Cluster, query: &str) -> Value {
+    serde_json::from_str(&get(cluster, &format!("/stats/summary?{query}")).await.1).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_containers_use_is_measured_when_it_is_asked_for() {
+    let Some(cluster) = Cluster::start().await else { return };
+    // One burns half a core, and holds 32 MiB of files nobody else holds; the other sleeps.
+    let busy = "mkdir -p /dev/shm; head -c 33554432 /dev/zero > /dev/shm/held; while true; do :; done";
+    cluster.run(
+        "busy",
+        json!({"containers": [{"name": "app", "command": ["sh", "-c", busy], "resources": {"limits": {"cpu": "500m"}}}]}),
+    );
+    cluster.run("idle", json!({"containers": [{"name": "app", "command": ["sleep", "1000"]}]}));
+    cluster.api.wait_ready("busy").await;
+    cluster.api.wait_ready("idle").await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+
+    let seen = summary(&cluster, "namespace=default&pod=busy").await;
+    let app = &seen["pods"][0]["containers"][0];
+    let cores = app["cpu"]["usageNanoCores"].as_u64().unwrap();
+    assert!((300_000_000..700_000_000).contains(&cores), "{seen:#}");
+    assert!((1_000_000_000..5_000_000_000).contains(&app["cpu"]["windowNanoSeconds"].as_u64().unwrap()), "{seen:#}");
+    assert!(app["memory"]["workingSetBytes"].as_u64() >= Some(32 << 20), "{seen:#}");
+    assert_eq!(seen["pods"].as_array().unwrap().len(), 1, "{seen:#}");
+
+    let mut quickest = std::time::Duration::MAX;
+    for _ in 0..3 {
+        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+        let started = std::time::Instant::now();
+        let again = summary(&cluster, "namespace=default&pod=busy").await;
+        quickest = quickest.min(started.elapsed());
+        let window = again["pods"][0]["containers"][0]["cpu"]["windowNanoSeconds"].as_u64();
+        assert!(window >= Some(1_500_000_000), "{again:#}");
+    }
+    assert!(quickest < std::time::Duration::from_secs(1), "who comes back does not wait: {quickest:?}");
+
+    let all = summary(&cluster, "").await;
+    let idle = all["pods"].as_array().unwrap().iter().find(|pod| pod["podRef"]["name"] == "idle").unwrap();
+    assert!(idle["containers"][0]["cpu"]["usageNanoCores"].as_u64().unwrap() < 50_000_000, "{all:#}");
+    let node = &summary(&cluster, "pods=false").await["node"];
+    assert!(node["cpu"]["usageNanoCores"].as_u64() > Some(300_000_000), "{node:#}");
+    assert!(node["memory"]["workingSetBytes"].as_u64() > Some(32 << 20), "{node:#}");
+    cluster.finish().await;
+}

@@ -12,7 +12,12 @@ use crate::belief::{Belief, Shown, client_believing};
 /// # Errors
 /// When TLS has no protocol version to speak.
 pub fn unchecked_client_config() -> Result<ClientConfig, Error> {
-    Ok(client_believing(Arc::new(Anybody))?.with_no_client_auth())
+    Ok(client_believing(anybody())?.with_no_client_auth())
+}
+
+/// Belief in everybody.
+pub fn anybody() -> Arc<dyn Belief> {
+    Arc::new(Anybody)
 }
 
 /// Believes every certificate whose key the server has.

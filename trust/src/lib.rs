@@ -18,7 +18,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
-pub use anybody::unchecked_client_config;
+pub use anybody::{anybody, unchecked_client_config};
 pub use belief::{Belief, Shown, client_believing};
 pub use pinned::{Pin, PinFault, Pinned};
 pub use secret::{SecretFault, read_secret, write_secret};
@@ -28,6 +28,15 @@ pub use secret::{SecretFault, read_secret, write_secret};
 /// # Errors
 /// What is wrong with the authorities.
 pub fn client_config(pem: &[u8]) -> Result<ClientConfig, String> {
+    let config = client_believing(authorities(pem)?).map_err(|error| error.to_string())?;
+    Ok(config.with_no_client_auth())
+}
+
+/// Belief in what the authorities vouch for, which are PEM. Without any, those of the host do.
+///
+/// # Errors
+/// What is wrong with the authorities.
+pub fn authorities(pem: &[u8]) -> Result<Arc<dyn Belief>, String> {
     let named: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let named = named.map_err(|error| error.to_string())?;
     if named.is_empty() && !pem.is_empty() {
@@ -40,9 +49,7 @@ pub fn client_config(pem: &[u8]) -> Result<ClientConfig, String> {
     }
     let provider = Arc::new(ring::default_provider());
     let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    let authorities = Authorities { named, chains: chains.map_err(|error| error.to_string())? };
-    let config = client_believing(Arc::new(authorities)).map_err(|error| error.to_string())?;
-    Ok(config.with_no_client_auth())
+    Ok(Arc::new(Authorities { named, chains: chains.map_err(|error| error.to_string())? }))
 }
 
 /// Believes chains to an authority, and a certificate that is itself named as one: people sign their servers' certificates with
@@ -88,7 +95,7 @@ mod tests {
         (certificate.pem(), certificate.der().clone())
     }
 
-    fn authorities(pem: &str) -> Authorities {
+    fn believing(pem: &str) -> Authorities {
         let named = vec![CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()];
         let mut roots = RootCertStore::empty();
         roots.add(named[0].clone()).unwrap();
@@ -100,7 +107,7 @@ mod tests {
     #[test]
     fn a_certificate_named_as_an_authority_is_believed_for_its_name_and_time() {
         let ((pem, own), (_, stranger)) = (self_signed(), self_signed());
-        let authorities = authorities(&pem);
+        let authorities = believing(&pem);
         let year = |year: u64| UnixTime::since_unix_epoch(Duration::from_secs((year - 1970) * 31_557_600));
         let cases = [
             (&own, "hook.example.com", 2026, true),

@@ -86,7 +86,7 @@ impl Resource {
 }
 
 /// Orders versions as Kubernetes does: stable before beta before alpha, then by number.
-fn maturity(version: &str) -> (u8, u32, u32) {
+pub(crate) fn maturity(version: &str) -> (u8, u32, u32) {
     let number = |text: &str| text.parse::<u32>().unwrap_or_default();
     let Some(rest) = version.strip_prefix('v') else { return (0, 0, 0) };
     if let Some((major, minor)) = rest.split_once("beta") {

@@ -15,7 +15,9 @@ use sampan_core::status::Status;
 use serde_json::Value;
 
 use self::catalogue::Catalogue;
-use crate::request::{Accept, Query, Shape};
+pub(crate) use self::catalogue::maturity;
+use crate::aggregator::Versions;
+use crate::request::{Accept, DiscoveryVersion, Query, Shape};
 use crate::response::{self, Response};
 
 /// The answer to a discovery path; `None` where the path is none.
@@ -24,15 +26,19 @@ pub(crate) fn answer(
     query: &Query,
     headers: &HeaderMap,
     registry: &Registry,
+    elsewhere: impl FnOnce() -> Versions,
 ) -> Option<Result<Response, Status>> {
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     let catalogue = || Catalogue::of(registry);
     let found = match segments.as_slice() {
         [""] => Ok(document(&plain::paths(&catalogue()), query)),
-        ["api"] => root(headers, query, &catalogue(), Root::Core),
-        ["apis"] => root(headers, query, &catalogue(), Root::Groups),
+        ["api"] => core(headers, query, &catalogue()),
+        ["apis"] => groups(headers, query, &catalogue(), elsewhere()),
         ["api", version] => plain::resources(&catalogue(), "", version).map(|value| document(&value, query)),
-        ["apis", group] => plain::group(&catalogue(), group).map(|value| document(&value, query)),
+        ["apis", group] => elsewhere()
+            .into_group(group, plain::group(&catalogue(), group))
+            .ok_or_else(Status::no_such_path)
+            .map(|value| document(&value, query)),
         ["apis", group, version] => plain::resources(&catalogue(), group, version).map(|value| document(&value, query)),
         ["openapi", "v2"] => Ok(openapi::v2(&catalogue(), headers)),
         ["openapi", "v3"] => Ok(response::bytes(openapi::index(&catalogue()), response::JSON)),
@@ -49,13 +55,27 @@ enum Root {
     Groups,
 }
 
-fn root(headers: &HeaderMap, query: &Query, catalogue: &Catalogue, root: Root) -> Result<Response, Status> {
+fn core(headers: &HeaderMap, query: &Query, catalogue: &Catalogue) -> Result<Response, Status> {
     if let Shape::Discovery(version) = Accept::discovery(headers)?.shape {
-        let list = aggregated::list(catalogue, root, version);
-        let content_type = aggregated::content_type(version);
-        return Ok(with_etag(headers, list.to_string().into(), content_type));
+        return Ok(aggregate(headers, &aggregated::list(catalogue, Root::Core, version), version));
     }
-    Ok(document(&plain::root(catalogue, root), query))
+    Ok(document(&plain::root(catalogue, Root::Core), query))
+}
+
+/// All groups, those of other servers among them.
+fn groups(headers: &HeaderMap, query: &Query, catalogue: &Catalogue, elsewhere: Versions) -> Result<Response, Status> {
+    if let Shape::Discovery(version) = Accept::discovery(headers)?.shape {
+        let mut list = aggregated::list(catalogue, Root::Groups, version);
+        elsewhere.into_discovery(&mut list);
+        return Ok(aggregate(headers, &list, version));
+    }
+    let mut groups = plain::root(catalogue, Root::Groups);
+    elsewhere.into_groups(&mut groups);
+    Ok(document(&groups, query))
+}
+
+fn aggregate(headers: &HeaderMap, list: &Value, version: DiscoveryVersion) -> Response {
+    with_etag(headers, list.to_string().into(), aggregated::content_type(version))
 }
 
 fn document(value: &Value, query: &Query) -> Response {

@@ -40,14 +40,14 @@ pub(super) fn root(catalogue: &Catalogue, root: Root) -> Value {
 }
 
 /// `/apis/<group>`.
-pub(super) fn group(catalogue: &Catalogue, name: &str) -> Result<Value, Status> {
+pub(super) fn group(catalogue: &Catalogue, name: &str) -> Option<Value> {
     let found = catalogue.groups.iter().find(|group| group.name == name && !name.is_empty());
-    let mut value = found.map(group_value).ok_or_else(Status::no_such_path)?;
+    let mut value = found.map(group_value)?;
     if let Some(fields) = value.as_object_mut() {
         fields.insert("kind".to_owned(), "APIGroup".into());
         fields.insert("apiVersion".to_owned(), "v1".into());
     }
-    Ok(value)
+    Some(value)
 }
 
 fn group_value(group: &Group) -> Value {

@@ -1,8 +1,8 @@
 //! Which headers go through a proxy.
 
 use hyper::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 
 /// What is said between neighbours and not passed on, RFC 9110 section 7.6.1.
@@ -18,6 +18,20 @@ pub(super) fn passed_on(given: &HeaderMap, host: &str, path: &str) -> HeaderMap 
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(HeaderName::from_static(name), value);
         }
+    }
+    headers
+}
+
+/// What another server of the API is told of a request, as it is said but for who asks.
+pub(crate) fn passed_to_server(given: &HeaderMap, host: &str) -> HeaderMap {
+    let mut headers = kept(given, |name| *name != AUTHORIZATION && !name.as_str().starts_with("impersonate-"));
+    for name in [CONNECTION, UPGRADE].iter().filter(|_| given.contains_key(UPGRADE)) {
+        if let Some(value) = given.get(name) {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    if let Ok(host) = HeaderValue::from_str(host) {
+        headers.insert(HOST, host);
     }
     headers
 }

@@ -10,12 +10,13 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::handshake;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, UPGRADE};
 use hyper::http::request::Parts;
-use hyper::{Request, StatusCode};
+use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use sampan_core::status::Status;
 use tokio::time::timeout;
 
-pub(crate) use server::Server;
+pub(crate) use headers::passed_to_server;
+pub(crate) use server::{ANSWER_TIMEOUT, Server};
 
 use self::links::Links;
 use crate::node::{IDLE_TIMEOUT, NodeStream, carry};
@@ -56,13 +57,29 @@ async fn upgrade(
     (parts, body): (Parts, Incoming),
     beyond: &str,
 ) -> Result<Response, Status> {
+    let uri = uri(&parts, beyond)?;
+    let headers = headers::upgrading(&parts.headers, &host(&parts), parts.uri.path());
+    let stream = server.connect(&*state.nodes).await?;
+    switch(state, stream, (uri, headers), (parts, body)).await
+}
+
+/// Asks the server at the other end to speak another protocol, and from then on carries bytes both ways.
+///
+/// # Errors
+/// When there are too many such streams, or the server breaks off before it has answered.
+pub(crate) async fn switch(
+    state: &State,
+    stream: Box<dyn NodeStream>,
+    (uri, headers): (hyper::Uri, HeaderMap),
+    (parts, body): (Parts, Incoming),
+) -> Result<Response, Status> {
     let slot = state.streams.clone().try_acquire_owned();
     let slot = slot.map_err(|_| Status::too_many_requests("too many streams to servers, please try again later"))?;
     let mut request = Request::new(Empty::<Bytes>::new());
     *request.method_mut() = parts.method.clone();
-    *request.uri_mut() = uri(&parts, beyond)?;
-    *request.headers_mut() = headers::upgrading(&parts.headers, &host(&parts), parts.uri.path());
-    let mut answer = send(server.connect(&*state.nodes).await?, request).await?;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    let mut answer = send(stream, request).await?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(passed_back(answer));
     }
@@ -97,13 +114,20 @@ fn uri(parts: &Parts, beyond: &str) -> Result<hyper::Uri, Status> {
     uri.map_err(|error| Status::bad_request(format!("the request cannot be passed on: {error}")))
 }
 
-async fn send<B>(stream: Box<dyn NodeStream>, request: Request<B>) -> Result<hyper::Response<Incoming>, Status>
+/// Sends a request on a fresh connection.
+///
+/// # Errors
+/// When the server breaks off before it has answered.
+pub(crate) async fn send<B>(
+    stream: Box<dyn NodeStream>,
+    request: Request<B>,
+) -> Result<hyper::Response<Incoming>, Status>
 where
     B: hyper::body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let failed = |error: hyper::Error| Status::unavailable(format!("error trying to reach service: {error}"));
-    let (mut sender, connection) = timeout(server::ANSWER_TIMEOUT, handshake(TokioIo::new(stream)))
+    let (mut sender, connection) = timeout(ANSWER_TIMEOUT, handshake(TokioIo::new(stream)))
         .await
         .map_err(|_| server::too_late())?
         .map_err(failed)?;
@@ -116,7 +140,7 @@ where
 }
 
 /// The answer as it comes.
-fn passed_back(answer: hyper::Response<Incoming>) -> Response {
+pub(crate) fn passed_back(answer: hyper::Response<Incoming>) -> Response {
     let (parts, body) = answer.into_parts();
     let mut response = with_body(parts.status.as_u16(), Body::Forwarded(body));
     *response.headers_mut() = headers::passed_back(&parts.headers);

@@ -16,7 +16,7 @@ use crate::node::{NodeConnector, NodeStream};
 use crate::state::State;
 
 /// The longest a server may take to be reached.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A server in the cluster.
 pub(crate) enum Server {

@@ -35,6 +35,21 @@ impl FieldSelector {
         Ok(Self(requirements))
     }
 
+    /// What it asks of the fields every object has, and of others where it does.
+    pub(crate) fn split(self) -> (Self, Option<Self>) {
+        let (everywhere, others): (Vec<_>, Vec<_>) =
+            self.0.into_iter().partition(|it| EVERYWHERE.contains(&it.field.as_str()));
+        (Self(everywhere), Some(Self(others)).filter(|others| !others.is_empty()))
+    }
+
+    /// Whether an object of a resource type fulfils every requirement, given as JSON.
+    pub(crate) fn matches_json(&self, definition: &ResourceDefinition, object: &[u8]) -> bool {
+        let object = serde_json::from_slice(object).unwrap_or_default();
+        let values = definition.selectable_values(&object);
+        let value = |field: &str| values.iter().find(|(name, _)| *name == field).map_or("", |(_, value)| value);
+        self.0.iter().all(|it| (value(&it.field) == it.value) == it.equal)
+    }
+
     /// Whether it matches everything.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()

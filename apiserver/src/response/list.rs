@@ -1,11 +1,8 @@
 //! Lists, written piece by piece: the memory a list takes does not grow with its length.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use futures::stream;
 use hyper::header::{CONTENT_ENCODING, HeaderValue, VARY};
-use sampan_core::object::Object;
 use serde_json::{Value, json};
 
 use super::gzip::Gzip;
@@ -43,8 +40,8 @@ impl ListMetadata {
     }
 }
 
-/// The answer that lists these objects.
-pub(crate) fn list(view: View, objects: Vec<Arc<Object>>, metadata: &ListMetadata, gzip: bool) -> Response {
+/// The answer that lists these objects, given as they are stored.
+pub(crate) fn list(view: View, objects: Vec<Bytes>, metadata: &ListMetadata, gzip: bool) -> Response {
     let whole = view.pretty || view.accept.format == Format::Yaml;
     let mut pieces = Pieces::new(view, objects, metadata);
     let mut start = Vec::new();
@@ -67,14 +64,14 @@ pub(crate) fn list(view: View, objects: Vec<Arc<Object>>, metadata: &ListMetadat
 /// A list in pieces.
 struct Pieces {
     view: View,
-    objects: std::vec::IntoIter<Arc<Object>>,
+    objects: std::vec::IntoIter<Bytes>,
     head: Option<Vec<u8>>,
     is_first: bool,
     is_closed: bool,
 }
 
 impl Pieces {
-    fn new(view: View, objects: Vec<Arc<Object>>, metadata: &ListMetadata) -> Self {
+    fn new(view: View, objects: Vec<Bytes>, metadata: &ListMetadata) -> Self {
         let head = open(&view, &metadata.to_text());
         Self { view, objects: objects.into_iter(), head: Some(head), is_first: true, is_closed: false }
     }
@@ -97,7 +94,7 @@ impl Iterator for Pieces {
             if !std::mem::take(&mut self.is_first) {
                 piece.push(b',');
             }
-            self.view.write_item(&mut piece, object.bytes());
+            self.view.write_item(&mut piece, &object);
         }
         Some(piece.into())
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sampan_core::Timestamp;
-use sampan_core::gateway::scale_of;
+use sampan_core::gateway::{Cluster, scale_of};
 use sampan_core::resource::Served;
 use sampan_core::status::Status;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use crate::request::{Accept, Format, Query, Shape};
 
 /// How one client wants to see objects of one resource type.
 pub(crate) struct View {
-    pub(super) served: Served,
+    pub(crate) served: Served,
     pub(super) accept: Accept,
     pub(super) rows: RowObject,
     pub(super) pretty: bool,
@@ -83,6 +83,24 @@ impl View {
     /// Whether objects are shown as they are.
     pub(crate) fn is_plain(&self) -> bool {
         self.accept.shape == Shape::Object
+    }
+
+    /// Objects as they are stored, converted to the version spoken where a webhook of their type does: what is given to all
+    /// else here as stored is that.
+    ///
+    /// # Errors
+    /// What the webhook says.
+    pub(crate) async fn converted(&self, cluster: &Cluster, stored: Vec<Bytes>) -> Result<Vec<Bytes>, Status> {
+        cluster.spoken(&self.served, stored).await
+    }
+
+    /// The same of one object.
+    ///
+    /// # Errors
+    /// What the webhook says.
+    pub(crate) async fn converted_one(&self, cluster: &Cluster, stored: Bytes) -> Result<Bytes, Status> {
+        let converted = self.converted(cluster, vec![stored]).await?;
+        converted.into_iter().next().ok_or_else(|| Status::internal("an object was lost"))
     }
 
     /// The answer that holds one object, given as it is stored.

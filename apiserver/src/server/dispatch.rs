@@ -12,6 +12,7 @@ use sampan_core::status::Status;
 use super::Caller;
 use super::authenticate::authenticate;
 use super::impersonate::impersonate;
+use crate::aggregator::{Aggregator, pass_on};
 use crate::call::Call;
 use crate::metrics::Observed;
 use crate::request::{Query, resolve};
@@ -40,6 +41,9 @@ async fn route(
     let identity = authenticate(state, caller, request.headers())?;
     let identity = impersonate(state, identity, request.headers())?;
     let registry = state.registry();
+    if let Some(service) = Aggregator::answering_at(path, &state.snapshot(), &registry) {
+        return pass_on(state, &identity, request, &query, &service).await;
+    }
     if let Some(resolved) = resolve(path, &registry) {
         let call = Call::new(state.clone(), identity, request, query, resolved?);
         *observed = call.observed();
@@ -83,5 +87,6 @@ async fn at_path(
     if let Some((document, content_type)) = tokens.and_then(|tokens| openid::answer(path, tokens)) {
         return Ok(response::bytes(document.to_string(), content_type));
     }
-    discovery::answer(path, query, headers, registry).unwrap_or_else(|| Err(Status::no_such_path()))
+    let elsewhere = || state.aggregator.versions(&state.snapshot(), &state.registry());
+    discovery::answer(path, query, headers, registry, elsewhere).unwrap_or_else(|| Err(Status::no_such_path()))
 }

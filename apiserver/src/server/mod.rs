@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use listener::ListenError;
 
+use crate::aggregator::{self, FrontProxy};
 use crate::health::Part;
 use crate::node::NodeConnector;
 use crate::state::State;
@@ -60,6 +61,13 @@ impl ApiServer {
         tls: Arc<rustls::ServerConfig>,
     ) -> Result<(), ListenError> {
         listener::listen(&self.state, listener, tls).await
+    }
+
+    /// Passes requests on to other servers of the API, to whom it shows itself by `front_proxy`, and keeps telling whether they
+    /// answer, until the server shuts down.
+    pub async fn aggregate(&self, front_proxy: FrontProxy) {
+        self.state.aggregator.show(front_proxy);
+        aggregator::keep(self.state.clone()).await;
     }
 
     /// Shows a part of the process in `/readyz` and `/metrics` from now on.

@@ -97,7 +97,7 @@ impl Authority {
         self.keep("apiserver", params, &names, now)
     }
 
-    /// A client's certificate, kept under `file`: the user is its common name, the group its organization.
+    /// A client's certificate, kept under `file`: the user is its common name, the group its organization, where it has one.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -151,7 +151,9 @@ impl Authority {
 fn client_params(user: &str, group: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::OrganizationName, group);
+    if !group.is_empty() {
+        params.distinguished_name.push(DnType::OrganizationName, group);
+    }
     params.distinguished_name.push(DnType::CommonName, user);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     params

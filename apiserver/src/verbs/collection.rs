@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use sampan_core::gateway::{Action, DeleteOptions, Mutation, Options, Outcome, Subresource, Target, Verb};
 use sampan_core::object::Object;
@@ -23,6 +24,7 @@ pub(super) async fn delete(call: Call) -> Result<Response, Status> {
     let options = ListOptions::parse(&call.query, &call.path.served.definition)?;
     let selection = Selection::new(&call, &options);
     let snapshot = call.state.snapshot();
+    selection.require_stored_fields()?;
     let objects = selection.of(&snapshot, None, options.limit.unwrap_or(usize::MAX));
     let origin = call.origin(Verb::DeleteCollection);
     let body = read_options(call.body, &call.parts.headers).await?;
@@ -48,7 +50,9 @@ pub(super) async fn delete(call: Call) -> Result<Response, Status> {
         .try_collect()
         .await?;
     let metadata = ListMetadata { revision: call.state.snapshot().revision().0, ..ListMetadata::default() };
-    Ok(response::list(view, deleted.into_iter().flatten().collect(), &metadata, false))
+    let deleted: Vec<Bytes> = deleted.into_iter().flatten().map(|object| object.bytes().clone()).collect();
+    let deleted = view.converted(cluster, deleted).await?;
+    Ok(response::list(view, deleted, &metadata, false))
 }
 
 /// The object of a deletion; `None` where somebody else was faster.

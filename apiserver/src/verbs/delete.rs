@@ -25,13 +25,21 @@ pub(super) async fn delete(call: Call) -> Result<Response, Status> {
         Mutation { identity: (*call.identity).clone(), origin, target, action: Action::Delete(delete), options };
     let (object, removed, warnings) = match call.state.cluster.mutate(mutation).await? {
         Outcome::Object { object, removed, warnings, .. } => (object, removed, warnings),
-        Outcome::Preview { object, .. } => return Ok(view.one(200, &object.to_string().into())),
+        Outcome::Preview { object, .. } => {
+            let preview = view.converted_one(&call.state.cluster, object.to_string().into()).await?;
+            return Ok(view.one(200, &preview));
+        }
     };
     // As in Kubernetes, what is deleted with grace is shown as it was last: typed clients of pods count on it.
     let has_grace = strategy.default_grace_seconds(&object) > 0;
-    let mut response = match removed && !has_grace {
-        true => response::json(200, &gone(&object), call.query.flag("pretty")),
-        false => view.one(200, object.bytes()),
+    let shown = match removed && !has_grace {
+        true => None,
+        // It is deleted, whatever a webhook that is to convert it says.
+        false => view.converted_one(&call.state.cluster, object.bytes().clone()).await.ok(),
+    };
+    let mut response = match shown {
+        None => response::json(200, &gone(&object), call.query.flag("pretty")),
+        Some(shown) => view.one(200, &shown),
     };
     warn(&mut response, &warnings);
     Ok(response)

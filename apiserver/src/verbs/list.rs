@@ -30,13 +30,14 @@ struct Token {
 }
 
 /// The answer to a list.
-pub(super) fn list(call: &Call) -> Result<Response, Status> {
+pub(super) async fn list(call: &Call) -> Result<Response, Status> {
     call.authorize(Verb::List)?;
     let view = call.view()?;
     let options = ListOptions::parse(&call.query, &call.path.served.definition)?;
     let selection = Selection::new(call, &options);
     let (snapshot, after) = start(call, &options)?;
-    let limit = options.limit.unwrap_or(usize::MAX);
+    // What is selected by once it is converted is not counted before: there are no pages.
+    let limit = options.limit.filter(|_| selection.converted_fields().is_none()).unwrap_or(usize::MAX);
     let mut objects = selection.of(&snapshot, after.as_ref(), limit.saturating_add(1));
     let mut metadata = ListMetadata { revision: snapshot.revision().0, ..ListMetadata::default() };
     if objects.len() > limit {
@@ -46,6 +47,11 @@ pub(super) fn list(call: &Call) -> Result<Response, Status> {
             metadata.continue_token = token(snapshot.revision(), last.key());
             metadata.remaining = selection.takes_all().then(|| selection.remaining(&snapshot, last.key()));
         }
+    }
+    let objects = objects.iter().map(|object| object.bytes().clone()).collect();
+    let mut objects = view.converted(&call.state.cluster, objects).await?;
+    if let Some(fields) = selection.converted_fields() {
+        objects.retain(|object| fields.matches_json(&view.served.definition, object));
     }
     Ok(response::list(view, objects, &metadata, accepts_gzip(call.headers())))
 }

@@ -5,6 +5,7 @@ mod connection;
 mod delete;
 mod eviction;
 mod list;
+mod measure;
 mod pod;
 mod proxy;
 mod read;
@@ -27,7 +28,10 @@ pub(crate) async fn serve(call: Call) -> Result<Response, Status> {
     let verb = call.verb().ok_or_else(Status::method_not_allowed)?;
     let definition = call.path.served.definition.clone();
     match call.subresource() {
-        "" if definition.verbs.contains(&verb) => whole(call, verb).await,
+        "" if definition.verbs.contains(&verb) => match &definition.measure {
+            Some(measure) => measure::measure(&call, &**measure, verb).await,
+            None => whole(call, verb).await,
+        },
         "" => Err(Status::method_not_allowed()),
         "status" if definition.has_status => part(call, verb, Subresource::Status).await,
         "scale" if definition.scale.is_some() => part(call, verb, Subresource::Scale).await,
@@ -42,9 +46,9 @@ pub(crate) async fn serve(call: Call) -> Result<Response, Status> {
 async fn whole(call: Call, verb: Verb) -> Result<Response, Status> {
     match verb {
         Verb::Create => write::create(call, Subresource::Whole).await,
-        Verb::Get => read::get(&call),
-        Verb::List => list::list(&call),
-        Verb::Watch => watch::watch(&call),
+        Verb::Get => read::get(&call).await,
+        Verb::List => list::list(&call).await,
+        Verb::Watch => watch::watch(&call).await,
         Verb::Update => write::update(call, Subresource::Whole).await,
         Verb::Patch => write::patch(call, Subresource::Whole).await,
         Verb::Delete => delete::delete(call).await,
@@ -54,8 +58,8 @@ async fn whole(call: Call, verb: Verb) -> Result<Response, Status> {
 
 async fn part(call: Call, verb: Verb, subresource: Subresource) -> Result<Response, Status> {
     match verb {
-        Verb::Get if subresource == Subresource::Scale => read::scale(&call),
-        Verb::Get => read::get(&call),
+        Verb::Get if subresource == Subresource::Scale => read::scale(&call).await,
+        Verb::Get => read::get(&call).await,
         Verb::Update => write::update(call, subresource).await,
         Verb::Patch => write::patch(call, subresource).await,
         _ => Err(Status::method_not_allowed()),

@@ -2,25 +2,26 @@
 
 use std::sync::Arc;
 
-use sampan_core::gateway::{Verb, scale_of};
+use sampan_core::gateway::Verb;
 use sampan_core::object::{Object, Revision};
 use sampan_core::status::{Status, StatusCause, StatusDetails};
 
 use crate::call::Call;
-use crate::response::{self, Response};
+use crate::response::Response;
 
 /// The answer to a get.
-pub(super) fn get(call: &Call) -> Result<Response, Status> {
+pub(super) async fn get(call: &Call) -> Result<Response, Status> {
     let view = call.view()?;
     let object = find(call)?;
-    Ok(view.one(200, object.bytes()))
+    let spoken = view.converted_one(&call.state.cluster, object.bytes().clone()).await?;
+    Ok(view.one(200, &spoken))
 }
 
 /// The answer to a get of the replicas.
-pub(super) fn scale(call: &Call) -> Result<Response, Status> {
+pub(super) async fn scale(call: &Call) -> Result<Response, Status> {
+    let view = call.view()?;
     let object = find(call)?;
-    let scale = scale_of(&call.path.served.definition, &object.value()).ok_or_else(Status::no_such_path)?;
-    Ok(response::json(200, &scale, call.query.flag("pretty")))
+    view.scale(200, &view.converted_one(&call.state.cluster, object.bytes().clone()).await?)
 }
 
 /// The object of the path, if the caller may see it.

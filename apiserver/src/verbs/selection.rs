@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sampan_core::object::selector::Selector;
 use sampan_core::object::{Name, Object, ObjectKey, ResourceType};
 use sampan_core::resource::Scope;
+use sampan_core::status::Status;
 use sampan_core::store::{IndexKey, Snapshot, WatchScope};
 
 use crate::call::Call;
@@ -18,6 +19,8 @@ pub(super) struct Selection {
     labels: Selector,
     fields: FieldSelector,
     is_namespaced: bool,
+    /// What is selected by when the objects are converted: their fields are then found as they are spoken, not as stored.
+    converted_fields: Option<FieldSelector>,
     /// A field that must have one value: the store can be asked for just those.
     indexed: Option<IndexKey>,
 }
@@ -26,24 +29,55 @@ impl Selection {
     /// What a request selects.
     pub(super) fn new(call: &Call, options: &ListOptions) -> Self {
         let definition = &call.path.served.definition;
+        let (fields, converted_fields) = match definition.converter {
+            None => (options.fields.clone(), None),
+            Some(_) => options.fields.clone().split(),
+        };
         let exact = |field: &str| options.fields.exact(field).map(Name::from);
         Self {
             resource: definition.resource,
             namespace: call.path.namespace.clone().or_else(|| exact("metadata.namespace")),
             name: call.path.name.clone().or_else(|| exact("metadata.name")),
             labels: options.labels.clone(),
-            fields: options.fields.clone(),
-            is_namespaced: definition.scope == Scope::Namespaced,
             indexed: definition.selectable_fields().find_map(|field| {
-                let value = options.fields.exact(field)?.into();
+                let value = fields.exact(field)?.into();
                 Some(IndexKey::Field { resource: definition.resource, field, value })
             }),
+            fields,
+            converted_fields,
+            is_namespaced: definition.scope == Scope::Namespaced,
         }
+    }
+
+    /// What the objects are to be selected by once they are converted.
+    pub(super) fn converted_fields(&self) -> Option<&FieldSelector> {
+        self.converted_fields.as_ref()
+    }
+
+    /// Refuses what would have to be converted to be selected.
+    ///
+    /// # Errors
+    /// `BadRequest` where it is selected by such fields.
+    pub(super) fn require_stored_fields(&self) -> Result<(), Status> {
+        match self.converted_fields {
+            None => Ok(()),
+            Some(_) => Err(Status::bad_request(
+                "objects that a webhook converts are not deleted by their fields: list them, and delete them by name",
+            )),
+        }
+    }
+
+    /// The same of another resource type, whose objects have the same names and labels.
+    pub(super) fn of_resource(self, resource: ResourceType) -> Self {
+        Self { resource, indexed: None, ..self }
     }
 
     /// Whether it takes every object of its place.
     pub(super) fn takes_all(&self) -> bool {
-        self.name.is_none() && self.labels.requirements.is_empty() && self.fields.is_empty()
+        self.converted_fields.is_none()
+            && self.name.is_none()
+            && self.labels.requirements.is_empty()
+            && self.fields.is_empty()
     }
 
     /// Whether it takes an object of its place.

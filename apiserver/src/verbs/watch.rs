@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use super::read::require_reached;
 use super::selection::Selection;
 use crate::call::Call;
-use crate::request::ListOptions;
+use crate::request::{FieldSelector, ListOptions};
 use crate::response::{self, Body, EventKind, JSON, Response, View, error_event};
 use crate::state::State;
 
@@ -30,12 +30,12 @@ const EVENTS_MAX: usize = 256;
 const PIECE_BYTES: usize = 32 << 10;
 
 /// The answer to a watch.
-pub(super) fn watch(call: &Call) -> Result<Response, Status> {
+pub(super) async fn watch(call: &Call) -> Result<Response, Status> {
     call.authorize(Verb::Watch)?;
     let view = call.view()?;
     let mut options = ListOptions::parse(&call.query, &call.path.served.definition)?;
     options.watch = true;
-    let watcher = Watcher::new(call, view, &options)?;
+    let watcher = Watcher::new(call, view, &options).await?;
     let pieces = stream::unfold(watcher, async |mut watcher| Some((watcher.next().await?, watcher)));
     Ok(response::typed(200, Body::stream(pieces), JSON))
 }
@@ -47,7 +47,7 @@ struct Watcher {
     view: View,
     selection: Selection,
     watch: Watch,
-    initial: VecDeque<Arc<Object>>,
+    initial: VecDeque<Bytes>,
     /// The bookmark that ends the initial objects is still to be told.
     owes_end_of_initial: bool,
     bookmarks: bool,
@@ -58,7 +58,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(call: &Call, view: View, options: &ListOptions) -> Result<Self, Status> {
+    async fn new(call: &Call, view: View, options: &ListOptions) -> Result<Self, Status> {
         let state = call.state.clone();
         let selection = Selection::new(call, options);
         let snapshot = state.snapshot();
@@ -75,6 +75,11 @@ impl Watcher {
             }
             None => snapshot.revision(),
         };
+        let initial = initial.iter().map(|object| object.bytes().clone()).collect();
+        let mut initial = view.converted(&state.cluster, initial).await?;
+        if let Some(fields) = selection.converted_fields() {
+            initial.retain(|object| fields.matches_json(&view.served.definition, object));
+        }
         let spread = state.next_watch().wrapping_mul(997) % LASTS_SPREAD;
         let lasts = options.timeout.unwrap_or(LASTS_MIN + Duration::from_secs(spread));
         Ok(Self {
@@ -108,24 +113,35 @@ impl Watcher {
                 () = sleep_until(timer) => None,
                 () = self.state.shutdown.cancelled() => return None,
             };
+            if told.is_some() && self.is_outdated() {
+                return None;
+            }
             let told = match told {
                 Some(Told::Events(events)) => Ok(events),
                 Some(Told::Behind) => self.read_log().await,
                 None if Instant::now() >= self.ends_at => return None,
                 None => return Some(self.bookmark()),
             };
-            match told {
-                Ok(events) => {
-                    if let Some(piece) = self.piece(&events) {
-                        return Some(piece);
-                    }
-                }
-                Err(error) => {
+            let piece = match told {
+                Ok(events) => self.piece(&events).await,
+                Err(error) => Err(refusal(&error)),
+            };
+            match piece {
+                Ok(None) => {}
+                Ok(Some(piece)) => return Some(piece),
+                Err(status) => {
                     self.has_ended = true;
-                    return Some(error_event(&refusal(&error)));
+                    return Some(error_event(&status));
                 }
             }
         }
+    }
+
+    /// Whether the type reads otherwise by now than when the watch began: it ends, and the client begins anew where it was.
+    fn is_outdated(&self) -> bool {
+        let (then, version) = (&self.view.served.definition, &self.view.served.version);
+        let now = self.state.registry().served(version.group, version.version, then.resource.plural);
+        then.defined_by.is_some() && now.is_some_and(|now| !now.definition.reads_like(then))
     }
 
     /// Changes that memory no longer holds: read from the disk, where that holds up nobody else.
@@ -153,20 +169,51 @@ impl Watcher {
         (!piece.is_empty()).then(|| piece.freeze())
     }
 
-    fn piece(&mut self, events: &[Arc<Event>]) -> Option<Bytes> {
+    /// What is told of changes. Nothing after them is looked at before they are converted: their order stays.
+    async fn piece(&mut self, events: &[Arc<Event>]) -> Result<Option<Bytes>, Status> {
+        let shown = match self.selection.converted_fields() {
+            None => self.shown(events).await?,
+            Some(fields) => self.shown_by(fields, events).await?,
+        };
         self.view.now = self.state.now();
         let mut piece = BytesMut::new();
-        for event in events {
-            if let Some((kind, object)) = seen(&self.selection, &event.change) {
-                self.tell(&mut piece, kind, object);
-            }
+        for (kind, object) in shown {
+            self.tell(&mut piece, kind, &object);
         }
-        (!piece.is_empty()).then(|| piece.freeze())
+        Ok((!piece.is_empty()).then(|| piece.freeze()))
     }
 
-    fn tell(&mut self, piece: &mut BytesMut, kind: EventKind, object: &Object) {
+    async fn shown(&self, events: &[Arc<Event>]) -> Result<Vec<(EventKind, Bytes)>, Status> {
+        let seen = events.iter().filter_map(|event| seen(&self.selection, &event.change));
+        let (kinds, objects): (Vec<_>, Vec<_>) = seen.map(|(kind, object)| (kind, object.bytes().clone())).unzip();
+        Ok(kinds.into_iter().zip(self.view.converted(&self.state.cluster, objects).await?).collect())
+    }
+
+    /// The same where objects are selected by what they are once converted: as they were, and as they are.
+    async fn shown_by(&self, fields: &FieldSelector, events: &[Arc<Event>]) -> Result<Vec<(EventKind, Bytes)>, Status> {
+        let takes = |object: &Object| self.selection.takes(object);
+        let changes = events.iter().map(|event| states(&event.change));
+        let changes: Vec<[Option<&Object>; 2]> =
+            changes.filter(|states| states.iter().flatten().any(|object| takes(object))).collect();
+        let stored = changes.iter().flatten().flatten().map(|object| object.bytes().clone()).collect();
+        let mut converted = self.view.converted(&self.state.cluster, stored).await?.into_iter();
+        let told = changes.into_iter().filter_map(|states| {
+            let shown = states.map(|object| object.and_then(|_| converted.next()));
+            let is_taken = |(object, shown): (Option<&Object>, &Option<Bytes>)| {
+                let matches = |shown: &Bytes| fields.matches_json(&self.view.served.definition, shown);
+                object.is_some_and(takes) && shown.as_ref().is_some_and(matches)
+            };
+            let mut taken = states.into_iter().zip(&shown).map(is_taken);
+            let kind = kind_of(taken.next()?, taken.next()?)?;
+            let [before, after] = shown;
+            Some((kind, after.or(before)?))
+        });
+        Ok(told.collect())
+    }
+
+    fn tell(&mut self, piece: &mut BytesMut, kind: EventKind, object: &Bytes) {
         let is_first = std::mem::take(&mut self.is_first);
-        piece.extend_from_slice(&self.view.event(kind, object.bytes(), is_first));
+        piece.extend_from_slice(&self.view.event(kind, object, is_first));
     }
 
     fn bookmark(&mut self) -> Bytes {
@@ -193,15 +240,27 @@ impl Drop for Counted {
 
 /// What a watcher with a selection sees of a change: an object that comes to match is added, one that ceases to is deleted.
 fn seen<'a>(selection: &Selection, change: &'a WatchChange) -> Option<(EventKind, &'a Object)> {
+    let [before, after] = states(change);
+    let takes = |state: Option<&Object>| state.is_some_and(|object| selection.takes(object));
+    Some((kind_of(takes(before), takes(after))?, after.or(before)?))
+}
+
+/// An object before and after a change.
+fn states(change: &WatchChange) -> [Option<&Object>; 2] {
     match change {
-        WatchChange::Added(object) => selection.takes(object).then_some((EventKind::Added, object)),
-        WatchChange::Removed(object) => selection.takes(object).then_some((EventKind::Deleted, object)),
-        WatchChange::Modified { before, after } => match (selection.takes(before), selection.takes(after)) {
-            (true, true) => Some((EventKind::Modified, after)),
-            (false, true) => Some((EventKind::Added, after)),
-            (true, false) => Some((EventKind::Deleted, after)),
-            (false, false) => None,
-        },
+        WatchChange::Added(object) => [None, Some(object)],
+        WatchChange::Removed(object) => [Some(object), None],
+        WatchChange::Modified { before, after } => [Some(before), Some(after)],
+    }
+}
+
+/// What a change is to a watcher who saw the object before it, or sees it after.
+fn kind_of(is_before: bool, is_after: bool) -> Option<EventKind> {
+    match (is_before, is_after) {
+        (true, true) => Some(EventKind::Modified),
+        (false, true) => Some(EventKind::Added),
+        (true, false) => Some(EventKind::Deleted),
+        (false, false) => None,
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::request::{Content, body_to_json, content_type, read_body, write_options};
-use crate::response::{self, Response, View};
+use crate::response::{self, Response};
 
 /// The most warnings an answer carries.
 const WARNINGS_MAX: usize = 32;
@@ -100,11 +100,24 @@ async fn write(
     }
     let (target, origin, decision) = (target(&call, subresource)?, call.origin(verb), decision_of(&call)?);
     let body = Body::Json(body_to_json(read_body(call.body).await?, content)?);
-    let _turn = call.state.turns.take(&call.identity).await?;
+    let turn = call.state.turns.take(&call.identity).await?;
     let shows_scale = target.subresource == Subresource::Scale;
     let mutation = Mutation { identity: (*call.identity).clone(), origin, target, action: action(body), options };
     let outcome = call.state.cluster.mutate_deciding(mutation, decision).await?;
-    answer(&view, verb, outcome, shows_scale)
+    // Who is asked how the answer reads may take long; others write meanwhile.
+    drop(turn);
+    let (object, created, warnings) = match outcome {
+        Outcome::Object { object, created, warnings, .. } => (object.bytes().clone(), created, warnings),
+        Outcome::Preview { object, created, warnings } => (Bytes::from(object.to_string()), created, warnings),
+    };
+    let object = view.converted_one(&call.state.cluster, object).await?;
+    let code = if created || verb == Verb::Create { 201 } else { 200 };
+    let mut response = match shows_scale {
+        true => view.scale(code, &object)?,
+        false => view.one(code, &object),
+    };
+    warn(&mut response, &warnings);
+    Ok(response)
 }
 
 /// The place of the path.
@@ -137,20 +150,6 @@ fn decision_of(call: &Call) -> Result<Option<Decision>, Status> {
         return Err(refused(format!("the object is {:?}, expected {object:?}", decision.object)));
     }
     Ok(Some(decision))
-}
-
-fn answer(view: &View, verb: Verb, outcome: Outcome, shows_scale: bool) -> Result<Response, Status> {
-    let (object, created, warnings) = match outcome {
-        Outcome::Object { object, created, warnings, .. } => (object.bytes().clone(), created, warnings),
-        Outcome::Preview { object, created, warnings } => (Bytes::from(object.to_string()), created, warnings),
-    };
-    let code = if created || verb == Verb::Create { 201 } else { 200 };
-    let mut response = match shows_scale {
-        true => view.scale(code, &object)?,
-        false => view.one(code, &object),
-    };
-    warn(&mut response, &warnings);
-    Ok(response)
 }
 
 /// Adds warnings for the user's eyes (RFC 7234, §5.5: code 299).

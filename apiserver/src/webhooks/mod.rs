@@ -20,8 +20,6 @@ use tokio_rustls::client::TlsStream;
 
 use crate::VERSION;
 
-/// The longest answer, in bytes: as large as the largest object, twice.
-const ANSWER_BYTES_MAX: usize = 3 << 20;
 /// How much of a refusal is told on.
 const REFUSAL_CHARS_MAX: usize = 256;
 const HTTPS_PORT: u16 = 443;
@@ -90,7 +88,7 @@ async fn post(call: &Call) -> Result<Bytes, CallError> {
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     let answer = match sender.send_request(request).await {
-        Ok(response) => answer(response).await,
+        Ok(response) => answer(response, call.answer_bytes_max).await,
         Err(error) => Err(error.into()),
     };
     connection.abort();
@@ -108,9 +106,9 @@ async fn connect(call: &Call, host: &str, port: u16) -> Result<TlsStream<TcpStre
     TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(CallError::Tls)
 }
 
-async fn answer(response: Response<Incoming>) -> Result<Bytes, CallError> {
+async fn answer(response: Response<Incoming>, bytes_max: usize) -> Result<Bytes, CallError> {
     let status = response.status();
-    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(CallError::Body)?;
+    let body = Limited::new(response.into_body(), bytes_max).collect().await.map_err(CallError::Body)?;
     let body = body.to_bytes();
     if status.is_success() {
         return Ok(body);

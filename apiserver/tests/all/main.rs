@@ -6,9 +6,11 @@
     reason = "a test that meets what it does not expect should fail"
 )]
 
+mod aggregator;
 mod certificates;
 mod discovery;
 mod hostile;
+mod metrics;
 mod node_rights;
 mod nodes;
 mod objects;

@@ -190,6 +190,46 @@ async fn a_plugin_may_do_no_more_than_who_installs_it() {
 }
 
 #[tokio::test]
+async fn a_policy_is_given_no_more_than_its_author_may_read() {
+    const GROUP: &str = "/apis/admissionregistration.k8s.io";
+    let policies = format!("{GROUP}/v1/validatingadmissionpolicies");
+    let bindings = format!("{GROUP}/v1/validatingadmissionpolicybindings");
+    let policy = |name: &str, kind: &str| {
+        let rules =
+            json!([{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}]);
+        json!({"metadata": {"name": name}, "spec": {"paramKind": {"apiVersion": "v1", "kind": kind},
+            "matchConstraints": {"resourceRules": rules}, "validations": [{"expression": "params.data.a == 'b'"}]}})
+    };
+    let bound = |name: &str, to: &str, parameter: &str| {
+        let parameter = json!({"name": parameter, "namespace": "default", "parameterNotFoundAction": "Allow"});
+        json!({"metadata": {"name": name},
+            "spec": {"policyName": to, "paramRef": parameter, "validationActions": ["Deny"]}})
+    };
+    let world = World::new().await;
+    let mut admin = world.admin().await;
+    let writes = json!({"verbs": ["*"], "apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"]});
+    let reads = json!({"verbs": ["get"], "apiGroups": [""], "resources": ["configmaps"]});
+    let one = json!({"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["own"]});
+    let role = json!({"metadata": {"name": "ann"}, "rules": [writes, reads, one]});
+    admin.create(CLUSTER_ROLES, role).await;
+    admin.create(CLUSTER_ROLE_BINDINGS, binding("ann", "ClusterRole", "ann", "ann")).await;
+    let mut ann = world.known("ann", "people").await;
+    assert_eq!(ann.post(&policies, policy("maps", "ConfigMap")).await.code, 201);
+    let refused = ann.post(&policies, policy("secrets", "Secret")).await;
+    assert_eq!(refused.code, 403, "{}", refused.text);
+    let why =
+        "must have \\\"get\\\" permission on all objects of the referenced paramKind (kind=Secret, apiVersion=v1)";
+    assert!(refused.text.contains(why), "{}", refused.text);
+    admin.create(&policies, policy("secrets", "Secret")).await;
+    for (name, to, parameter, code) in
+        [("maps", "maps", "any", 201), ("own", "secrets", "own", 201), ("other", "secrets", "other", 403)]
+    {
+        let answer = ann.post(&bindings, bound(name, to, parameter)).await;
+        assert_eq!(answer.code, code, "{name}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn an_output_of_logs_sends_no_more_than_who_makes_it_may_read_and_nodes_tell_of_themselves() {
     const OUTPUTS: &str = "/apis/sampan.dev/v1/logoutputs";
     let file = |name: &str| json!({"metadata": {"name": name}, "spec": {"file": {"path": "all"}}});

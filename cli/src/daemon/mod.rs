@@ -5,6 +5,7 @@
 mod bootstrap;
 mod certificates;
 mod entropy;
+mod front_proxy;
 mod health;
 mod inside;
 mod nodes;
@@ -168,8 +169,16 @@ async fn serve(
     let listening = listen(arguments.listen, folder, &authority, &server).await?;
     let address = listening.address;
     let url = format!("https://{address}");
-    OwnService::api_server(None, address.port()).serve(&cluster).await?;
+    if let Err(error) = OwnService::api_server(None, address.port()).serve(&cluster).await {
+        // It is written once more when pods can reach it, and until it is: a webhook that has to agree may not be up yet.
+        tracing::warn!("the Service kubernetes is not written yet: {error:#}");
+    }
     server.set_ready(true);
+    let front_proxy = front_proxy::open(folder)?;
+    let published = front_proxy.published(authority.certificate());
+    tokio::spawn(front_proxy::publish(cluster.clone(), published, shutdown.clone()));
+    let aggregating = server.clone();
+    tokio::spawn(async move { aggregating.aggregate(front_proxy).await });
     tokio::spawn(certificates::keep(cluster.clone(), authority, shutdown.clone()));
     tracing::info!("the API is ready at {url} after {} ms", started.elapsed().as_millis());
     tracing::info!("kubectl finds it with KUBECONFIG={}", folder.kubeconfig().display());

@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, Pod, Secret};
 use kube::runtime::watcher::Event;
 use sampan_conformance::simulation::{Mishap, News, Node, Reply, Request, Want};
 use sampan_core::gateway::Gateway;
 use sampan_core::object::{Object, ObjectKey};
-use sampan_core::resource::{CONFIG_MAPS, SECRETS};
+use sampan_core::resource::{CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, SECRETS};
 use sampan_machine::{Chart, Crossing};
 use sampan_nodeagent::host::{Answer, Effect, Hands, Host, Listing, Message};
 use sampan_nodeagent::pod::source::{Data, SourceKey, SourceKind, TOKEN, config_map_data, secret_data};
 use sampan_nodeagent::pod::{ContainerRecord, NodeFacts, Uid, machine};
-use sampan_nodeagent::requests::{self, ApiRequest, NodeDescription, Registration, Scribe};
+use sampan_nodeagent::requests::{self, ApiRequest, Fate, NodeDescription, Registration, Scribe};
 
+use super::claims::Claims;
 use super::runtime::VirtualRuntime;
 use super::translate;
 
@@ -33,6 +34,7 @@ enum Asked {
     Deletion(Uid),
     Event,
     Registration,
+    Release(Arc<PersistentVolume>),
 }
 
 /// A node.
@@ -53,6 +55,11 @@ struct Agent {
     registration: Registration,
     inbox: Vec<Message>,
     asked: BTreeMap<u64, Asked>,
+    claims: Claims,
+    /// What was found out to be wanted between two turns.
+    wants: Vec<Want>,
+    /// Volumes that are to be let go of.
+    released: Vec<Arc<PersistentVolume>>,
 }
 
 impl Agent {
@@ -75,6 +82,9 @@ impl Agent {
             registration: Registration::new(describe(name), now),
             inbox: Vec::new(),
             asked: BTreeMap::new(),
+            claims: Claims::default(),
+            wants: Vec::new(),
+            released: Vec::new(),
         }
     }
 
@@ -92,6 +102,20 @@ impl Agent {
                 };
                 self.registration.answered(outcome, now);
             }
+            // One that was refused has changed: the node is told of it as it is now.
+            Asked::Release(volume) => self.released.extend(matches!(reply, Reply::Silence).then_some(volume)),
+        }
+    }
+
+    fn hear_of(&mut self, key: &ObjectKey, object: Option<&Object>) {
+        if matches!(key.resource, PERSISTENT_VOLUME_CLAIMS | PERSISTENT_VOLUMES) {
+            let (messages, wants) = self.claims.hear(key, object);
+            self.inbox.extend(messages);
+            self.wants.extend(wants);
+            let volume = object.filter(|_| key.resource == PERSISTENT_VOLUMES).and_then(|object| object.decode().ok());
+            self.released.extend(volume.filter(|volume| requests::fate(volume) != Fate::Stays));
+        } else {
+            self.inbox.extend(source(key, object));
         }
     }
 }
@@ -128,7 +152,7 @@ impl Node for VirtualNode {
             News::Changed(object) => Event::Apply(pod(&object)),
             News::Gone(object) => Event::Delete(pod(&object)),
             News::Source(key, object) => {
-                agent.inbox.extend(source(&key, object.as_deref()));
+                agent.hear_of(&key, object.as_deref());
                 return;
             }
             News::Answer(ticket, reply) => return agent.answered(ticket, reply, now),
@@ -141,8 +165,12 @@ impl Node for VirtualNode {
         messages.append(&mut self.agent.inbox);
         let mut desk = Desk { runtime: &mut self.runtime, scribe: &mut self.agent.scribe, now, effects: Vec::new() };
         self.agent.host.turn(messages, || now, &mut desk);
-        let mut wants = Vec::new();
-        for effect in desk.effects {
+        let mut wants = std::mem::take(&mut self.agent.wants);
+        let effects = desk.effects;
+        for volume in std::mem::take(&mut self.agent.released) {
+            wants.extend(self.ask(requests::release(&volume), Asked::Release(volume), gateway));
+        }
+        for effect in effects {
             wants.extend(match effect {
                 Effect::Post(post) => {
                     let uid = post.pod.uid.clone();
@@ -154,13 +182,18 @@ impl Node for VirtualNode {
                 }
                 Effect::Watch(key) => {
                     let object = object_key(&key);
-                    if object.is_none() {
+                    if key.kind == SourceKind::Claim {
+                        self.agent.claims.watch(key);
+                    } else if object.is_none() {
                         let data = if key.kind == SourceKind::Services { Data::new() } else { token() };
                         self.agent.inbox.push(Message::Source(key, Some(Arc::new(data))));
                     }
                     object.map(Want::Watch)
                 }
-                Effect::Unwatch(key) => object_key(&key).map(Want::Unwatch),
+                Effect::Unwatch(key) => {
+                    self.agent.claims.unwatch(&key);
+                    object_key(&key).map(Want::Unwatch)
+                }
                 Effect::Run(..) | Effect::Probe(..) | Effect::Event(..) => None,
             });
         }
@@ -174,7 +207,9 @@ impl Node for VirtualNode {
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
-        if !self.agent.inbox.is_empty() || self.agent.scribe.has_work() {
+        let agent = &self.agent;
+        let has_work = !agent.inbox.is_empty() || !agent.wants.is_empty() || !agent.released.is_empty();
+        if has_work || agent.scribe.has_work() {
             return Some(Timestamp::MIN);
         }
         let own = [self.agent.host.wake_at(), self.runtime.wake_at(), self.agent.registration.wake_at()];
@@ -274,14 +309,15 @@ fn source(key: &ObjectKey, object: Option<&Object>) -> Option<Message> {
     Some(Message::Source(key, data.map(Arc::new)))
 }
 
-/// The object a source is; `None` for a token, which is none, and for a claim, which no pod has here.
+/// The object a source is; `None` for a token, which is none.
 fn object_key(key: &SourceKey) -> Option<ObjectKey> {
-    let resource = match key.kind {
-        SourceKind::ConfigMap => CONFIG_MAPS,
-        SourceKind::Secret => SECRETS,
-        SourceKind::Token | SourceKind::Services | SourceKind::Claim => return None,
-    };
-    Some(ObjectKey::namespaced(resource, &key.namespace, &key.name))
+    let object = |resource| Some(ObjectKey::namespaced(resource, &key.namespace, &key.name));
+    match key.kind {
+        SourceKind::ConfigMap => object(CONFIG_MAPS),
+        SourceKind::Secret => object(SECRETS),
+        SourceKind::Claim => Some(Claims::key(key)),
+        SourceKind::Token | SourceKind::Services => None,
+    }
 }
 
 fn describe(name: &str) -> NodeDescription {

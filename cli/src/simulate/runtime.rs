@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use sampan_conformance::simulation::{BROKEN_IMAGE, Dice, Mishap, TASK_IMAGE};
+use sampan_conformance::simulation::{BROKEN_IMAGE, Dice, FAILING_IMAGE, Mishap, TASK_IMAGE};
 use sampan_nodeagent::host::{Message, PodRef, ProbedRun};
 use sampan_nodeagent::pod::probe::ProbeOrder;
 use sampan_nodeagent::pod::resize::Bounds;
@@ -35,8 +35,8 @@ enum Due {
     Command(PodRef, Command),
     /// A probe is answered.
     Probe(Uid, ProbedRun),
-    /// A container has done its work.
-    Finishes(Uid, String),
+    /// A container ends by itself, with this exit code.
+    Finishes(Uid, String, i32),
     /// The agent is told.
     Tell(Message),
 }
@@ -143,7 +143,7 @@ impl VirtualRuntime {
                     let result = self.probed(&uid, &run, now);
                     told.push(Message::Probed(uid, run, result));
                 }
-                Due::Finishes(uid, id) => self.exit(&uid, &id, 0, false, now),
+                Due::Finishes(uid, id, code) => self.exit(&uid, &id, code, false, now),
                 Due::Command(pod, command) => {
                     if self.must_wait_for_sandbox(&pod, &command) {
                         self.note(now, SignedDuration::from_millis(20), Due::Command(pod, command));
@@ -238,7 +238,8 @@ impl VirtualRuntime {
         if !sandbox.is_some_and(|sandbox| sandbox.running && sandbox.attempt == spec.sandbox_attempt) {
             return Outcome::StartFailed(refused("CreateContainerError", "its sandbox does not run"), None);
         }
-        if is_on(self.troubles.starts, now) {
+        let is_troubled = is_on(self.troubles.starts, now);
+        if is_troubled && self.dice.per_mille(500) {
             return Outcome::StartFailed(refused("RunContainerError", "the runtime is out of order"), None);
         }
         let run = (pod.uid.clone(), spec.name.clone(), spec.attempt);
@@ -264,11 +265,15 @@ impl VirtualRuntime {
             self.broken.get_or_insert(format!("{name} of {} was started while it runs", pod.name));
         }
         self.holding(pod).containers.push(record.clone());
-        if spec.is_init || spec.image.starts_with(TASK_IMAGE) {
+        let fails = spec.image == FAILING_IMAGE;
+        if fails || spec.image.starts_with(TASK_IMAGE) {
             let wait = self.milliseconds(50, 1500);
-            self.note(now, wait, Due::Finishes(pod.uid.clone(), record.id.clone()));
+            self.note(now, wait, Due::Finishes(pod.uid.clone(), record.id.clone(), i32::from(fails)));
         }
         self.tell(now, Message::Container(pod.uid.clone(), record.clone()));
+        if is_troubled {
+            return Outcome::StartFailed(refused("RunContainerError", "nobody answered in time"), None);
+        }
         Outcome::Started(record)
     }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use cel::common::ast::{EntryExpr, Expr};
+use cel::common::ast::{EntryExpr, Expr, StructExpr};
 use cel::parser::Expression;
 
-use super::{Typing, functions, operators};
+use super::{MadeType, Typing, functions, operators};
 
 /// The fields of a variable that an expression selects by name.
 pub(super) fn selected<'e>(expression: &'e Expression, of: &str) -> BTreeSet<&'e str> {
@@ -48,11 +48,16 @@ fn parts_of_entry(entry: &EntryExpr) -> Vec<&Expression> {
 /// What a name may stand for.
 struct Scope<'s> {
     names: Vec<(&'s str, Option<&'s Typing>)>,
+    types: &'s [MadeType],
 }
 
-/// Checks that every variable, function and field is there.
-pub(super) fn check(expression: &Expression, variables: &[(&str, Option<&Typing>)]) -> Result<(), String> {
-    let mut scope = Scope { names: variables.to_vec() };
+/// Checks that every variable, function, type and field is there.
+pub(super) fn check(
+    expression: &Expression,
+    variables: &[(&str, Option<&Typing>)],
+    types: &[MadeType],
+) -> Result<(), String> {
+    let mut scope = Scope { names: variables.to_vec(), types };
     scope.check(expression).map(drop)
 }
 
@@ -98,17 +103,32 @@ impl<'s> Scope<'s> {
                 }
                 Ok(None)
             }
-            Expr::Struct(made) => Err(format!("undeclared reference to '{}' (in container '')", made.type_name)),
+            Expr::Struct(made) => self.made(made).map(|()| None),
             Expr::Literal(_) | Expr::Unspecified => Ok(None),
         }
+    }
+
+    fn made(&mut self, made: &'s StructExpr) -> Result<(), String> {
+        let Some(of) = self.types.iter().find(|known| known.names(&made.type_name)) else {
+            return Err(undeclared(&made.type_name));
+        };
+        for entry in &made.entries {
+            let EntryExpr::StructField(given) = &entry.expr else { continue };
+            if of.fields.is_some_and(|fields| !fields.contains(&given.field.as_str())) {
+                return Err(format!("undefined field '{}'", given.field));
+            }
+            self.check(&given.value)?;
+        }
+        Ok(())
     }
 
     fn name(&self, name: &str) -> Result<Option<&'s Typing>, String> {
         let found = self.names.iter().rev().find(|(known, _)| *known == name);
         match found {
             Some((_, typing)) => Ok(*typing),
+            None if name == functions::json_patch::ROOM && self.types.is_empty() => Err(undeclared(name)),
             None if functions::type_named(name).is_some() || functions::is_room(name) => Ok(None),
-            None => Err(format!("undeclared reference to '{name}' (in container '')")),
+            None => Err(undeclared(name)),
         }
     }
 }
@@ -126,6 +146,10 @@ fn field<'s>(of: Option<&'s Typing>, name: &str) -> Result<Option<&'s Typing>, S
 fn known_function(name: &str) -> Result<(), String> {
     match operators::is_operator(name) || functions::is_known(name) {
         true => Ok(()),
-        false => Err(format!("undeclared reference to '{name}' (in container '')")),
+        false => Err(undeclared(name)),
     }
+}
+
+fn undeclared(name: &str) -> String {
+    format!("undeclared reference to '{name}' (in container '')")
 }

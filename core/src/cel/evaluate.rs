@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, ListExpr, LiteralValue, MapExpr, SelectExpr};
+use cel::common::ast::{
+    CallExpr, ComprehensionExpr, EntryExpr, Expr, ListExpr, LiteralValue, MapExpr, SelectExpr, StructExpr,
+};
 use cel::parser::Expression;
 
 use super::functions::{self, Call};
 use super::operators::{self, add, compare, equal};
 use super::value::Text;
-use super::{Budget, COMPOSED, Composed, EvalError, Value, Variables};
+use super::{Budget, COMPOSED, Composed, EvalError, Made, Value, Variables};
 
 /// The value of an expression.
 pub(super) fn evaluate<'a>(
@@ -38,7 +40,8 @@ impl<'a> Walk<'a, '_> {
             Expr::List(list) => self.list(list),
             Expr::Map(map) => self.map(map),
             Expr::Comprehension(loops) => self.comprehension(loops),
-            Expr::Struct(_) | Expr::Unspecified => Err(EvalError::no_such_overload()),
+            Expr::Struct(made) => self.made(made),
+            Expr::Unspecified => Err(EvalError::no_such_overload()),
         }
     }
 
@@ -61,7 +64,7 @@ impl<'a> Walk<'a, '_> {
         }
         let found = operand.field(&select.field);
         match (select.test, found) {
-            (true, found) if operand.keys().is_some() => Ok(Value::Bool(found.is_some())),
+            (true, found) if operand.has_fields() => Ok(Value::Bool(found.is_some())),
             (false, Some(found)) => Ok(found),
             _ => Err(EvalError::failed(format!("no such key: {}", select.field))),
         }
@@ -184,6 +187,22 @@ impl<'a> Walk<'a, '_> {
         }
         self.budget.spend(entries.len() as u64)?;
         Ok(Value::Map(Arc::new(entries)))
+    }
+
+    fn made(&mut self, made: &'a StructExpr) -> Result<Value<'a>, EvalError> {
+        self.budget.spend(made.entries.len() as u64)?;
+        let mut fields = Vec::with_capacity(made.entries.len());
+        for entry in &made.entries {
+            let EntryExpr::StructField(given) = &entry.expr else { return Err(EvalError::no_such_overload()) };
+            match (self.value(&given.value)?, given.optional) {
+                (Value::Optional(inner), true) => {
+                    fields.extend(inner.map(|inner| (given.field.as_str(), Value::clone(&inner))));
+                }
+                (_, true) => return Err(EvalError::no_such_overload()),
+                (value, false) => fields.push((given.field.as_str(), value)),
+            }
+        }
+        Ok(Made::new(&made.type_name, fields.into_iter()).into())
     }
 
     fn comprehension(&mut self, loops: &'a ComprehensionExpr) -> Result<Value<'a>, EvalError> {

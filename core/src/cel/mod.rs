@@ -9,11 +9,12 @@
 //! # Caveats
 //! Expressions are checked when compiled for names and functions that are not there, and for fields their schema does not
 //! have; a type that does not fit is found when it is met. The functions of Kubernetes are there but for `format.named`,
-//! `semver`, `authorizer` and comprehensions of two variables.
+//! `semver` and comprehensions of two variables.
 
 mod check;
 mod evaluate;
 mod functions;
+mod made;
 mod operators;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,8 @@ use std::sync::Arc;
 
 use cel::parser::{Expression, Parser};
 
+pub use functions::authorizer::{Authority, Authorizer, Check, Decision, Resource, What, Who};
+pub use made::{Made, MadeType};
 pub use typing::{Typing, TypingKind};
 pub use value::{Key, Text, Value};
 
@@ -132,6 +135,18 @@ impl Program {
     /// # Errors
     /// Why it is none.
     pub fn compile(source: &str, variables: &[(&str, Option<&Typing>)]) -> Result<Self, CompileError> {
+        Self::compile_making(source, variables, &[])
+    }
+
+    /// Compiles an expression that may make values of these types.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn compile_making(
+        source: &str,
+        variables: &[(&str, Option<&Typing>)],
+        types: &[MadeType],
+    ) -> Result<Self, CompileError> {
         if source.len() > SOURCE_BYTES_MAX {
             return Err(CompileError(format!("an expression may have at most {SOURCE_BYTES_MAX} bytes")));
         }
@@ -139,7 +154,7 @@ impl Program {
         // The parser's errors run over several lines and point at places; a message has one line.
         let parsed = parser.parse(source);
         let expression = parsed.map_err(|errors| CompileError(errors.to_string().replace('\n', " ")))?;
-        check::check(&expression, variables).map_err(CompileError)?;
+        check::check(&expression, variables, types).map_err(CompileError)?;
         Ok(Self { expression })
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use super::{Budget, EvalError, Value};
+use super::{Budget, EvalError, Made, Value};
 
 pub(super) const CONDITIONAL: &str = "_?_:_";
 pub(super) const AND: &str = "_&&_";
@@ -91,11 +91,24 @@ pub(super) fn equal(left: &Value<'_>, right: &Value<'_>, budget: &mut Budget) ->
             (Some(left), Some(right)) => equal(left, right, budget)?,
             (left, right) => left.is_none() && right.is_none(),
         },
+        (Value::Made(left), Value::Made(right)) => made_equal(left, right, budget)?,
         _ => match numbers(left, right) {
             Ok(order) => order == Some(Ordering::Equal),
             Err(NotNumbers) => collections_equal(left, right, budget)?,
         },
     })
+}
+
+fn made_equal(left: &Made<'_>, right: &Made<'_>, budget: &mut Budget) -> Result<bool, EvalError> {
+    if left.type_name != right.type_name || !left.fields.keys().eq(right.fields.keys()) {
+        return Ok(false);
+    }
+    for (left, right) in left.fields.values().zip(right.fields.values()) {
+        if !equal(left, right, budget)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn collections_equal(left: &Value<'_>, right: &Value<'_>, budget: &mut Budget) -> Result<bool, EvalError> {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
-use super::Typing;
+use super::functions::authorizer::{Authorizer, Check, Decision};
 use super::functions::url::Url;
+use super::{Made, Typing};
 use crate::object::Quantity;
 
 /// A value.
@@ -52,6 +53,14 @@ pub enum Value<'a> {
     Ip(IpAddr),
     /// A range of addresses.
     Cidr(IpAddr, u8),
+    /// A value of a type that was named.
+    Made(Arc<Made<'a>>),
+    /// Whom to ask what somebody may do.
+    Authorizer(Authorizer<'a>),
+    /// A question of what somebody may do.
+    Check(Check<'a>),
+    /// What was decided of it.
+    Decision(Arc<Decision>),
 }
 
 /// A text: of an object or an expression, or made.
@@ -175,8 +184,18 @@ impl<'a> Value<'a> {
                 let (name, value) = plain.or_else(|| fields.get_key_value(&unescaped(name)?))?;
                 Some(Self::typed(value, typing.and_then(|typing| typing.of_field(name))))
             }
+            Self::Made(made) => {
+                let plain = made.fields.get(name);
+                plain.or_else(|| made.fields.get(&unescaped(name)?)).cloned()
+            }
+            Self::Authorizer(authorizer) => authorizer.field(name),
             _ => None,
         }
+    }
+
+    /// Whether it can be asked of its fields whether they are there.
+    pub(super) fn has_fields(&self) -> bool {
+        matches!(self, Self::Map(_) | Self::Fields(..) | Self::Made(_))
     }
 
     /// The keys of a map.
@@ -200,6 +219,7 @@ impl<'a> Value<'a> {
             Self::Bytes(bytes) => bytes.is_empty(),
             Self::Duration(nanos) => *nanos == 0,
             Self::Optional(inner) => inner.is_none(),
+            Self::Made(made) => made.fields.is_empty(),
             other => other.count() == Some(0),
         }
     }
@@ -224,6 +244,10 @@ impl<'a> Value<'a> {
             Self::Url(_) => "kubernetes.URL",
             Self::Ip(_) => "net.IP",
             Self::Cidr(..) => "net.CIDR",
+            Self::Made(_) => "object",
+            Self::Authorizer(_) => "kubernetes.authorization.Authorizer",
+            Self::Check(check) => check.type_name(),
+            Self::Decision(_) => "kubernetes.authorization.Decision",
         }
     }
 
@@ -251,7 +275,7 @@ impl Key {
 }
 
 /// The field's own name: `x__dash__y` is `x-y`, `__in__` is `in`.
-fn unescaped(name: &str) -> Option<String> {
+pub(super) fn unescaped(name: &str) -> Option<String> {
     if !name.contains("__") {
         return None;
     }

@@ -100,10 +100,15 @@ impl Cluster {
         }
     }
 
-    async fn ask(&self, calls: Vec<Call>) -> Result<Vec<(Call, Reply)>, Status> {
+    pub(super) async fn ask(&self, calls: Vec<Call>) -> Result<Vec<(Call, Reply)>, Status> {
         let (tell, told) = oneshot::channel();
         self.webhooks.ask(calls, Box::new(|replies| drop(tell.send(replies))));
         told.await.map_err(|_| Status::unavailable("webhooks are not asked any more"))
+    }
+
+    /// A uid nothing else has.
+    pub(super) fn new_uid(&self) -> String {
+        self.chance().uuid()
     }
 
     /// A generator of its own for each mutation keeps the lock to one draw.

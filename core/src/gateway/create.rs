@@ -44,6 +44,7 @@ impl Preparation<'_> {
         }
         self.warnings.extend(strategy.warnings(&object));
         self.track_fields(&mut object, None)?;
+        let object = self.to_storage(object)?;
         Ok(self.put(key, object, Precondition::Absent)?)
     }
 

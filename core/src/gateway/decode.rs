@@ -145,7 +145,9 @@ impl Preparation<'_> {
         if let Some(to_stored) = version.to_stored {
             to_stored(&mut object);
         }
-        let stored = definition.versions.first().map_or(spoken, ServedVersion::api_version);
+        // What a webhook converts is worked on as it is spoken.
+        let stored = definition.stored_version().filter(|_| definition.converter.is_none());
+        let stored = stored.map_or(spoken, ServedVersion::api_version);
         if let Some(fields) = object.as_object_mut() {
             fields.insert("apiVersion".to_owned(), Value::String(stored));
             fields.insert("kind".to_owned(), Value::String(definition.kind.to_owned()));
@@ -190,7 +192,7 @@ fn check_type(object: &Value, spoken: &str, kind: &str) -> Result<(), Status> {
 fn read(schema: &Schema, body: &Body) -> Result<Decoded, DecodeError> {
     match body {
         Body::Json(bytes) => schema::decode(schema, bytes),
-        Body::Value(value) => schema::conform(schema, value.clone()),
+        Body::Value(value) => schema::conform(schema, value),
     }
 }
 

@@ -19,27 +19,27 @@ impl Preparation<'_> {
         if matches!(self.mutation.action, Action::Patch(PatchKind::Apply, _)) && !of_scale {
             return Ok(());
         }
-        let schema = self.stored_schema()?;
+        let schema = self.worked_schema()?;
         self.with_manager(|manager| patch::track_update(&schema, old, object, manager));
         Ok(())
     }
 
-    /// The schema objects are stored by.
-    pub(super) fn stored_schema(&self) -> Result<Schema, Status> {
-        let stored = self.definition.stored_version().ok_or_else(|| Status::internal("no version is stored"))?;
-        let source = &stored.schema;
+    /// The schema objects are worked on by.
+    pub(super) fn worked_schema(&self) -> Result<Schema, Status> {
+        let worked = self.worked_version().ok_or_else(|| Status::internal("no version is stored"))?;
+        let source = &worked.schema;
         source.schema().ok_or_else(|| Status::internal(format!("no schema {}", source.name())))
     }
 
     /// Runs `write` as the manager the request is made by.
     pub(super) fn with_manager<T>(&self, write: impl FnOnce(&Manager<'_>) -> T) -> T {
         let (options, subresource) = (&self.mutation.options, &self.mutation.target.subresource);
-        let stored = self.definition.versions.first().map(ServedVersion::api_version).unwrap_or_default();
+        let worked = self.worked_version().map(ServedVersion::api_version).unwrap_or_default();
         let named = [options.field_manager.as_str(), self.mutation.identity.user.as_str()];
         let writes_status = *subresource == Subresource::Status || !self.definition.has_status;
         write(&Manager {
             name: named.into_iter().find(|name| !name.is_empty()).unwrap_or("unknown"),
-            api_version: &stored,
+            api_version: &worked,
             subresource: subresource.as_str(),
             reset_fields: if writes_status { &[] } else { &BESIDE_STATUS },
             now: self.now,

@@ -143,6 +143,17 @@ pub(super) fn keep_fields(metadata: &mut Map<String, Value>, old: Option<&Map<St
     }
 }
 
+/// Makes all fields but some what they are in `old`. What is so already is not copied.
+pub(super) fn keep_all_but(fields: &mut Map<String, Value>, old: &Map<String, Value>, but: &[&str]) {
+    let is_kept = |name: &String| !but.contains(&name.as_str());
+    fields.retain(|name, _| !is_kept(name) || old.contains_key(name));
+    for (name, value) in old.iter().filter(|(name, _)| is_kept(name)) {
+        if fields.get(name) != Some(value) {
+            fields.insert(name.clone(), value.clone());
+        }
+    }
+}
+
 /// What holds nothing is not stored: whoever took the last label away and whoever never had one have the same object.
 fn drop_empty(metadata: &mut Map<String, Value>) {
     let is_empty = |value: &Value| match value {

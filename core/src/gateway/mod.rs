@@ -8,9 +8,11 @@
 
 mod admission;
 mod answer;
+mod asking;
 mod attempt;
 mod authorize;
 mod cluster;
+mod conversion;
 mod create;
 mod custom;
 mod decode;
@@ -33,12 +35,12 @@ use jiff::Timestamp;
 pub use crate::resource::Verb;
 pub(crate) use admission::TOKEN_VOLUME_PREFIX;
 pub use admission::{
-    Admission, AdmissionRequest, Answers, Call, CertificateRequests, DefaultStorageClass, DefaultTolerationSeconds,
-    EffectRecords, EscalationCheck, Inquiry, LimitRanger, ManifestFileRecords, NamespaceLifecycle, NoWebhooks,
-    NodeRestriction, Operation, PodSecurity, Priority, Quota, Reply, ResourceQuota, RuntimeClass,
-    ServiceAccountAdmission, ServiceAccountTokenVolume, StorageObjectInUseProtection, Told, ValidatingAdmissionPolicy,
-    Verdict, WebhookClient, standard as standard_admissions,
+    Admission, AdmissionRequest, CertificateRequests, DefaultStorageClass, DefaultTolerationSeconds, EffectRecords,
+    EscalationCheck, LimitRanger, ManifestFileRecords, NamespaceLifecycle, NodeRestriction, Operation, PodSecurity,
+    Priority, Quota, ResourceQuota, RuntimeClass, ServiceAccountAdmission, ServiceAccountTokenVolume,
+    StorageObjectInUseProtection, ValidatingAdmissionPolicy, Verdict, standard as standard_admissions,
 };
+pub use asking::{Answers, Call, Inquiry, NoWebhooks, Reply, Told, WebhookClient};
 pub use attempt::{Attempt, Next, Outcome};
 pub use cluster::Cluster;
 pub use mutation::{
@@ -48,7 +50,7 @@ pub use mutation::{
 pub use refusal::refusal_status;
 pub use scale::scale_of;
 
-use self::admission::Webhooks;
+use self::admission::{MutatingPolicies, Webhooks};
 use self::preparation::Preparation;
 use crate::access::{self, token::Tokens};
 pub use crate::access::{Attributes, Authorizer, Identity, RoleAuthorizer, SystemAuthorizer};
@@ -63,6 +65,7 @@ pub struct Gateway {
     authorizer: Box<dyn Authorizer>,
     admissions: Vec<Box<dyn Admission>>,
     tokens: Option<Tokens>,
+    policies: MutatingPolicies,
     webhooks: Webhooks,
 }
 
@@ -74,6 +77,7 @@ impl Gateway {
             authorizer,
             admissions,
             tokens: None,
+            policies: MutatingPolicies::default(),
             webhooks: Webhooks::default(),
         }
     }

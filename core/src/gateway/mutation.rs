@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::admission::Call;
+use super::asking::Call;
 use crate::access::Identity;
 use crate::object::{Name, Object, ObjectKey, ResourceType, Revision, Uid};
 use crate::resource::{Served, SubresourceDefinition, SubresourceHandler, Verb};

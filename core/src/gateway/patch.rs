@@ -15,6 +15,9 @@ use crate::status::{Status, StatusCause};
 /// What clients are told who patch a custom object strategically; kubectl falls back to a merge.
 const STRATEGIC_CUSTOM: &str = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 
+/// What says which type an object is of: it is checked whatever a patch names.
+const TYPE_FIELDS: [&str; 2] = ["apiVersion", "kind"];
+
 impl Preparation<'_> {
     pub(super) fn patch(mut self, kind: PatchKind, body: &Body) -> Result<Prepared, Unprepared> {
         let of_scale = self.mutation.target.subresource == Subresource::Scale;
@@ -32,10 +35,28 @@ impl Preparation<'_> {
             let scale = self.conform_scale(scale)?;
             return self.update_scale(existing, &scale);
         }
-        let old = existing.value();
-        let patched = self.patched(kind, &self.schema()?, self.to_spoken(old.clone()), patch)?;
-        let object = self.conform(patched)?;
+        let old = self.worked(existing)?;
+        let untouched = self.untouched(kind, &old, &patch);
+        let mut patched = self.patched(kind, &self.schema()?, self.to_spoken(old.clone()), patch)?;
+        let aside = take_fields(&mut patched, &untouched);
+        let mut object = self.conform(patched)?;
+        if let Some(fields) = object.as_object_mut() {
+            fields.extend(aside);
+        }
         self.change(existing, old, object)
+    }
+
+    /// The fields that a patch leaves as they are stored, so that they need not be checked: those of a built-in type that is spoken
+    /// as it is stored, which the patch does not name.
+    fn untouched(&self, kind: PatchKind, old: &Value, patch: &Value) -> Vec<String> {
+        let as_stored = self.mutation.target.served.version.from_stored.is_none();
+        let names_fields = matches!(kind, PatchKind::Merge | PatchKind::Strategic);
+        let (Value::Object(old), Value::Object(patch)) = (old, patch) else { return Vec::new() };
+        if self.definition.defined_by.is_some() || !as_stored || !names_fields || patch.contains_key("$patch") {
+            return Vec::new();
+        }
+        let rest = old.keys().filter(|name| !patch.contains_key(*name) && !TYPE_FIELDS.contains(&name.as_str()));
+        rest.cloned().collect()
     }
 
     fn patched(&self, kind: PatchKind, schema: &Schema, mut object: Value, patch: Value) -> Result<Value, Status> {
@@ -76,10 +97,10 @@ impl Preparation<'_> {
         }
         self.drop_other_fields(&mut config);
         let existing = self.snapshot.get(&self.mutation.target.key(name));
-        let live = existing.map(|existing| existing.value());
+        let live = existing.map(|existing| self.worked(existing)).transpose()?;
         let merged = self.with_manager(|manager| {
             let force = self.mutation.options.force;
-            patch::apply(&self.stored_schema()?, live.as_ref(), config, manager, force)
+            patch::apply(&self.worked_schema()?, live.as_ref(), config, manager, force)
                 .map_err(|error| self.refused_apply(error))
         })?;
         match (existing, live) {
@@ -117,4 +138,10 @@ impl Preparation<'_> {
             ApplyError::MissingKey { path, key } => self.at_fault(&path.to_string(), format!("Required value: {key}")),
         }
     }
+}
+
+/// Takes fields out of an object.
+fn take_fields(object: &mut Value, names: &[String]) -> Vec<(String, Value)> {
+    let Some(fields) = object.as_object_mut() else { return Vec::new() };
+    names.iter().filter_map(|name| fields.remove_entry(name)).collect()
 }

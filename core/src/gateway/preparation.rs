@@ -5,13 +5,19 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::admission::{AdmissionRequest, Answers};
+use super::admission::AdmissionRequest;
+use super::asking::Answers;
+use super::metadata::{keep_fields, metadata_mut};
 use super::{Answer, Gateway, Mutation, Prepared, Unprepared, refusal_status};
 use crate::entropy::Entropy;
 use crate::object::{Draft, Object, ObjectKey};
-use crate::resource::{ResourceDefinition, WriteContext};
+use crate::resource::{ResourceDefinition, ServedVersion, WriteContext};
+use crate::schema;
 use crate::status::{Status, StatusCause};
 use crate::store::{Change, CommitCondition, Precondition, Put, Snapshot, Write};
+
+/// What only the server gives, and nobody may take.
+const IDENTITY: [&str; 4] = ["name", "namespace", "uid", "creationTimestamp"];
 
 /// A mutation being prepared against one snapshot.
 pub(super) struct Preparation<'a> {
@@ -51,10 +57,32 @@ impl<'a> Preparation<'a> {
         self.snapshot.get(&target.key(name)).ok_or_else(|| Status::not_found(&target.resource_name(), name))
     }
 
-    /// Lets admission change the object: first the rules, then webhooks.
+    /// Lets admission change the object: first the rules, then policies, then webhooks. Where one of those does, the rules see the
+    /// change, and so do those before it that want to.
     pub(super) fn mutate(&mut self, object: &mut Value, old: Option<&Value>) -> Result<(), Unprepared> {
         self.mutate_by_rules(object, old)?;
-        self.consult_mutating(object, old)
+        let policies = self.consult_policies(object, old)?;
+        let webhooks = self.consult_mutating(object, old)?;
+        if !policies.has_changed() && !webhooks.has_changed() {
+            return Ok(());
+        }
+        self.mutate_by_rules(object, old)?;
+        self.consult_policies_again(policies, object, old)?;
+        self.consult_mutating_again(webhooks, object, old)
+    }
+
+    /// What somebody made of the object in a version: as it would be stored, with what only the server gives.
+    pub(super) fn taken_over(&self, object: &Value, version: &ServedVersion, made: Value) -> Result<Value, Unprepared> {
+        let failed = |why: String| Status::internal(format!("Internal error occurred: {why}"));
+        let read_by = version.schema.reading_schema().ok_or_else(|| failed("no schema".to_owned()))?;
+        let mut changed = schema::conform(&read_by, made).map_err(|error| failed(error.to_string()))?.value;
+        self.definition.strategy.prune(&mut changed);
+        let changed = self.stored_from(version, changed)?;
+        let mut changed = self.converted(changed, &self.mutation.target.served.version)?;
+        let identity = object.get("metadata").and_then(Value::as_object);
+        keep_fields(metadata_mut(&mut changed)?, identity, &IDENTITY);
+        self.definition.strategy.default(&mut changed);
+        Ok(changed)
     }
 
     /// Lets the rules of admission that are concerned change the object, once it is defaulted.
@@ -82,9 +110,9 @@ impl<'a> Preparation<'a> {
     }
 
     pub(super) fn request<'r>(&'r self, old: Option<&'r Value>) -> AdmissionRequest<'r> {
-        let (mutation, snapshot) = (self.mutation, self.snapshot);
+        let (mutation, snapshot, answers) = (self.mutation, self.snapshot, self.answers);
         let operation = mutation.action.operation(old.is_none());
-        AdmissionRequest { gateway: self.gateway, mutation, operation, snapshot, now: self.now, old }
+        AdmissionRequest { gateway: self.gateway, mutation, operation, snapshot, now: self.now, answers, old }
     }
 
     /// Nothing is written; whoever is concerned may say no.
@@ -108,7 +136,7 @@ impl<'a> Preparation<'a> {
     pub(super) fn put(mut self, key: ObjectKey, object: Value, precondition: Precondition) -> Result<Prepared, Status> {
         let creates = precondition == Precondition::Absent;
         let preview = self.mutation.options.dry_run.then(|| Box::new(object.clone()));
-        let fields = self.definition.index_values(&object);
+        let fields = self.index_values(&object);
         let draft = Draft::new(key.clone(), object, fields).map_err(|error| Status::internal(error.to_string()))?;
         let put = Put::Object(Box::new(draft));
         let change = Change { key: key.clone(), precondition, put, conditions: std::mem::take(&mut self.conditions) };

@@ -63,9 +63,9 @@ fn set_at(object: &mut Value, pointer: &str, value: Value) {
 
 impl Preparation<'_> {
     /// The object's `Scale` as it stands.
-    pub(super) fn scale(&self, existing: &Object) -> Result<(&ScalePaths, Value), Status> {
+    pub(super) fn scale(&self, existing: &Object) -> Result<(&ScalePaths, Value), Unprepared> {
         let paths = self.definition.scale.as_ref().ok_or_else(Status::no_such_path)?;
-        Ok((paths, scale_value(paths, &existing.value())))
+        Ok((paths, scale_value(paths, &self.worked(existing)?)))
     }
 
     pub(super) fn update_scale(self, existing: &Arc<Object>, scale: &Value) -> Result<Prepared, Unprepared> {
@@ -83,7 +83,7 @@ impl Preparation<'_> {
             };
             return Err(Status::invalid("Scale.autoscaling", &existing.key().name, vec![fault]).into());
         }
-        let old = existing.value();
+        let old = self.worked(existing)?;
         let mut object = old.clone();
         set_at(&mut object, paths.spec_replicas, Value::from(replicas));
         // What the Scale says of whose it is are the object's preconditions.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::metadata::{has_finalizers, metadata_mut, name_mismatch, text};
+use super::metadata::{has_finalizers, keep_all_but, metadata_mut, name_mismatch, text};
 use super::preparation::Preparation;
 use super::{Action, Body, PatchKind, Prepared, Subresource, Unprepared};
 use crate::object::Object;
@@ -31,7 +31,8 @@ impl Preparation<'_> {
         if own != &*existing.key().name {
             return Err(name_mismatch(own, &existing.key().name).into());
         }
-        self.change(existing, existing.value(), object)
+        let old = self.worked(existing)?;
+        self.change(existing, old, object)
     }
 
     /// Makes `object` of `old`, if it is based on what is there.
@@ -66,22 +67,8 @@ impl Preparation<'_> {
     /// type, which stand at both; a subresource of the type's own writes what it is for and nothing else.
     fn merge_by_subresource(&self, mut object: Value, old: &Value) -> Result<Value, Status> {
         if self.mutation.target.subresource == Subresource::Status {
-            let metadata = metadata_mut(&mut object)?;
-            let (managed, notes) = (metadata.remove("managedFields"), metadata.remove("annotations"));
-            let status = object.as_object_mut().and_then(|fields| fields.remove("status"));
-            let mut merged = old.clone();
-            set(&mut merged, "status", status);
-            let is_applied = matches!(self.mutation.action, Action::Patch(PatchKind::Apply, _));
-            if self.definition.defined_by.is_none() && !is_applied {
-                merged
-                    .pointer_mut("/metadata")
-                    .into_iter()
-                    .for_each(|metadata| set(metadata, "annotations", notes.clone()));
-            }
-            if let Some(managed) = managed {
-                metadata_mut(&mut merged)?.insert("managedFields".to_owned(), managed);
-            }
-            return Ok(merged);
+            self.keep_all_but_status(&mut object, old)?;
+            return Ok(object);
         }
         if let Subresource::Named(name) = self.mutation.target.subresource {
             let mut merged = old.clone();
@@ -92,10 +79,27 @@ impl Preparation<'_> {
             }
             return Ok(merged);
         }
-        if self.definition.has_status {
+        if self.definition.has_status && object.get("status") != old.get("status") {
             set(&mut object, "status", old.get("status").cloned());
         }
         Ok(object)
+    }
+
+    /// Takes the status of `object` alone, with what else may be said at the status.
+    fn keep_all_but_status(&self, object: &mut Value, old: &Value) -> Result<(), Status> {
+        let is_applied = matches!(self.mutation.action, Action::Patch(PatchKind::Apply, _));
+        let has_notes = self.definition.defined_by.is_none() && !is_applied;
+        let metadata = metadata_mut(object)?;
+        // Who says nothing of the managers keeps them.
+        let own = [("managedFields", metadata.contains_key("managedFields")), ("annotations", has_notes)];
+        let own: Vec<&str> = own.into_iter().filter_map(|(field, is_own)| is_own.then_some(field)).collect();
+        if let Some(old) = old.get("metadata").and_then(Value::as_object) {
+            keep_all_but(metadata, old, &own);
+        }
+        if let (Some(fields), Some(old)) = (object.as_object_mut(), old.as_object()) {
+            keep_all_but(fields, old, &["metadata", "status"]);
+        }
+        Ok(())
     }
 
     /// Makes `object` of `old`: keeps, defaults, prepares, validates, has it judged.
@@ -117,7 +121,7 @@ impl Preparation<'_> {
         let mut faults = validate_metadata(self.definition, &object, Some(&old));
         if self.mutation.target.subresource == Subresource::Status {
             faults.extend(strategy.validate_status(&object, &old));
-        } else {
+        } else if !self.is_command() {
             faults.extend(strategy.validate(&object));
             // A subresource of its own changes what no client may: a binding names the node.
             if !matches!(self.mutation.target.subresource, Subresource::Named(_)) {
@@ -135,23 +139,28 @@ impl Preparation<'_> {
         if self.is_let_go(&object) {
             return Ok(self.remove(existing));
         }
-        if is_same(&object, &old) {
+        // What a webhook converts is brought to the version that is stored by any write.
+        if is_same(&object, &old) && self.is_stored_as_asked(existing) {
             return Ok(self.unchanged(existing));
         }
+        let object = self.to_storage(object)?;
         Ok(self.put(existing.key().clone(), object, Precondition::Unchanged(existing.revision()))?)
     }
 
     /// The generation rises when anything but metadata and status changes. What is carried out, such as a binding, is nobody's
     /// new wish.
     fn raise_generation(&self, object: &mut Value, old: &Value) -> Result<(), Status> {
-        let named = self.mutation.target.named();
-        let is_command = named.is_some_and(|named| named.handler == SubresourceHandler::Command);
-        if !self.definition.has_generation || is_command || same_spec(object, old, self.definition.has_status) {
+        if !self.definition.has_generation || self.is_command() || same_spec(object, old, self.definition.has_status) {
             return Ok(());
         }
         let generation = old.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
         metadata_mut(object)?.insert("generation".to_owned(), Value::from(generation + 1));
         Ok(())
+    }
+
+    /// Whether something is carried out, such as a binding: who does so has checked what it changes.
+    fn is_command(&self) -> bool {
+        self.mutation.target.named().is_some_and(|named| named.handler == SubresourceHandler::Command)
     }
 
     /// Whether nothing keeps an object any more whose deletion was asked for.

@@ -31,14 +31,17 @@ pub(super) fn apply(cluster: &Cluster, apply: &Apply) -> Result<Applied, Status>
             changed: created || before.is_none_or(|before| before.revision() != object.revision()),
             drifted: Vec::new(),
         }),
-        Outcome::Preview { object, .. } => Ok(compared(before.as_deref(), &object)),
+        Outcome::Preview { object, .. } => {
+            let live = before.as_deref().map(|before| block_on(cluster.value_spoken(&apply.served, before)));
+            Ok(compared(before.as_deref(), live.transpose()?.as_ref(), &object))
+        }
     }
 }
 
-fn compared(before: Option<&Object>, after: &Value) -> Applied {
-    let drifted = match before {
+fn compared(before: Option<&Object>, live: Option<&Value>, after: &Value) -> Applied {
+    let drifted = match live {
         None => vec!["it does not exist".to_owned()],
-        Some(before) => changes(&before.value(), after).into_iter().map(|change| change.field).collect(),
+        Some(live) => changes(live, after).into_iter().map(|change| change.field).collect(),
     };
     Applied {
         uid: before.map(|before| before.metadata().uid.clone()),

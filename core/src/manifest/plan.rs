@@ -122,7 +122,11 @@ fn planned(cluster: &Cluster, apply: &Apply) -> (Option<PlanItem>, Result<Applie
     let found = match (&before, &previewed) {
         (None, _) => Some(item(Planned::Create, Vec::new(), String::new())),
         (Some(before), Outcome::Preview { object: after, .. }) => {
-            let changed = changes(&before.value(), after);
+            let live = match carry::block_on(cluster.value_spoken(&apply.served, before)) {
+                Ok(live) => live,
+                Err(status) => return (Some(item(Planned::Refuse, Vec::new(), status.message.clone())), Err(status)),
+            };
+            let changed = changes(&live, after);
             (!changed.is_empty()).then(|| item(Planned::Update, changed, String::new()))
         }
         (Some(_), _) => None,

@@ -39,8 +39,10 @@ fn definition(plural: &'static str, kind: &'static str, scope: Scope) -> Resourc
         ttl_seconds: None,
         has_generation: false,
         defined_by: None,
+        converter: None,
         strategy: Arc::new(Plain),
         questions: Vec::new(),
+        measure: None,
     }
 }
 

@@ -88,6 +88,11 @@ impl Quantity {
         Self { nanos: i128::from(milli) * (NANOS / 1000), ..Self::ZERO }
     }
 
+    /// `nanos` billionths.
+    pub fn from_nanos(nanos: i64) -> Self {
+        Self { nanos: i128::from(nanos), ..Self::ZERO }
+    }
+
     /// `bytes`, shown with binary suffixes.
     pub fn from_bytes(bytes: i64) -> Self {
         Self { format: QuantityFormat::BinarySuffix, ..Self::from_units(bytes) }

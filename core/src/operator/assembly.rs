@@ -8,7 +8,7 @@ use sampan_machine::CommandRecord;
 use serde_json::{Value, json};
 
 use super::effect;
-use super::flight::refused;
+use super::flight::{Permission, refused};
 use super::recorder::{EVENTS, Recorder, Recording, Said};
 use super::{Command, Declaration, Guarding, Refused, WriteVerb, Yield};
 use crate::access::MASTERS;
@@ -63,23 +63,25 @@ pub(super) enum AssemblyError {
     Asks(Vec<Call>),
 }
 
-/// Prepares a step's commands.
+/// Prepares a step's commands. Their objects are taken out of them: a step whose commands are refused runs again.
 pub(super) fn assemble(
     bench: &Workbench<'_>,
-    out: &Yield,
+    out: &mut Yield,
     recorder: &Recorder,
     entropy: &mut dyn Entropy,
 ) -> Result<Assembly, AssemblyError> {
     check_declared(bench.declaration, &out.commands)?;
+    let permissions: Vec<Permission> = out.commands.iter().map(Command::permission).collect();
+    let told = told(&out.commands);
     let mut sheet = Sheet::new(bench, entropy);
-    for (index, command) in out.commands.iter().enumerate() {
+    for (index, command) in out.commands.iter_mut().enumerate() {
         if matches!(command, Command::Event { .. }) {
             continue;
         }
-        if yields_to_status(command, &out.commands) {
+        if yields_to_status(command, &told) {
             sheet.assembly.left_over = true;
         } else {
-            sheet.add(command, index).map_err(|error| failed(error, &out.commands, index))?;
+            sheet.add(command, index).map_err(|error| failed(error, &permissions, index))?;
         }
     }
     sheet.add_events(recorder, &out.commands);
@@ -100,11 +102,19 @@ fn check_declared(declaration: &Declaration, commands: &[Command]) -> Result<(),
     }
 }
 
+/// The objects whose status is written.
+fn told(commands: &[Command]) -> BTreeSet<ObjectKey> {
+    let told = commands.iter().filter_map(|command| match command {
+        Command::UpdateStatus { key, .. } => Some(key.clone()),
+        _ => None,
+    });
+    told.collect()
+}
+
 /// A change of an object waits for the step after the one that writes the object's status: what a status says of its step
 /// no later one could tell, while a change follows from any snapshot.
-fn yields_to_status(command: &Command, commands: &[Command]) -> bool {
-    let (Command::Update { key, .. } | Command::Apply { key, .. }) = command else { return false };
-    commands.iter().any(|other| matches!(other, Command::UpdateStatus { key: told, .. } if told == key))
+fn yields_to_status(command: &Command, told: &BTreeSet<ObjectKey>) -> bool {
+    matches!(command, Command::Update { key, .. } | Command::Apply { key, .. } if told.contains(key))
 }
 
 /// What the commit rests on. The status is derived, unless the step says otherwise, and its own precondition on the object is
@@ -122,7 +132,7 @@ fn guard(bench: &Workbench<'_>, out: &Yield) -> Option<Guard> {
     Some(Guard { at: bench.snapshot.revision(), reads })
 }
 
-fn failed(error: SheetError, commands: &[Command], index: usize) -> AssemblyError {
+fn failed(error: SheetError, permissions: &[Permission], index: usize) -> AssemblyError {
     let status = match error {
         SheetError::Unserved(resource) => return AssemblyError::Unserved(resource),
         SheetError::Status(status) => *status,
@@ -130,8 +140,7 @@ fn failed(error: SheetError, commands: &[Command], index: usize) -> AssemblyErro
     if status.code >= 500 || status.code == 429 {
         return AssemblyError::Transient(status);
     }
-    let permissions: Vec<_> = commands.iter().map(Command::permission).collect();
-    match refused(&permissions, index, status.clone()) {
+    match refused(permissions, index, status.clone()) {
         Some(refused) => AssemblyError::Refused(Arc::new(refused)),
         None => AssemblyError::Transient(status),
     }
@@ -172,7 +181,7 @@ impl<'a> Sheet<'a> {
     }
 
     /// Prepares a command and adds its change. One that would change nothing leaves no trace.
-    fn add(&mut self, command: &Command, index: usize) -> Result<(), SheetError> {
+    fn add(&mut self, command: &mut Command, index: usize) -> Result<(), SheetError> {
         if self.is_full() || command.key().is_some_and(|key| self.touched(&key)) {
             self.assembly.left_over = true;
             return Ok(());
@@ -195,25 +204,29 @@ impl<'a> Sheet<'a> {
         self.touched.contains(key)
     }
 
-    fn request(&self, command: &Command, resource: ResourceType) -> Result<(Target, Action), SheetError> {
+    fn request(&self, command: &mut Command, resource: ResourceType) -> Result<(Target, Action), SheetError> {
         let whole = Subresource::Whole;
         Ok(match command {
             Command::Create { object, .. } => {
                 let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).map(Into::into);
                 let target = Target { served: self.served(resource)?, namespace, name: None, subresource: whole };
-                (target, Action::Create(Body::Value(object.clone())))
+                (target, Action::Create(Body::Value(object.take())))
             }
-            Command::Update { key, object } => (self.target(key, whole)?, Action::Update(Body::Value(object.clone()))),
+            Command::Update { key, object } => {
+                (self.target(key, whole, object)?, Action::Update(Body::Value(object.take())))
+            }
             Command::Apply { key, object, .. } => {
-                (self.target(key, whole)?, Action::Patch(PatchKind::Apply, Body::Value(object.clone())))
+                (self.target(key, whole, object)?, Action::Patch(PatchKind::Apply, Body::Value(object.take())))
             }
             Command::UpdateStatus { key, object } => {
-                (self.target(key, Subresource::Status)?, Action::Update(Body::Value(object.clone())))
+                (self.target(key, Subresource::Status, object)?, Action::Update(Body::Value(object.take())))
             }
-            Command::Delete { key, options } => (self.target(key, whole)?, Action::Delete(options.clone())),
+            Command::Delete { key, options } => {
+                (self.target(key, whole, &Value::Null)?, Action::Delete(options.clone()))
+            }
             Command::Subresource { key, name, body } => {
-                let target = self.target(key, Subresource::Named(name))?;
-                let body = Body::Value(body.clone());
+                let target = self.target(key, Subresource::Named(name), &Value::Null)?;
+                let body = Body::Value(body.take());
                 let is_command = target.named().is_none_or(|named| named.handler == SubresourceHandler::Command);
                 (target, if is_command { Action::Create(body) } else { Action::Update(body) })
             }
@@ -239,16 +252,26 @@ impl<'a> Sheet<'a> {
         Ok(effect::record(&at, (primary.key(), &metadata.uid, owner), operator, (name, key, input)))
     }
 
+    /// A resource type in the version that is stored.
     fn served(&self, resource: ResourceType) -> Result<Served, SheetError> {
-        let definition = self.bench.gateway.registry().definition(resource).cloned();
-        let definition = definition.ok_or(SheetError::Unserved(resource))?;
-        let version = definition.versions.first().cloned().ok_or(SheetError::Unserved(resource))?;
-        Ok(Served { definition, version })
+        self.served_as(resource, &Value::Null)
     }
 
-    fn target(&self, key: &ObjectKey, subresource: Subresource) -> Result<Target, SheetError> {
+    /// A resource type in the version an object says it is in: an operator hands back what it has read, which may have been stored
+    /// when another version was.
+    fn served_as(&self, resource: ResourceType, object: &Value) -> Result<Served, SheetError> {
+        let registry = self.bench.gateway.registry();
+        let definition = registry.definition(resource).ok_or(SheetError::Unserved(resource))?;
+        let said = object.get("apiVersion").and_then(Value::as_str);
+        let spoken = definition.versions.iter().find(|version| said.is_some_and(|said| version.api_version() == said));
+        let version = spoken.or(definition.versions.first()).ok_or(SheetError::Unserved(resource))?;
+        let definition = registry.in_version(definition, version.version).clone();
+        Ok(Served { definition, version: version.clone() })
+    }
+
+    fn target(&self, key: &ObjectKey, subresource: Subresource, object: &Value) -> Result<Target, SheetError> {
         let (namespace, name) = (key.namespace.clone(), Some(key.name.clone()));
-        Ok(Target { served: self.served(key.resource)?, namespace, name, subresource })
+        Ok(Target { served: self.served_as(key.resource, object)?, namespace, name, subresource })
     }
 
     fn prepare(&mut self, target: Target, action: Action, verb: &str, detail: String) -> Result<(), SheetError> {

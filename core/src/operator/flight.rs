@@ -51,7 +51,7 @@ impl After {
 }
 
 /// What a command does to what, as a declaration permits it.
-type Permission = Option<(WriteVerb, ResourceType)>;
+pub(super) type Permission = Option<(WriteVerb, ResourceType)>;
 
 /// What a step asked for, so that a refusal at commit can be told as one of its commands.
 #[derive(Debug, Clone, Default)]

@@ -154,19 +154,18 @@ impl Recorder {
 
 /// The Events among commands, in the order first said, each with how often.
 fn counted(commands: &[Command], snapshot: &Snapshot) -> Vec<(Series, i64)> {
-    let mut said: Vec<(Series, i64)> = Vec::new();
-    for command in commands {
+    let mut said: BTreeMap<Series, (usize, i64)> = BTreeMap::new();
+    for (place, command) in commands.iter().enumerate() {
         let Command::Event { regarding, kind, reason, message } = command else { continue };
         let Some(object) = snapshot.get(regarding) else { continue };
         let uid = object.metadata().uid.as_str().to_owned();
         let series =
             Series { regarding: regarding.clone(), uid, kind: *kind, reason: reason.clone(), message: message.clone() };
-        match said.iter_mut().find(|(earlier, _)| *earlier == series) {
-            Some((_, times)) => *times += 1,
-            None => said.push((series, 1)),
-        }
+        said.entry(series).or_insert((place, 0)).1 += 1;
     }
-    said
+    let mut said: Vec<_> = said.into_iter().collect();
+    said.sort_by_key(|(_, (place, _))| *place);
+    said.into_iter().map(|(series, (_, times))| (series, times)).collect()
 }
 
 fn reference(object: &Object, registry: &Registry) -> Option<Value> {

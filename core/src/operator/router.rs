@@ -1,5 +1,6 @@
 //! From changes to the keys they wake.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -56,9 +57,11 @@ impl Router {
             self.selectors.0.remove(object.key());
         }
         let mut woken = Vec::new();
+        let changed = Changed::new(&event.change);
         for (operator, declaration) in &self.declarations {
-            if declaration.reads(event.key.resource) {
-                woken.push((*operator, map(declaration, &event.change, around, &mut self.selectors)));
+            match map(declaration, &changed, around, &mut self.selectors) {
+                Ok(keys) if keys.is_empty() => {}
+                mapped => woken.push((*operator, mapped)),
             }
         }
         woken
@@ -79,36 +82,66 @@ impl Router {
         let objects: Vec<&Arc<Object>> =
             resources.flat_map(|resource| around.snapshot.list(resource, None, None)).collect();
         let woken = objects.into_iter().map(|object| {
-            (object.key().clone(), map(&of_start, &WatchChange::Added(object.clone()), around, &mut self.selectors))
+            let change = WatchChange::Added(object.clone());
+            (object.key().clone(), map(&of_start, &Changed::new(&change), around, &mut self.selectors))
         });
         woken.collect()
     }
 }
 
-/// The old value and the new: leaving a selector wakes as entering does.
-fn values(change: &WatchChange) -> Vec<&Arc<Object>> {
-    match change {
-        WatchChange::Added(object) | WatchChange::Removed(object) => vec![object],
-        WatchChange::Modified { before, after } => vec![before, after],
+/// A change: the old value and the new, as leaving a selector wakes as entering does.
+struct Changed<'e> {
+    change: &'e WatchChange,
+    values: Vec<Value<'e>>,
+}
+
+/// An object before or after a change, with what several operators ask of it.
+struct Value<'e> {
+    object: &'e Arc<Object>,
+    owners: OnceCell<Vec<ObjectKey>>,
+}
+
+impl<'e> Changed<'e> {
+    fn new(change: &'e WatchChange) -> Self {
+        let objects = match change {
+            WatchChange::Added(object) | WatchChange::Removed(object) => vec![object],
+            WatchChange::Modified { before, after } => vec![before, after],
+        };
+        let values = objects.into_iter().map(|object| Value { object, owners: OnceCell::new() });
+        Self { change, values: values.collect() }
+    }
+}
+
+impl Value<'_> {
+    /// Where its owners are found.
+    fn owners(&self, registry: &Registry) -> &[ObjectKey] {
+        self.owners.get_or_init(|| {
+            let references = self.object.metadata().owner_references.iter();
+            references.filter_map(|owner| owner_key(owner, self.object, registry)).collect()
+        })
     }
 }
 
 fn map(
     declaration: &Declaration,
-    change: &WatchChange,
+    changed: &Changed<'_>,
     around: &Surroundings<'_>,
     selectors: &mut Selectors,
 ) -> Result<Vec<ObjectKey>, MappingPanic> {
     let mut keys = Vec::new();
-    let resource = change.object().key().resource;
+    let resource = changed.change.object().key().resource;
     for watch in declaration.watches.iter().filter(|watch| watch.resource.is_none_or(|it| it == resource)) {
-        if !is_heeded(watch, change)? {
+        if !is_heeded(watch, changed.change)? {
             continue;
         }
-        for object in values(change) {
+        for value in &changed.values {
+            let object = value.object;
             match &watch.wakes {
+                Mapping::Owner => {
+                    let owners = value.owners(around.registry).iter();
+                    keys.extend(owners.filter(|owner| declaration.is_primary(owner.resource)).cloned());
+                }
                 Mapping::Itself => keys.extend(itself(declaration, object)?),
-                Mapping::Owner => keys.extend(owners(declaration, object, around)),
                 Mapping::SelectedBy(pointer) => {
                     keys.extend(selected_by(declaration, object, pointer, around, selectors));
                 }
@@ -144,11 +177,6 @@ pub(super) fn concerns(declaration: &Declaration, object: &Object) -> Result<boo
 fn itself(declaration: &Declaration, object: &Object) -> Result<Option<ObjectKey>, MappingPanic> {
     let is_primary = declaration.is_primary(object.key().resource);
     Ok((is_primary && concerns(declaration, object)?).then(|| object.key().clone()))
-}
-
-fn owners(declaration: &Declaration, object: &Object, around: &Surroundings<'_>) -> Vec<ObjectKey> {
-    let keys = object.metadata().owner_references.iter().filter_map(|owner| owner_key(owner, object, around.registry));
-    keys.filter(|key| declaration.is_primary(key.resource)).collect()
 }
 
 /// Where the owner a reference names is found, if its kind is served.

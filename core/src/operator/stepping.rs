@@ -33,7 +33,7 @@ impl Driver {
             member.figures.steps += 1;
             let inquiry = self.inquiries.entry(slot.clone()).or_default();
             let (begun, mut drawn) = inquiry.draw(now, &mut self.entropy);
-            let stepped =
+            let mut stepped =
                 match member.seat.step(&wake, snapshot, &self.gateway.registry(), now, self.hears_since, &mut drawn) {
                     Ok(stepped) => stepped,
                     Err(StepPanic(reason)) => return self.crash(slot, taken, reason, snapshot.revision(), now),
@@ -61,7 +61,7 @@ impl Driver {
                 answers: inquiry.answers(),
                 changes_max,
             };
-            match assemble(&bench, &stepped.out, &member.recorder, &mut drawn) {
+            match assemble(&bench, &mut stepped.out, &member.recorder, &mut drawn) {
                 Ok(assembly) => return self.launch(slot, taken, stepped, assembly, refused, snapshot, now),
                 // A name drawn at random may be taken: the next draw is another.
                 Err(AssemblyError::Refused(refusal)) if attempt == 0 && refusal.status.reason == "AlreadyExists" => {

@@ -11,7 +11,7 @@ use super::spec::{KindName, PluginSpec, VerbSpec, WatchSpec, Way};
 use crate::object::selector::Selector;
 use crate::object::{Object, ObjectKey, ResourceType};
 use crate::operator::{Declaration, Mapping, Watch, WriteVerb, Writes};
-use crate::resource::{EFFECTS, MANIFEST_FILES, Registry, Scope};
+use crate::resource::{EFFECTS, MANIFEST_FILES, Registry, Scope, Served};
 use crate::store::Snapshot;
 
 /// What tells of what Sampan has done: whoever could write it could have anything done.
@@ -50,6 +50,14 @@ pub enum CharterError {
     /// A kind is not served.
     #[error("the kind {kind} of {api_version} is not served yet")]
     Unserved {
+        /// Its `apiVersion`.
+        api_version: String,
+        /// Its kind.
+        kind: String,
+    },
+    /// Its objects are in whichever version they were stored in: what a plugin reads is not converted.
+    #[error("{kind} of {api_version} is converted by a webhook: a plugin reads it in the version that is stored alone")]
+    Converted {
         /// Its `apiVersion`.
         api_version: String,
         /// Its kind.
@@ -105,9 +113,14 @@ impl Charter {
 }
 
 fn served(name: &KindName, registry: &Registry) -> Result<(ResourceType, Scope), CharterError> {
-    match name.served(registry) {
-        Some(served) => Ok((served.definition.resource, served.definition.scope)),
-        None => Err(CharterError::Unserved { api_version: name.api_version.clone(), kind: name.kind.clone() }),
+    let (api_version, kind) = (name.api_version.clone(), name.kind.clone());
+    let Some(Served { definition, version }) = name.served(registry) else {
+        return Err(CharterError::Unserved { api_version, kind });
+    };
+    let is_stored = definition.stored_version().is_some_and(|stored| stored.version == version.version);
+    match definition.converter.is_some() && !is_stored {
+        true => Err(CharterError::Converted { api_version, kind }),
+        false => Ok((definition.resource, definition.scope)),
     }
 }
 

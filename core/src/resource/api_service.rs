@@ -1,11 +1,11 @@
-//! APIServices: groups of the API that another server is to answer for. Nothing is passed on to such servers yet, and each
-//! says so of itself.
+//! APIServices: versions of groups of the API that another server answers for. Whether it does is for the API server to tell, which
+//! passes requests on to it.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::check::{Faults, Field};
-use super::fill::set;
+use super::fill::{fill, present, set};
 use super::read::{items, text};
 use super::table::age;
 use super::{Cell, Column, ResourceDefinition, Scope, ServedVersion, Strategy, WriteContext};
@@ -15,13 +15,28 @@ use crate::status::StatusCause;
 const GROUP: &str = "apiregistration.k8s.io";
 
 /// The resource type.
-const API_SERVICES: ResourceType = ResourceType::new(GROUP, "apiservices");
+pub const API_SERVICES: ResourceType = ResourceType::new(GROUP, "apiservices");
 
+/// The port of a Service that names none.
+const HTTPS_PORT: i64 = 443;
 /// How far down a priority may be.
 const PRIORITY_MAX: i64 = 20_000;
 const PRIORITY_IN_GROUP_MAX: i64 = 1000;
 
 struct ApiServiceStrategy;
+
+/// Whether it is answered for here.
+fn is_local(object: &Value) -> bool {
+    object.pointer("/spec/service").is_none_or(Value::is_null)
+}
+
+/// What is told of one that is.
+fn local(now: Timestamp) -> Value {
+    let since = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let condition = json!({"type": "Available", "status": "True", "reason": "Local",
+        "message": "Local APIServices are always available", "lastTransitionTime": since});
+    json!({ "conditions": [condition] })
+}
 
 /// What an APIService is.
 pub(super) fn definition() -> ResourceDefinition {
@@ -36,14 +51,22 @@ pub(super) fn definition() -> ResourceDefinition {
 }
 
 impl Strategy for ApiServiceStrategy {
-    fn prepare_create(&self, object: &mut Value, _cx: &WriteContext<'_>) {
-        let is_local = object.pointer("/spec/service").is_none_or(Value::is_null);
-        let (status, reason, message) = match is_local {
-            true => ("True", "Local", "Local APIServices are always available"),
-            false => ("False", "NotAggregated", "requests are not passed on to other servers yet"),
-        };
-        let condition = json!({"type": "Available", "status": status, "reason": reason, "message": message});
-        set(object, "status", json!({ "conditions": [condition] }));
+    fn default(&self, object: &mut Value) {
+        if let Some(service) = present(object, "spec").and_then(|spec| present(spec, "service")) {
+            fill(service, "port", HTTPS_PORT);
+        }
+    }
+
+    fn prepare_create(&self, object: &mut Value, cx: &WriteContext<'_>) {
+        let status = if is_local(object) { local(cx.now) } else { json!({}) };
+        set(object, "status", status);
+    }
+
+    /// One that names a Service no more is answered for here.
+    fn prepare_update(&self, object: &mut Value, old: &Value, cx: &WriteContext<'_>) {
+        if is_local(object) && !is_local(old) {
+            set(object, "status", local(cx.now));
+        }
     }
 
     fn validate(&self, object: &Value) -> Vec<StatusCause> {
@@ -62,10 +85,25 @@ impl Strategy for ApiServiceStrategy {
                 faults.invalid(&field, format!("must be positive and less than {most}"));
             }
         }
-        let behind = spec.at("service");
+        let (behind, bundle, unchecked) = (spec.at("service"), spec.at("caBundle"), spec.at("insecureSkipTLSVerify"));
+        let has_bundle = !bundle.text().is_empty();
         if behind.is_set() {
             faults.required_text(&behind.at("namespace"));
             faults.required_text(&behind.at("name"));
+            let port = behind.at("port");
+            if port.number().is_some_and(|port| !(1..=65_535).contains(&port)) {
+                faults.invalid(&port, "port is not valid: must be between 1 and 65535, inclusive");
+            }
+            if unchecked.is_true() && has_bundle {
+                faults.invalid(&unchecked, "may not be true if caBundle is present");
+            }
+        } else {
+            if has_bundle {
+                faults.invalid_hidden(&bundle, "local APIServices may not have a caBundle");
+            }
+            if unchecked.is_true() {
+                faults.invalid(&unchecked, "local APIServices may not have insecureSkipTLSVerify");
+            }
         }
         faults.errors.causes()
     }
@@ -92,7 +130,7 @@ impl Strategy for ApiServiceStrategy {
         vec![
             text(object, "/metadata/name").into(),
             behind.into(),
-            available.unwrap_or_default().into(),
+            available.unwrap_or_else(|| "Unknown".to_owned()).into(),
             age(object, now),
         ]
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Destination, ProxyName, Question, SubresourceDefinition, Verb, table};
+use super::custom::ConversionWebhook;
+use super::{Destination, Measure, ProxyName, Question, SubresourceDefinition, Verb, table};
 use crate::object::{FieldPath, Object, ObjectKey, ResourceType, SHARE, names};
 use crate::schema::Schema;
 use crate::status::{Status, StatusCause};
@@ -324,10 +325,15 @@ pub struct ResourceDefinition {
     pub has_generation: bool,
     /// The object that defines the type, where one does: once it is being deleted, nothing is created any more.
     pub defined_by: Option<ObjectKey>,
+    /// Who turns objects from one version into another, where a program of the user's does. Such objects are worked on in the
+    /// version that is spoken, and stay stored in the one they were written in until they are written again.
+    pub converter: Option<Arc<ConversionWebhook>>,
     /// The behaviour.
     pub strategy: Arc<dyn Strategy>,
     /// What is asked and not kept: by subresource, the resource type itself under the empty name.
     pub questions: Vec<(&'static str, Arc<dyn Question>)>,
+    /// How its objects are measured, where none is stored.
+    pub measure: Option<Arc<dyn Measure>>,
 }
 
 impl ResourceDefinition {
@@ -358,8 +364,10 @@ impl ResourceDefinition {
             ttl_seconds: None,
             has_generation: false,
             defined_by: None,
+            converter: None,
             strategy: Arc::new(strategy),
             questions: Vec::new(),
+            measure: None,
         }
     }
 
@@ -385,6 +393,12 @@ impl ResourceDefinition {
         let hidden = self.indexed.iter().flat_map(|(name, read)| read(object).into_iter().map(|value| (*name, value)));
         let share = self.share.and_then(|read| read(object)).map(|share| (SHARE, share));
         self.selectable_values(object).into_iter().chain(hidden).chain(share).collect()
+    }
+
+    /// Whether what is stored of both reads alike in a version: it is stored in the same one, and converted alike.
+    pub fn reads_like(&self, other: &Self) -> bool {
+        let stored = |definition: &Self| definition.stored_version().map(ServedVersion::api_version);
+        stored(self) == stored(other) && self.converter == other.converter
     }
 
     /// The version objects are stored in.

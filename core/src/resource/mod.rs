@@ -41,6 +41,7 @@ mod lease;
 mod log_output;
 mod manifest_file;
 mod metadata;
+mod metrics;
 mod namespace;
 mod networking;
 mod node;
@@ -66,13 +67,16 @@ mod subresource;
 pub mod table;
 mod verb;
 pub mod volume;
+mod webhook_address;
 pub mod workload;
 
+pub(crate) use admission_registration::{AUTHORIZER, PARAMETERS, REQUEST_NAMES, RequestNaming, compile_on_request};
 pub use admission_registration::{
-    MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS,
-    VALIDATING_WEBHOOK_CONFIGURATIONS,
+    MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS, MUTATING_WEBHOOK_CONFIGURATIONS,
+    VALIDATING_ADMISSION_POLICIES, VALIDATING_ADMISSION_POLICY_BINDINGS, VALIDATING_WEBHOOK_CONFIGURATIONS,
+    validate_webhook_url,
 };
-pub(crate) use admission_registration::{PARAMETERS, REQUEST_NAMES, RequestNaming, compile_on_request};
+pub use api_service::API_SERVICES;
 pub use apps::{CONTROLLER_REVISIONS, DAEMON_SETS, STATEFUL_SETS};
 pub use autoscaling::HORIZONTAL_POD_AUTOSCALERS;
 pub use batch::{CRON_JOBS, JOBS, schedule};
@@ -90,6 +94,7 @@ pub use lease::LEASES;
 pub use log_output::{LOG_OUTPUTS, secrets_of};
 pub use manifest_file::MANIFEST_FILES;
 pub use metadata::validate_metadata;
+pub use metrics::Measure;
 pub use namespace::NAMESPACES;
 pub use networking::{DEFAULT_SERVICE_CIDR, INGRESS_CLASSES, INGRESSES, IP_ADDRESSES, NETWORK_POLICIES, SERVICE_CIDRS};
 pub(crate) use node::wants_pod_range;
@@ -114,6 +119,7 @@ pub use storage::{CSI_DRIVERS, CSI_NODES, STORAGE_CLASSES, VOLUME_ATTACHMENTS};
 pub use subresource::{SpokenKind, SubresourceDefinition, SubresourceHandler};
 pub use verb::Verb;
 pub use volume::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES};
+pub use webhook_address::{ServiceReference, WebhookAddress, is_ca_bundle};
 
 /// The kinds that have no operator of their own.
 pub fn builtin() -> Vec<ResourceDefinition> {
@@ -146,6 +152,7 @@ pub fn builtin() -> Vec<ResourceDefinition> {
     definitions.extend(device::definitions());
     definitions.extend(endpoints::definitions());
     definitions.extend(flow_control::definitions());
+    definitions.extend(metrics::definitions());
     definitions.extend(networking::definitions());
     definitions.extend(quota::definitions());
     definitions.extend(storage::definitions());

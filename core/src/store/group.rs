@@ -73,7 +73,7 @@ impl Building {
     }
 
     /// What the backend is to write, and what is to be told afterwards.
-    pub(super) fn finish(self, acknowledged: Revision) -> (Group, Vec<Arc<Event>>) {
+    pub(super) fn finish(self, acknowledged: Option<Revision>) -> (Group, Vec<Arc<Event>>) {
         let has_changes = self.has_changes();
         let rows = self.rows.into_iter().map(|((keyspace, key), value)| Row { keyspace, key, value }).collect();
         (Group { rows, acknowledged, has_changes }, self.events)

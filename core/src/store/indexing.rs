@@ -54,7 +54,7 @@ impl Indexing {
         let mut rows = corrected.into_iter().chain([done]).peekable();
         while rows.peek().is_some() {
             let rows = rows.by_ref().take(REWRITTEN_AT_ONCE).collect();
-            backend.append(Group { rows, acknowledged: backend.acknowledged(), has_changes: true })?;
+            backend.append(Group { rows, acknowledged: None, has_changes: true })?;
         }
         Ok(())
     }

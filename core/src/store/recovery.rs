@@ -144,7 +144,7 @@ pub(super) fn recover(
 fn found(backend: &mut impl Backend, uid: &str) -> Result<Name, OpenError> {
     let row = |key: &[u8], value: &[u8]| Row { keyspace: Keyspace::Meta, key: key.into(), value: Some(value.into()) };
     let rows = vec![row(FORMAT_KEY, &[FORMAT]), row(CLUSTER_KEY, uid.as_bytes())];
-    backend.append(Group { rows, acknowledged: Revision(0), has_changes: true })?;
+    backend.append(Group { rows, acknowledged: None, has_changes: true })?;
     Ok(uid.into())
 }
 

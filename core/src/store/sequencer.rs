@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::backend::{Backend, MemoryBackend, MemoryDisk};
 use super::check::check;
@@ -28,6 +28,10 @@ use crate::object::{Draft, Object, ObjectKey, Revision};
 
 /// How many expired objects leave with one group: the rest leaves with the next.
 const EXPIRED_MAX: usize = 256;
+
+/// How often the high-water mark moves while there is work: the disk is not asked for it with every group. So it lags behind by
+/// less than twice as much.
+const MARK_EVERY: SignedDuration = SignedDuration::from_millis(5);
 
 /// Tells a request's answer apart from others'; given by who submits it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,6 +71,7 @@ pub struct Sequencer<B: Backend> {
     shelf: Shelf,
     expiry: Expiry,
     origins: KnownOrigins,
+    marked_at: Timestamp,
     is_settled: bool,
 }
 
@@ -109,6 +114,7 @@ impl<B: Backend> Sequencer<B> {
             shelf: recovered.shelf,
             expiry,
             origins: KnownOrigins::default(),
+            marked_at: Timestamp::MIN,
             is_settled: false,
         })
     }
@@ -209,6 +215,11 @@ impl<B: Backend> Sequencer<B> {
             tracing::warn!(%error, "the high-water mark lags behind");
         }
         self.shared.counts.syncs.store(self.backend.syncs(), Ordering::Relaxed);
+    }
+
+    /// Whether the mark lags behind and no group has come that would have moved it: what is refused moves nothing.
+    pub fn is_mark_late(&self, now: Timestamp) -> bool {
+        !self.is_settled && now.duration_since(self.marked_at).abs() >= MARK_EVERY * 2
     }
 
     /// Whether everything acknowledged is noted as such.
@@ -353,12 +364,12 @@ impl<B: Backend> Sequencer<B> {
 
     /// Makes the group durable and tells everybody.
     fn write(&mut self, mut group: Building, now: Timestamp) -> Result<(), String> {
-        let published = self.shared.snapshot.load().revision();
+        let mark = group.has_changes().then(|| self.mark_due(now)).flatten();
         // What is trimmed is gone at once: the floor that says so must be durable by then, or the store would miss it.
         let floor = group.has_changes().then(|| self.window.advance(self.head.revision, now)).flatten();
         group.extend(floor.map(floor_row));
         let decided = std::mem::take(&mut group.decided);
-        let (rows, events) = group.finish(published);
+        let (rows, events) = group.finish(mark);
         let has_changes = rows.has_changes;
         self.is_settled &= !has_changes;
         self.backend.append(rows).map_err(|error| error.to_string())?;
@@ -374,6 +385,15 @@ impl<B: Backend> Sequencer<B> {
         }
         self.shared.decided.tell(decided);
         Ok(())
+    }
+
+    /// The last revision acknowledged, where it is time to note it beside the group.
+    fn mark_due(&mut self, now: Timestamp) -> Option<Revision> {
+        let is_due = now.duration_since(self.marked_at).abs() >= MARK_EVERY;
+        is_due.then(|| {
+            self.marked_at = now;
+            self.shared.snapshot.load().revision()
+        })
     }
 
     /// Answers everything queued, and what was decided on a group that failed, with what has halted the store.
@@ -426,6 +446,7 @@ impl Sequencer<MemoryBackend> {
             shelf: self.shelf.clone(),
             expiry: self.expiry.clone(),
             origins: self.origins.clone(),
+            marked_at: self.marked_at,
             is_settled: self.is_settled,
         }
     }

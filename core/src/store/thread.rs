@@ -296,6 +296,9 @@ impl<B: Backend> Shell<B> {
         if self.sequencer.is_due(now) {
             self.commit_group(now);
         }
+        if self.sequencer.is_mark_late(now) {
+            self.sequencer.settle();
+        }
     }
 
     fn commit_group(&mut self, now: Timestamp) {

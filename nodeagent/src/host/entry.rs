@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use sampan_machine::{CommandRecord, Crossing, Decision, UNOBSERVED, WakeReason};
 
@@ -21,6 +21,9 @@ use crate::pod::{Command, EventNote, NodeFacts, Operation, Scene, Situation, Uid
 /// Wake-up reasons kept for one decision.
 const REASONS_KEPT: usize = 8;
 
+/// How long nothing is told of a pod that is being brought up: one that is up by then is told of once.
+const FIRST_WORD_WITHIN: SignedDuration = SignedDuration::from_millis(200);
+
 /// One pod of a host.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -35,6 +38,9 @@ pub(super) struct Entry {
     step_at: Option<Timestamp>,
     machine: PodMachine,
     class: Option<Class>,
+    first_word_at: Option<Timestamp>,
+    /// Something it refers to was not looked up yet.
+    looks_up: bool,
     posting: bool,
     post_setback: Option<Setback>,
     deleting: bool,
@@ -58,6 +64,8 @@ impl Entry {
             step_at: None,
             machine: PodMachine::default(),
             class: None,
+            first_word_at: None,
+            looks_up: false,
             posting: false,
             post_setback: None,
             deleting: false,
@@ -145,6 +153,8 @@ impl Entry {
     /// One step: moves the machine and says what is to be done. Gives the transitions taken.
     pub(super) fn step(&mut self, sources: &Sources, now: Timestamp, effects: &mut Vec<Effect>) -> Vec<Crossing> {
         self.note_termination(now);
+        self.first_word_at.get_or_insert(now.saturating_add(FIRST_WORD_WITHIN).unwrap_or(now));
+        self.looks_up = self.sources.iter().any(|key| !sources.knows(key));
         let before = self.machine.state();
         let mut machine = std::mem::take(&mut self.machine);
         let (class, step) = machine.step(self.scene(sources, now));
@@ -294,7 +304,8 @@ impl Entry {
     /// The status to send, if it differs from the one the API server holds.
     pub(super) fn post(&mut self, sources: &Sources, now: Timestamp) -> Option<Effect> {
         let class = self.class.filter(|_| self.seen && !self.situation.gone && !self.posting)?;
-        if self.post_setback.as_ref().is_some_and(|setback| setback.until() > now) {
+        let waits = self.post_setback.as_ref().map(Setback::until).into_iter().chain(self.first_word_at());
+        if waits.max().is_some_and(|until| until > now) {
             return None;
         }
         let desired = status::status(&self.scene(sources, now), class);
@@ -308,6 +319,13 @@ impl Entry {
         self.told = self.decision.take().or(self.told.take());
         let decision = self.told.clone().map(Box::new);
         Some(Effect::Post(Box::new(StatusPost { pod, patch, decision })))
+    }
+
+    /// When something is told of a pod that was never told of, and is being brought up.
+    fn first_word_at(&self) -> Option<Timestamp> {
+        let comes_up = matches!(self.class, Some(Class::Preparing | Class::Pulling | Class::Starting));
+        let is_busy = self.looks_up || !self.situation.under_way.is_empty();
+        self.first_word_at.filter(|_| comes_up && is_busy && self.situation.status().start_time.is_none())
     }
 
     /// Whether it is untold what the pod waits for while nothing is under way: the status alone does not say all of it.
@@ -328,8 +346,8 @@ impl Entry {
 
     /// When the entry must be looked at for itself, not for its pod: a request to be repeated.
     fn retry_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let setbacks = self.post_setback.iter().chain(&self.delete_setback);
-        setbacks.map(Setback::until).filter(|until| *until > now).min()
+        let setbacks = self.post_setback.iter().chain(&self.delete_setback).map(Setback::until);
+        setbacks.chain(self.first_word_at()).filter(|until| *until > now).min()
     }
 
     pub(super) fn posted(&mut self, failure: Option<String>, now: Timestamp) {

@@ -276,7 +276,7 @@ mod tests {
     use super::*;
     use crate::pod::plan::Class;
     use crate::pod::probe::ProbeKind;
-    use crate::pod::{RunState, Sandbox, status};
+    use crate::pod::{Operation, Outcome, RunState, Sandbox, status};
 
     fn pod() -> Arc<Pod> {
         let container = json!({"name": "app", "image": "app", "readinessProbe":
@@ -286,8 +286,7 @@ mod tests {
         Arc::new(serde_json::from_value(pod).unwrap())
     }
 
-    /// A host whose only pod runs, as an agent finds it that begins anew.
-    pub(super) fn running(now: Timestamp) -> Host {
+    fn empty() -> Host {
         let node = NodeFacts {
             name: "node".to_owned(),
             host_ip: "10.0.0.1".to_owned(),
@@ -295,6 +294,11 @@ mod tests {
             allocatable_memory: 1 << 30,
             volumes: std::path::PathBuf::new(),
         };
+        Host::new([node], false)
+    }
+
+    /// A host whose only pod runs, as an agent finds it that begins anew.
+    pub(super) fn running(now: Timestamp) -> Host {
         let sandbox = Sandbox { id: "s".to_owned(), attempt: 0, running: true, address: Some("10.0.0.2".to_owned()) };
         let run = ContainerRecord {
             id: "c".to_owned(),
@@ -308,7 +312,7 @@ mod tests {
             started_at: Some(now),
             state: RunState::Running,
         };
-        let mut host = Host::new([node], false);
+        let mut host = empty();
         let uid = Uid::of(&pod());
         let reference =
             PodRef { uid, namespace: "default".to_owned(), name: "web".to_owned(), node: "node".to_owned() };
@@ -325,6 +329,47 @@ mod tests {
         let run = ProbedRun { container: "app".to_owned(), container_id: "c".to_owned(), kind: ProbeKind::Readiness };
         host.receive(Message::Probed(Uid::of(&pod()), run, result), now);
         !host.dirty.is_empty()
+    }
+
+    /// The runtime does at once what it is asked for.
+    fn answer_all(host: &mut Host, now: Timestamp) {
+        let uid = Uid::of(&pod());
+        let sandbox = Sandbox { id: "s".to_owned(), attempt: 0, running: true, address: Some("10.0.0.2".to_owned()) };
+        for operation in host.pods.get(&uid).unwrap().situation.under_way.clone() {
+            let outcome = match operation {
+                Operation::Sandbox => Outcome::SandboxRunning(sandbox.clone()),
+                Operation::Image(_) => Outcome::ImagePresent { attempt: 0, pulled: None },
+                other => panic!("{other:?} is under way"),
+            };
+            host.receive(Message::Outcome(uid.clone(), operation, outcome), now);
+        }
+    }
+
+    #[test]
+    fn a_pod_that_comes_up_is_told_of_once_it_is_up_or_after_a_moment() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut host = empty();
+        host.receive(Message::Pod(pod()), now);
+        let told = |host: &mut Host, at: Timestamp| {
+            host.advance(at);
+            host.posts(at).len()
+        };
+        assert_eq!(told(&mut host, now), 0, "its sandbox is being started");
+        let moment = host.wake_at().expect("it is told of whatever happens");
+        assert_eq!((moment, told(&mut host, moment)), (now + 200.milliseconds(), 1));
+        assert_eq!(told(&mut running(now), now), 1, "nothing is being done that would be worth waiting for");
+        let mut configured = (*pod()).clone();
+        let volume = json!([{"name": "v", "configMap": {"name": "settings"}}]);
+        configured.spec.as_mut().unwrap().volumes = serde_json::from_value(volume).unwrap();
+        let mut host = empty();
+        host.receive(Message::Pod(Arc::new(configured)), now);
+        host.advance(now);
+        answer_all(&mut host, now);
+        assert_eq!(told(&mut host, now), 0, "its config map is being looked up");
+        for key in host.watchers.keys().cloned().collect::<Vec<_>>() {
+            host.receive(Message::Source(key, None), now);
+        }
+        assert_eq!(told(&mut host, now), 1, "it is not there, and that is worth telling");
     }
 
     #[test]

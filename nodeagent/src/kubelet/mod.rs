@@ -41,6 +41,7 @@ pub struct KubeletApi {
     node: String,
     asker: Asker,
     docker: Option<Arc<Docker>>,
+    meter: stats::Meter,
 }
 
 /// Why a request is not answered as asked.
@@ -77,11 +78,11 @@ impl Refused {
 
 impl KubeletApi {
     pub(crate) fn on_docker(node: String, asker: Asker, docker: Arc<Docker>) -> Self {
-        Self { node, asker, docker: Some(docker) }
+        Self { node, asker, docker: Some(docker), meter: stats::Meter::default() }
     }
 
     pub(crate) fn of_simulated(node: String, asker: Asker) -> Self {
-        Self { node, asker, docker: None }
+        Self { node, asker, docker: None, meter: stats::Meter::default() }
     }
 
     fn docker(&self) -> Result<&Arc<Docker>, Refused> {
@@ -110,7 +111,7 @@ impl KubeletApi {
         match parts.as_slice() {
             ["healthz"] => Ok(text(StatusCode::OK, "ok")),
             ["pods"] if is_get => self.list_pods().await,
-            ["stats", "summary"] if is_get => self.stats().await,
+            ["stats", "summary"] if is_get => self.stats(&query).await,
             ["logs"] if is_get => self.search_logs(&query),
             ["stats", "logs"] if is_get => self.log_counts(),
             ["containerLogs", namespace, pod, container] if is_get => {

@@ -141,6 +141,11 @@ impl Sources {
         self.seen.remove(key);
     }
 
+    /// Whether `key` was looked up.
+    pub fn knows(&self, key: &SourceKey) -> bool {
+        self.seen.contains_key(key)
+    }
+
     /// What is known of `key`.
     pub fn look_up(&self, key: &SourceKey) -> Lookup {
         match self.seen.get(key) {

@@ -7,6 +7,7 @@ mod event;
 mod pod;
 mod registration;
 mod token;
+mod volume;
 
 use http::{Method, Request};
 use serde_json::Value;
@@ -15,6 +16,7 @@ pub use self::event::Scribe;
 pub use self::pod::{DECISION_HEADER, deletion, refused, status};
 pub use self::registration::{NodeDescription, Registration};
 pub use self::token::{renewal_after, token_request};
+pub use self::volume::{Fate, fate, letting_go, release};
 
 /// A request to the API server.
 pub type ApiRequest = Request<Vec<u8>>;

@@ -15,14 +15,12 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, watcher};
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::pod::claim::{LOCAL_PATH, is_folder_name};
+use crate::pod::claim::is_folder_name;
 use crate::removal::remove_folder;
+use crate::requests::{Fate, fate, letting_go};
 
-/// What keeps a volume that is still used.
-const PROTECTION: &str = "kubernetes.io/pv-protection";
 /// The first and the longest wait after a failure.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(60);
@@ -34,17 +32,6 @@ pub(crate) struct Disposal {
     node: Option<String>,
     /// The folder with their data; `None` where there is no data.
     folder: Option<PathBuf>,
-}
-
-/// What is to become of a volume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// It stays.
-    Stays,
-    /// It goes, and its data stays.
-    Goes,
-    /// It goes, and so does its data.
-    GoesWithData,
 }
 
 /// Why a volume is still there.
@@ -129,11 +116,7 @@ impl Disposal {
             }
             _ => {}
         }
-        let mut kept = volume.metadata.finalizers.clone().unwrap_or_default();
-        kept.retain(|finalizer| finalizer != LOCAL_PATH);
-        let version = volume.metadata.resource_version;
-        let patch = json!({ "metadata": { "finalizers": kept, "resourceVersion": version } });
-        match volumes.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
+        match volumes.patch(name, &PatchParams::default(), &Patch::Merge(letting_go(&volume))).await {
             Ok(_) => Ok(()),
             // The last finalizer takes the object along: what comes back need not be one.
             Err(kube::Error::SerdeError(_)) => Ok(()),
@@ -141,16 +124,6 @@ impl Disposal {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// What is to become of a volume. While something may still use it, it stays.
-fn fate(volume: &PersistentVolume) -> Fate {
-    let has = |name: &str| volume.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == name);
-    if volume.metadata.deletion_timestamp.is_none() || !has(LOCAL_PATH) || has(PROTECTION) {
-        return Fate::Stays;
-    }
-    let policy = volume.spec.as_ref().and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
-    if policy == Some("Delete") { Fate::GoesWithData } else { Fate::Goes }
 }
 
 /// Removes a volume's folder: the one of its name and no other. Links in it are removed, not followed.
@@ -170,26 +143,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    use serde_json::Value;
-
     use super::*;
-
-    fn volume(deleted: bool, finalizers: &Value, policy: &str) -> PersistentVolume {
-        let deleted = deleted.then_some("2026-01-01T00:00:00Z");
-        let metadata = json!({"name": "v", "deletionTimestamp": deleted, "finalizers": finalizers});
-        serde_json::from_value(json!({"metadata": metadata, "spec": {"persistentVolumeReclaimPolicy": policy}}))
-            .unwrap()
-    }
-
-    #[test]
-    fn data_goes_only_with_a_deleted_volume_nobody_uses_whose_policy_says_so() {
-        let ours = json!([LOCAL_PATH]);
-        assert_eq!(fate(&volume(true, &ours, "Delete")), Fate::GoesWithData);
-        assert_eq!(fate(&volume(true, &ours, "Retain")), Fate::Goes);
-        assert_eq!(fate(&volume(false, &ours, "Delete")), Fate::Stays);
-        assert_eq!(fate(&volume(true, &json!([LOCAL_PATH, PROTECTION]), "Delete")), Fate::Stays);
-        assert_eq!(fate(&volume(true, &json!(["example.com/hold"]), "Delete")), Fate::Stays);
-    }
 
     #[test]
     fn nothing_outside_the_folder_is_removed() {

@@ -1,10 +1,13 @@
 //! The aggregation of cluster roles under proof: roles that are parts of others come, change and go.
+//!
+//! Generic over the operator: the shipping one, or one that differs from it and must not get through.
 
 #![allow(clippy::indexing_slicing, reason = "a JSON value has null where a name is missing")]
 
 use sampan_conformance::{Deed, Edit, Suite, World};
 use sampan_core::Timestamp;
 use sampan_core::object::{ObjectKey, ResourceType};
+use sampan_core::operator::Operator;
 use sampan_core::store::Snapshot;
 use serde_json::{Value, json};
 
@@ -54,8 +57,13 @@ fn changed(snapshot: &Snapshot, name: &str, what: &str, change: impl FnOnce(&mut
 
 /// The suite of the shipping operator.
 pub fn suite() -> Suite {
+    suite_of(ClusterRoleAggregation)
+}
+
+/// The suite of an operator that says it is the shipping one.
+pub fn suite_of(operator: impl Operator + Clone) -> Suite {
     let of_others = |name: &str| whole("edit", "nothing", name);
-    Suite::of(ClusterRoleAggregation)
+    Suite::of(operator)
         .beside(role("writer", "edit", "secrets"))
         .beside(role("reader", "view", "pods"))
         .spec("made of its own parts", of_others("edit"))

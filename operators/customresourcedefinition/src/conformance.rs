@@ -1,10 +1,13 @@
 //! CustomResourceDefinitions under proof: they ask for each other's names, and go while what they define is held.
+//!
+//! Generic over the operator: the shipping one, or one that differs from it and must not get through.
 
 #![allow(clippy::indexing_slicing, reason = "a JSON value has null where a name is missing")]
 
 use jiff::Timestamp;
 use sampan_conformance::{Deed, Edit, Suite, World, actors};
 use sampan_core::object::{ObjectKey, ResourceType};
+use sampan_core::operator::Operator;
 use sampan_core::resource::custom::CUSTOM_RESOURCE_DEFINITIONS;
 use sampan_core::store::Snapshot;
 use serde_json::{Value, json};
@@ -40,12 +43,17 @@ fn condition(snapshot: &Snapshot, plural: &str, name: &str) -> Value {
 
 /// The suite of the shipping operator.
 pub fn suite() -> Suite {
+    suite_of(CustomResourceDefinitionOperator)
+}
+
+/// The suite of an operator that says it is the shipping one.
+pub fn suite_of(operator: impl Operator + Clone) -> Suite {
     let short = || {
         let mut short = crd("widgets", "Widget", &json!([]));
         short["spec"]["names"]["shortNames"] = json!(["w"]);
         short
     };
-    Suite::of(CustomResourceDefinitionOperator)
+    Suite::of(operator)
         .serving(definitions())
         .spec("plain", crd("widgets", "Widget", &json!([])))
         .spec("with a short name", short())

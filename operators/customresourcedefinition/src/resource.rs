@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use sampan_core::resource::custom::CUSTOM_RESOURCE_DEFINITIONS;
-use sampan_core::resource::fill::{fill, object_at, set};
+use sampan_core::resource::fill::{fill, object_at, present, set};
 use sampan_core::resource::read::{items, text};
 use sampan_core::resource::{
     Cell, Column, FieldGetter, ResourceDefinition, Scope, ServedVersion, Strategy, WriteContext,
@@ -18,6 +18,9 @@ pub const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 pub const GROUP: &str = "spec.group";
 /// The field by which those of a group are found that wait for a name: the group, empty in all others.
 pub const WITHOUT_NAMES_IN: &str = "status.withoutNamesIn";
+
+/// The port of a webhook behind a Service that names none.
+const HTTPS_PORT: i64 = 443;
 
 const SELECTABLE: &[(&str, FieldGetter)] =
     &[(GROUP, |definition| text(definition, "/spec/group").to_owned()), (WITHOUT_NAMES_IN, without_names_in)];
@@ -67,6 +70,10 @@ impl Strategy for CustomResourceDefinitionStrategy {
         let Some(spec) = object.get_mut("spec") else { return };
         if let Some(conversion) = object_at(spec, "conversion") {
             fill(conversion, "strategy", "None");
+            let client = present(conversion, "webhook").and_then(|webhook| present(webhook, "clientConfig"));
+            if let Some(service) = client.and_then(|client| present(client, "service")) {
+                fill(service, "port", HTTPS_PORT);
+            }
         }
         if let Some(names) = spec.get_mut("names").filter(|_| !kind.is_empty()) {
             fill(names, "singular", kind.to_ascii_lowercase());

@@ -72,11 +72,102 @@ fn a_fault_is_told_with_its_field() {
         ("/spec/versions/0/additionalPrinterColumns".to_owned(), json!([{"name": "A", "type": "text", "jsonPath": ".spec"}]), "spec.versions[0].additionalPrinterColumns[0].type: Unsupported value: \"text\"".to_owned()),
         ("/spec/versions/0/subresources".to_owned(), json!({"scale": {"specReplicasPath": ".x", "statusReplicasPath": ".status.y"}}), "spec.versions[0].subresources.scale.specReplicasPath: Invalid value: \".x\": should be a json path under .spec".to_owned()),
         ("/spec/versions/0/selectableFields".to_owned(), json!([{"jsonPath": ".spec.none"}]), "spec.versions[0].selectableFields[0].jsonPath: Invalid value: \".spec.none\": is an invalid path".to_owned()),
-        ("/spec/conversion".to_owned(), json!({"strategy": "Webhook"}), "spec.conversion.strategy: Unsupported value: \"Webhook\": supported values: \"None\"".to_owned()),
+        ("/spec/conversion".to_owned(), json!({"strategy": "Other"}), "spec.conversion.strategy: Unsupported value: \"Other\": supported values: \"None\", \"Webhook\"".to_owned()),
     ] {
         let found = faults(&with(&pointer, value));
         assert!(found.iter().any(|fault| fault.starts_with(&expected)), "{pointer}: {found:#?}");
     }
+}
+
+/// A definition that is converted by a webhook which is reached like that and understands these versions.
+fn converted(client: &Value, versions: &Value) -> Value {
+    let webhook = json!({"clientConfig": client, "conversionReviewVersions": versions});
+    with("/spec/conversion", json!({"strategy": "Webhook", "webhook": webhook}))
+}
+
+#[test]
+fn what_is_wrong_with_a_conversion_is_told_in_the_words_of_kubernetes() {
+    const CONVERSION: &str = "spec.conversion";
+    let (url, v1) = (json!({"url": "https://example.com/convert"}), json!(["v1"]));
+    assert_eq!(faults(&converted(&url, &json!(["v2", "v1"]))), Vec::<String>::new());
+    let service = |path: &str| json!({"service": {"namespace": "a", "name": "b", "path": path}});
+    assert_eq!(faults(&converted(&service("/a/b/"), &v1)), Vec::<String>::new());
+    let both = json!({"url": "https://example.com", "service": {"namespace": "a", "name": "b"}});
+    let client = "webhookClientConfig";
+    let path = format!("{client}.service.path: Invalid value");
+    for (definition, expected) in [
+        (
+            with("/spec/conversion", json!({"strategy": "Webhook"})),
+            format!("{client}: Required value: required when strategy is set to Webhook"),
+        ),
+        (
+            with("/spec/conversion", json!({"strategy": "Webhook"})),
+            "conversionReviewVersions: Required value".to_owned(),
+        ),
+        (
+            with("/spec/conversion", json!({"strategy": "None", "webhook": {"clientConfig": url}})),
+            format!("{client}: Forbidden: should not be set when strategy is not set to Webhook"),
+        ),
+        (
+            with("/spec/conversion", json!({"strategy": "None", "webhook": {"conversionReviewVersions": v1}})),
+            "conversionReviewVersions: Forbidden: should not be set when strategy is not set to Webhook".to_owned(),
+        ),
+        (converted(&json!({}), &v1), format!("{client}: Required value: exactly one of url or service is required")),
+        (converted(&both, &v1), format!("{client}: Required value: exactly one of url or service is required")),
+        (
+            converted(&json!({"url": "http://example.com"}), &v1),
+            format!("{client}.url: Invalid value: \"http\": 'https' is the only allowed URL scheme"),
+        ),
+        (
+            converted(&json!({"service": {"name": "b", "port": 0}}), &v1),
+            format!("{client}.service.namespace: Required value"),
+        ),
+        (
+            converted(&json!({"service": {"name": "b", "port": 0}}), &v1),
+            format!(
+                "{client}.service.port: Invalid value: 0: port is not valid: must be between 1 and 65535, inclusive"
+            ),
+        ),
+        (converted(&service("convert"), &v1), format!("{path}: \"convert\": must start with a '/'")),
+        (converted(&service("//"), &v1), format!("{path}: \"//\": segment[0] may not be empty")),
+        (converted(&service("/a//b"), &v1), format!("{path}: \"/a//b\": segment[1] may not be empty")),
+        (converted(&service("/A"), &v1), format!("{path}: \"/A\": segment[0]: a lowercase RFC 1123 subdomain")),
+        (
+            converted(&url, &json!(["v1", "v1"])),
+            "conversionReviewVersions[1]: Invalid value: \"v1\": duplicate version".to_owned(),
+        ),
+        (
+            converted(&url, &json!(["v2"])),
+            "conversionReviewVersions: Invalid value: [\"v2\"]: must include at least one of v1, v1beta1".to_owned(),
+        ),
+    ] {
+        let found = faults(&definition);
+        assert!(
+            found.iter().any(|fault| fault.starts_with(&format!("{CONVERSION}.{expected}"))),
+            "{expected}: {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn who_vouches_for_a_webhook_in_use_is_looked_at() {
+    let with_bundle = |bundle: &str| {
+        let mut object = converted(&json!({"url": "https://example.com", "caBundle": bundle}), &json!(["v1"]));
+        object["status"] = json!({"conditions": [{"type": "Established", "status": "True"}], "storedVersions": ["v1"]});
+        object
+    };
+    // The first line of a certificate as PEM, and "none", in base64.
+    let (good, bad) = ("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t", "bm9uZQ==");
+    let changed = |old: &str, new: &str| {
+        manifests::shown(definition().strategy.validate_update(&with_bundle(new), &with_bundle(old)))
+    };
+    let why = "unable to load root certificates: unable to parse bytes as PEM block";
+    assert_eq!(
+        changed(good, bad),
+        [format!("spec.conversion.webhookClientConfig.caBundle: Invalid value: {bad:?}: {why}")]
+    );
+    assert_eq!(changed(bad, good), Vec::<String>::new());
+    assert_eq!(changed(bad, bad), Vec::<String>::new(), "one that was there may stay");
 }
 
 #[test]

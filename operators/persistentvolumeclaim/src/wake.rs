@@ -31,6 +31,9 @@ pub(crate) fn by_node(node: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
 
 /// The claims a pod uses that are being deleted, or that wait and say for whom.
 pub(crate) fn by_pod(pod: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
+    if snapshot.count(PERSISTENT_VOLUME_CLAIMS) == 0 {
+        return Vec::new();
+    }
     let (Ok(typed), Some(namespace)) = (pod.decode::<Pod>(), pod.key().namespace.as_deref()) else { return Vec::new() };
     let claims = claims_of(&typed).map(|name| ObjectKey::namespaced(PERSISTENT_VOLUME_CLAIMS, namespace, &name));
     claims.filter(|key| snapshot.get(key).is_some_and(|claim| claim.metadata().is_terminating())).collect()

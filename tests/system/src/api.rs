@@ -152,7 +152,7 @@ impl Api {
     /// # Errors
     /// When the API does not take the watch.
     pub fn watch(&self, path: &str) -> Result<impl Iterator<Item = Result<Value>> + use<>> {
-        let path = format!("{path}?watch=true");
+        let path = format!("{path}{}watch=true", if path.contains('?') { '&' } else { '?' });
         let host = &self.address;
         let request = Request { method: "GET", host, path: &path, accept: JSON, content_type: JSON, body: b"" };
         let lines = follow(self.open()?, &request)?;

@@ -237,7 +237,9 @@ mod tests {
 
     #[test]
     fn every_kind_that_is_built_in_has_a_message_and_so_has_every_field_of_one() {
-        for definition in sampan_core::resource::builtin() {
+        // What is measured is read alone: no client sends it.
+        let sent = sampan_core::resource::builtin().into_iter().filter(|definition| definition.measure.is_none());
+        for definition in sent {
             for version in definition.versions.iter().filter(|version| version.group != "sampan.dev") {
                 let api_version = format!("{}/{}", version.group, version.version);
                 let message = Message::of_kind(api_version.trim_start_matches('/'), definition.kind);

@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, DnType, KeyPair};
 use sampan_core::access::NODES as NODES_GROUP;
 use sampan_core::access::bootstrap_token::JOINING_NODES;
 use sampan_core::gateway::{
-    Admission, AdmissionRequest, DeleteOptions, Gateway, Outcome, RoleAuthorizer, Verdict as Judged,
+    Admission, AdmissionRequest, DeleteOptions, Gateway, Outcome, RoleAuthorizer, Unprepared, Verdict as Judged,
     standard_admissions,
 };
 use sampan_core::resource::{Registry, builtin};
@@ -42,9 +42,9 @@ impl Admission for Failing {
         request.mutation.target.subresource == Subresource::Named("approval")
     }
 
-    fn validate(&self, _: &AdmissionRequest<'_>, _: &Value) -> Result<Judged, Status> {
+    fn validate(&self, _: &AdmissionRequest<'_>, _: &Value) -> Result<Judged, Unprepared> {
         let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        if left.is_ok() { Err(Status::internal("not now")) } else { Ok(Judged::default()) }
+        if left.is_ok() { Err(Status::internal("not now").into()) } else { Ok(Judged::default()) }
     }
 }
 

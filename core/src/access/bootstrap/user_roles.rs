@@ -19,6 +19,7 @@ pub(super) fn all() -> Vec<Role> {
         part("system:aggregate-to-admin", "admin", admin()),
         part("system:aggregate-to-edit", "edit", edit()),
         part("system:aggregate-to-view", "view", view()),
+        part("system:aggregated-metrics-reader", "view", metrics()),
     ]
 }
 
@@ -164,4 +165,9 @@ fn view() -> Vec<PolicyRule> {
         read("policy", &["poddisruptionbudgets", "poddisruptionbudgets/status"]),
         read("networking.k8s.io", &["ingresses", "ingresses/status", "networkpolicies"]),
     ]
+}
+
+/// As metrics-server has it.
+fn metrics() -> Vec<PolicyRule> {
+    vec![PolicyRule::of_resources(READ, &["metrics.k8s.io"], &["nodes", "pods"])]
 }

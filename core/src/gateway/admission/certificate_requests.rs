@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{Admission, AdmissionRequest, Operation, Verdict};
 use crate::access::{Attributes, Authorizer, MASTERS, ResourceAttributes, What};
 use crate::gateway::Subresource;
+use crate::gateway::Unprepared;
 use crate::resource::CERTIFICATE_SIGNING_REQUESTS;
 use crate::resource::fill::{clear, object_at, set};
 use crate::resource::read::text;
@@ -70,7 +71,7 @@ impl Admission for CertificateRequests {
         Ok(())
     }
 
-    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
+    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Unprepared> {
         let verb = match request.mutation.target.subresource {
             Subresource::Named("approval") => "approve",
             Subresource::Status if SIGNED.into_iter().any(|field| changes(request, object, field)) => "sign",
@@ -79,10 +80,9 @@ impl Admission for CertificateRequests {
         let signer = text(object, "/spec/signerName");
         match request.mutation.identity.is_in(MASTERS) || self.may(request, verb, signer) {
             true => Ok(Verdict::default()),
-            false => {
-                Err(request
-                    .forbidden(object, format!("user not permitted to {verb} requests with signerName {signer:?}")))
-            }
+            false => Err(request
+                .forbidden(object, format!("user not permitted to {verb} requests with signerName {signer:?}"))
+                .into()),
         }
     }
 }

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::{Admission, AdmissionRequest, Operation, Verdict};
+use crate::gateway::Unprepared;
 use crate::resource::EFFECTS;
 use crate::resource::read::text;
-use crate::status::Status;
 use crate::store::Origin;
 
 /// What of a record is the operator's alone. The rest may be changed by whoever may change Effects: taking the finalizer
@@ -24,7 +24,7 @@ impl Admission for EffectRecords {
             && !matches!(request.mutation.origin, Origin::System { .. })
     }
 
-    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
+    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Unprepared> {
         // No operator asks in the name of another.
         if let Origin::Decision { operator, .. } = &request.mutation.origin
             && request.old.into_iter().chain([object]).all(|record| text(record, "/spec/operator") == operator)
@@ -33,10 +33,12 @@ impl Admission for EffectRecords {
         }
         let changes = |old: &Value| OPERATORS.iter().any(|field| old.pointer(field) != object.pointer(field));
         match request.old {
-            None => Err(request.forbidden(object, "effects are asked for by operators, when they commit a step")),
-            Some(old) if changes(old) => {
-                Err(request.forbidden(object, "what an effect does, and what came of it, is its operator's to say"))
+            None => {
+                Err(request.forbidden(object, "effects are asked for by operators, when they commit a step").into())
             }
+            Some(old) if changes(old) => Err(request
+                .forbidden(object, "what an effect does, and what came of it, is its operator's to say")
+                .into()),
             Some(_) => Ok(Verdict::default()),
         }
     }

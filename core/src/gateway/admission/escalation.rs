@@ -10,11 +10,14 @@ use crate::access::{
     Attributes, Authorizer, MASTERS, PolicyRule, ResourceAttributes, What, forbidden_grant, uncovered,
 };
 use crate::gateway::Mutation;
+use crate::gateway::Unprepared;
 use crate::object::{ObjectKey, ResourceType};
 use crate::plugin::PluginSpec;
 use crate::resource::read::text;
 use crate::resource::{
-    CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, LOG_OUTPUTS, OPERATOR_PLUGINS, ROLE_BINDINGS, ROLES, Registry, secrets_of,
+    CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, LOG_OUTPUTS, MUTATING_ADMISSION_POLICIES, MUTATING_ADMISSION_POLICY_BINDINGS,
+    OPERATOR_PLUGINS, ROLE_BINDINGS, ROLES, Registry, VALIDATING_ADMISSION_POLICIES,
+    VALIDATING_ADMISSION_POLICY_BINDINGS, secrets_of,
 };
 use crate::status::Status;
 use crate::store::Snapshot;
@@ -22,9 +25,24 @@ use crate::store::Snapshot;
 /// The metadata that gives nobody anything: what keeps an object, and what every write changes.
 const KEEPING: [&str; 4] = ["ownerReferences", "finalizers", "managedFields", "resourceVersion"];
 
+/// What may give away what its author does not hold.
+const CHECKED: [ResourceType; 10] = [
+    ROLES,
+    CLUSTER_ROLES,
+    ROLE_BINDINGS,
+    CLUSTER_ROLE_BINDINGS,
+    OPERATOR_PLUGINS,
+    LOG_OUTPUTS,
+    VALIDATING_ADMISSION_POLICIES,
+    VALIDATING_ADMISSION_POLICY_BINDINGS,
+    MUTATING_ADMISSION_POLICIES,
+    MUTATING_ADMISSION_POLICY_BINDINGS,
+];
+
 /// A role is written by those who may do all it says, or may `escalate` it; a binding by those who may do all its role says,
 /// or may `bind` the role; a plugin by those who may do all that it declares to do, for it does so as the cluster itself; and an
-/// output of logs by those who may read the logs it sends and the secrets it sends with them.
+/// output of logs by those who may read the logs it sends and the secrets it sends with them. A policy or its binding is written by
+/// those who may read its parameters.
 pub struct EscalationCheck {
     authorizer: Arc<dyn Authorizer>,
 }
@@ -39,12 +57,11 @@ impl EscalationCheck {
 impl Admission for EscalationCheck {
     fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
         matches!(request.operation, Operation::Create | Operation::Update)
-            && [ROLES, CLUSTER_ROLES, ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS, OPERATOR_PLUGINS, LOG_OUTPUTS]
-                .contains(&request.mutation.target.resource())
+            && CHECKED.contains(&request.mutation.target.resource())
             && !request.mutation.identity.is_in(MASTERS)
     }
 
-    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
+    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Unprepared> {
         let (mutation, snapshot, old) = (request.mutation, request.snapshot, request.old);
         let check = Check { authorizer: &*self.authorizer, mutation, snapshot, object };
         match mutation.target.resource() {
@@ -53,7 +70,13 @@ impl Admission for EscalationCheck {
             OPERATOR_PLUGINS if check.may_grant(old) => {
                 check.require(&rules_of_plugin(object, &request.gateway.registry()))?
             }
-            LOG_OUTPUTS if old.is_none_or(|old| old.get("spec") != object.get("spec")) => {
+            VALIDATING_ADMISSION_POLICIES | MUTATING_ADMISSION_POLICIES if has_new_spec(old, object) => {
+                check.parameters(object, "*", None, &request.gateway.registry())?;
+            }
+            VALIDATING_ADMISSION_POLICY_BINDINGS | MUTATING_ADMISSION_POLICY_BINDINGS if has_new_spec(old, object) => {
+                check.bound_parameters(&request.gateway.registry())?;
+            }
+            LOG_OUTPUTS if has_new_spec(old, object) => {
                 check.require(&rules_of_output(object))?;
             }
             _ => {}
@@ -111,6 +134,54 @@ impl Check<'_> {
         self.require(&rules_of(&role.value()))
     }
 
+    /// What a policy is given as `params` it may show to whoever reads what it says, and what it changes: its author must be allowed
+    /// to read it.
+    fn parameters(
+        &self,
+        policy: &Value,
+        name: &str,
+        namespace: Option<&str>,
+        registry: &Registry,
+    ) -> Result<(), Status> {
+        let [version, kind] = ["apiVersion", "kind"].map(|field| text(policy, &format!("/spec/paramKind/{field}")));
+        if kind.is_empty() {
+            return Ok(());
+        }
+        let (group, of) = version.split_once('/').unwrap_or(("", version));
+        let served = registry.served_kind(group, of, kind);
+        let plural = served.map_or("*", |served| served.definition.resource.plural);
+        let what =
+            ResourceAttributes { group, resource: plural, subresource: "", namespace, name: Some(name), of_node: None };
+        let identity = &self.mutation.identity;
+        let asked = Attributes { identity, verb: "get", what: What::Resource(what) };
+        if self.authorizer.authorize(self.snapshot, &asked).allowed {
+            return Ok(());
+        }
+        let (resource, own, user) =
+            (self.mutation.target.resource(), text(self.object, "/metadata/name"), &identity.user);
+        let which = if name == "*" { "all objects of the referenced paramKind" } else { "the referenced param" };
+        let why = format!("user {user:?} must have \"get\" permission on {which} (kind={kind}, apiVersion={version})");
+        Err(Status::forbidden(format!("{resource} {own:?} is forbidden: {why}")))
+    }
+
+    /// The same of a binding: of the parameter it names, or of all of the kind of its policy.
+    fn bound_parameters(&self, registry: &Registry) -> Result<(), Status> {
+        let policies = match self.mutation.target.resource() {
+            MUTATING_ADMISSION_POLICY_BINDINGS => MUTATING_ADMISSION_POLICIES,
+            _ => VALIDATING_ADMISSION_POLICIES,
+        };
+        if self.object.pointer("/spec/paramRef").is_none_or(Value::is_null) {
+            return Ok(());
+        }
+        let policy = self.snapshot.get(&ObjectKey::cluster(policies, text(self.object, "/spec/policyName")));
+        let [name, namespace] =
+            ["name", "namespace"].map(|field| text(self.object, &format!("/spec/paramRef/{field}")));
+        let name = if name.is_empty() { "*" } else { name };
+        let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
+        // Without its policy it gives nothing, and whoever writes that is asked about its kind.
+        policy.map_or(Ok(()), |policy| self.parameters(&policy.value(), name, namespace, registry))
+    }
+
     fn require(&self, wanted: &[PolicyRule]) -> Result<(), Status> {
         let (identity, target) = (&self.mutation.identity, &self.mutation.target);
         let held = self.authorizer.rules(self.snapshot, identity, target.namespace.as_deref());
@@ -122,6 +193,10 @@ impl Check<'_> {
             false => Err(forbidden_grant(identity, resource, name, missing)),
         }
     }
+}
+
+fn has_new_spec(old: Option<&Value>, object: &Value) -> bool {
+    old.is_none_or(|old| old.get("spec") != object.get("spec"))
 }
 
 /// An object without what says what keeps it, and who wrote which of its fields when.

@@ -2,11 +2,13 @@
 
 use serde_json::Value as Json;
 
+use super::rights::Rights;
 use super::subject::Subject;
-use crate::cel::{Budget, EvalError, Program, Value, Variables};
+use crate::cel::{Authorizer, Budget, EvalError, Program, Value, Variables};
+use crate::gateway::Unprepared;
 use crate::resource::fill::set;
 use crate::resource::read::{items, text};
-use crate::resource::{REQUEST_NAMES, RequestNaming as Naming, ServedVersion, compile_on_request};
+use crate::resource::{AUTHORIZER, REQUEST_NAMES, RequestNaming as Naming, ServedVersion, compile_on_request};
 
 /// What the conditions of one webhook or policy may cost together, as in Kubernetes.
 const CONDITIONS_COST_MAX: u64 = 2_500_000;
@@ -47,26 +49,33 @@ impl Expression {
 }
 
 /// What the expressions on one request look at.
-pub(super) struct Scene {
+pub(super) struct Scene<'a> {
     object: Json,
     old: Json,
     request: Json,
     namespace: Json,
+    rights: Rights<'a>,
 }
 
-impl Scene {
-    pub(super) fn new(subject: &Subject<'_>, version: &ServedVersion) -> Self {
-        Self {
-            object: subject.object_in(version),
-            old: subject.old_in(version),
+impl<'a> Scene<'a> {
+    pub(super) fn new(subject: &Subject<'a>, version: &ServedVersion) -> Result<Self, Unprepared> {
+        Ok(Self {
+            rights: Rights::new(subject, version),
+            object: subject.object_in(version)?,
+            old: subject.old_in(version)?,
             request: subject.asked(version),
             namespace: subject.namespace_object(),
-        }
+        })
+    }
+
+    /// The object in the version it is seen in.
+    pub(super) fn object(&self) -> &Json {
+        &self.object
     }
 
     /// The request, with its objects, as a webhook is asked about it.
     pub(super) fn into_request(self) -> Json {
-        let Self { object, old, mut request, namespace: _ } = self;
+        let Self { object, old, mut request, .. } = self;
         set(&mut request, "object", object);
         set(&mut request, "oldObject", old);
         request
@@ -79,6 +88,7 @@ impl Scene {
             .with(old, Value::of(&self.old))
             .with(request, Value::of(&self.request))
             .with(namespace, Value::of(&self.namespace))
+            .with(AUTHORIZER, Value::Authorizer(Authorizer::of(&self.rights)))
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Admission, AdmissionRequest, Operation, Verdict};
+use crate::gateway::Unprepared;
 use crate::object::{Quantity, ResourceType};
 use crate::resource::fill::{items_mut, object_at, set};
 use crate::resource::pod::resources::{Amounts, List, amounts, of_container, of_pod};
@@ -34,7 +35,7 @@ impl Admission for LimitRanger {
         Ok(())
     }
 
-    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
+    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Unprepared> {
         for range in ranges(request) {
             let limits = items(&range, "/spec/limits");
             let broken: Vec<String> = match request.mutation.target.resource() == PODS {
@@ -43,8 +44,8 @@ impl Admission for LimitRanger {
             };
             match broken.as_slice() {
                 [] => {}
-                [only] => return Err(request.forbidden(object, only)),
-                several => return Err(request.forbidden(object, format_args!("[{}]", several.join(", ")))),
+                [only] => return Err(request.forbidden(object, only).into()),
+                several => return Err(request.forbidden(object, format_args!("[{}]", several.join(", "))).into()),
             }
         }
         Ok(Verdict::default())

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{Admission, AdmissionRequest, Operation, Verdict};
+use crate::gateway::Unprepared;
 use crate::manifest::MANIFEST_FILES;
-use crate::status::Status;
 use crate::store::Origin;
 
 /// What of a record is the directory's alone: which file it is, and which objects came of it. After a restart these are pruned
@@ -22,13 +22,12 @@ impl Admission for ManifestFileRecords {
             && !matches!(request.mutation.origin, Origin::System { .. })
     }
 
-    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
+    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Unprepared> {
         match request.old {
             Some(old) if OWN.iter().all(|field| old.pointer(field) == object.pointer(field)) => Ok(Verdict::default()),
-            _ => {
-                Err(request
-                    .forbidden(object, "manifest files are told of by Sampan, as it finds them in its directory"))
-            }
+            _ => Err(request
+                .forbidden(object, "manifest files are told of by Sampan, as it finds them in its directory")
+                .into()),
         }
     }
 }

@@ -6,9 +6,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::subject::Subject;
+use crate::manifest::MANIFEST_FILES;
 use crate::object::selector::Selector;
 use crate::object::{Name, ObjectKey};
-use crate::resource::{NAMESPACES, ServedVersion};
+use crate::resource::{EFFECTS, NAMESPACES, ServedVersion};
 
 /// Which requests a policy, a binding or a webhook is about.
 #[derive(Debug, Default, Deserialize)]
@@ -160,4 +161,9 @@ fn labels(object: &Value) -> BTreeMap<Name, Name> {
 pub(super) fn is_exempt(subject: &Subject<'_>, plurals: &[&str]) -> bool {
     let resource = subject.request.mutation.target.resource();
     resource.group == "admissionregistration.k8s.io" && plurals.contains(&resource.plural)
+}
+
+/// The house's own books are nobody's to change or refuse: what they tell has happened.
+pub(super) fn is_bookkeeping(subject: &Subject<'_>) -> bool {
+    [EFFECTS, MANIFEST_FILES].contains(&subject.request.mutation.target.resource())
 }

@@ -1,6 +1,6 @@
 //! What may still change or refuse a write: one rule a file, under the names Kubernetes gives them.
 //!
-//! A write passes every rule twice: first those that change the object, in the order of [`standard`], then, once it is
+//! A write passes every rule twice: first those that change the object, in the order of [`standard`], then policies and webhooks that do, and, once it is
 //! defaulted again, prepared and valid, those that only look. What a rule needs to hold at the commit it hands on as a
 //! condition; it is decided there against whatever was written meanwhile.
 //!
@@ -22,15 +22,17 @@ mod matching;
 mod namespace_lifecycle;
 mod node_restriction;
 mod pod_security;
+mod policies;
 mod priority;
 mod resource_quota;
 mod revised;
+mod rights;
+mod round;
 mod runtime_class;
 mod service_account;
 mod service_account_token_volume;
 mod storage_object_in_use_protection;
 mod subject;
-mod validating_admission_policy;
 mod webhooks;
 
 use std::sync::Arc;
@@ -48,6 +50,7 @@ pub use manifest_file_records::ManifestFileRecords;
 pub use namespace_lifecycle::NamespaceLifecycle;
 pub use node_restriction::NodeRestriction;
 pub use pod_security::PodSecurity;
+pub use policies::ValidatingAdmissionPolicy;
 pub use priority::Priority;
 pub use resource_quota::{Quota, ResourceQuota};
 pub use runtime_class::RuntimeClass;
@@ -55,14 +58,14 @@ pub use service_account::ServiceAccountAdmission;
 pub use service_account_token_volume::ServiceAccountTokenVolume;
 pub(crate) use service_account_token_volume::TOKEN_VOLUME_PREFIX;
 pub use storage_object_in_use_protection::StorageObjectInUseProtection;
-pub use validating_admission_policy::ValidatingAdmissionPolicy;
-pub use webhooks::{Answers, Call, Inquiry, NoWebhooks, Reply, Told, WebhookClient};
 
 pub(super) use namespace_lifecycle::namespace_terminating;
+pub(super) use policies::MutatingPolicies;
 pub(super) use resource_quota::exceeded;
 pub(super) use webhooks::Webhooks;
 
-use super::{Action, Gateway, Mutation, Subresource};
+use super::asking::Answers;
+use super::{Action, Gateway, Mutation, Subresource, Unprepared};
 use crate::access::Authorizer;
 use crate::object::ResourceType;
 use crate::resource::PODS;
@@ -108,6 +111,8 @@ pub struct AdmissionRequest<'a> {
     pub snapshot: &'a Snapshot,
     /// Now.
     pub now: Timestamp,
+    /// What webhooks have answered so far.
+    pub(super) answers: &'a Answers,
     /// The object as it was; `None` for one that is new.
     pub old: Option<&'a Value>,
 }
@@ -171,7 +176,7 @@ pub trait Admission: Send + Sync {
     ///
     /// # Errors
     /// Why it may not be.
-    fn validate(&self, _request: &AdmissionRequest<'_>, _object: &Value) -> Result<Verdict, Status> {
+    fn validate(&self, _request: &AdmissionRequest<'_>, _object: &Value) -> Result<Verdict, Unprepared> {
         Ok(Verdict::default())
     }
 }

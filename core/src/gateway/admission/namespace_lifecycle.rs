@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::{Admission, AdmissionRequest, Operation, Verdict};
+use crate::gateway::Unprepared;
 use crate::object::ObjectKey;
 use crate::resource::{EFFECTS, NAMESPACES};
 use crate::status::{Status, StatusCause, StatusDetails};
@@ -39,11 +40,11 @@ impl Admission for NamespaceLifecycle {
         }
     }
 
-    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
+    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Unprepared> {
         if request.operation == Operation::Delete {
             return match request.mutation.target.name.as_deref() {
                 Some(name) if LASTING.contains(&name) => {
-                    Err(request.forbidden(object, "this namespace may not be deleted"))
+                    Err(request.forbidden(object, "this namespace may not be deleted").into())
                 }
                 _ => Ok(Verdict::default()),
             };

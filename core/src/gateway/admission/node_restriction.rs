@@ -9,11 +9,11 @@ use serde_json::Value;
 use super::{Admission, AdmissionRequest, Operation, Verdict};
 pub(super) use crate::access::MIRROR;
 use crate::access::{node_of, refers_to_anything};
+use crate::gateway::Unprepared;
 use crate::object::{ObjectKey, OwnerReference};
 use crate::resource::read::{items, text, texts};
 use crate::resource::volume::LOCAL_PATH;
 use crate::resource::{LEASES, LOG_OUTPUTS, NODES, PERSISTENT_VOLUMES, PODS, wants_pod_range};
-use crate::status::Status;
 use crate::store::Snapshot;
 
 /// Labels of a node's own Node that it may set among those of Kubernetes.
@@ -44,7 +44,7 @@ impl Admission for NodeRestriction {
             && node_of(&request.mutation.identity).is_some()
     }
 
-    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
+    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Unprepared> {
         let Some(node) = node_of(&request.mutation.identity) else { return Ok(Verdict::default()) };
         let refusal = match (request.mutation.target.resource(), request.old) {
             (PODS, None) => refused_pod(node, object, request.snapshot),
@@ -58,7 +58,7 @@ impl Admission for NodeRestriction {
         };
         match refusal {
             None => Ok(Verdict::default()),
-            Some(why) => Err(request.forbidden(object, why)),
+            Some(why) => Err(request.forbidden(object, why).into()),
         }
     }
 }

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Admission, AdmissionRequest, Operation, Verdict};
+use crate::gateway::Unprepared;
 use crate::object::{Name, Object, ObjectKey, Quantity, ResourceType, Uid};
 use crate::resource::pod::QosClass;
 use crate::resource::pod::resources::{Amounts, List, amounts, of_container, of_pod};
 use crate::resource::read::{items, size, text};
 use crate::resource::{PERSISTENT_VOLUME_CLAIMS as CLAIMS, PODS, RESOURCE_QUOTAS, SERVICES};
-use crate::status::Status;
 use crate::store::{CommitCondition, Counter, Excess};
 
 /// The kinds that are counted by their plain plural name.
@@ -45,13 +45,13 @@ impl Admission for ResourceQuota {
             && request.snapshot.count(RESOURCE_QUOTAS) > 0
     }
 
-    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
+    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Unprepared> {
         let resource = request.mutation.target.resource();
         let quotas = request.snapshot.list(RESOURCE_QUOTAS, request.namespace(), None).map(|quota| Quota::of(quota));
         let mut verdict = Verdict::default();
         for quota in quotas.filter(|quota| quota.matches(resource, object)) {
             if let Some(why) = quota.left_unnamed(request, object) {
-                return Err(request.forbidden(object, format_args!("failed quota: {}: {why}", quota.key.name)));
+                return Err(request.forbidden(object, format_args!("failed quota: {}: {why}", quota.key.name)).into());
             }
             verdict.conditions.extend(quota.charges(resource, object));
         }

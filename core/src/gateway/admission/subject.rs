@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{AdmissionRequest, Operation};
 use crate::gateway::decode::plain;
 use crate::gateway::scale::{SCALE_KIND, scale_of};
-use crate::gateway::{Action, Subresource};
+use crate::gateway::{Action, Subresource, Unprepared};
 use crate::object::ObjectKey;
 use crate::resource::fill::set;
 use crate::resource::{NAMESPACES, ServedVersion, SubresourceHandler};
@@ -87,27 +87,21 @@ impl<'a> Subject<'a> {
     }
 
     /// The object in a version; null where there is none.
-    pub(super) fn object_in(&self, version: &ServedVersion) -> Value {
+    pub(super) fn object_in(&self, version: &ServedVersion) -> Result<Value, Unprepared> {
         self.in_version(self.object.as_deref(), version)
     }
 
     /// What was there, in a version; null where there is none.
-    pub(super) fn old_in(&self, version: &ServedVersion) -> Value {
+    pub(super) fn old_in(&self, version: &ServedVersion) -> Result<Value, Unprepared> {
         self.in_version(self.old.as_deref(), version)
     }
 
-    fn in_version(&self, value: Option<&Value>, version: &ServedVersion) -> Value {
-        let Some(mut value) = value.cloned() else { return Value::Null };
-        if self.is_of_resource() {
-            if let Some(from_stored) = version.from_stored {
-                from_stored(&mut value);
-            }
-            if let Some(fields) = value.as_object_mut() {
-                fields.insert("apiVersion".to_owned(), version.api_version().into());
-                fields.insert("kind".to_owned(), self.request.mutation.target.served.definition.kind.into());
-            }
+    fn in_version(&self, value: Option<&Value>, version: &ServedVersion) -> Result<Value, Unprepared> {
+        match value.cloned() {
+            None => Ok(Value::Null),
+            Some(value) if self.is_of_resource() => self.request.in_version(value, version),
+            Some(value) => Ok(value),
         }
-        value
     }
 
     /// The object's name, where it is known.

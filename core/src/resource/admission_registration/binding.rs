@@ -1,4 +1,4 @@
-//! ValidatingAdmissionPolicyBindings: where a policy holds, and with which parameters.
+//! Bindings of policies: where one holds, and with which parameters.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::matching::{default_scopes, default_selectors, validate_match_resources};
-use super::{CATEGORIES, GROUP};
+use super::{CATEGORIES, GROUP, MUTATING_VERSION};
 use crate::object::{ResourceType, names};
 use crate::resource::check::{Faults, Field};
 use crate::resource::fill::present;
@@ -21,22 +21,45 @@ use crate::status::StatusCause;
 pub const VALIDATING_ADMISSION_POLICY_BINDINGS: ResourceType =
     ResourceType::new(GROUP, "validatingadmissionpolicybindings");
 
-struct BindingStrategy;
+/// The resource type.
+pub const MUTATING_ADMISSION_POLICY_BINDINGS: ResourceType =
+    ResourceType::new(GROUP, "mutatingadmissionpolicybindings");
+
+/// Whose bindings.
+enum BindingStrategy {
+    /// Policies that refuse: the binding says what comes of it.
+    Validating,
+    /// Policies that change.
+    Mutating,
+}
 
 /// What a ValidatingAdmissionPolicyBinding is.
-pub(super) fn definition() -> ResourceDefinition {
+pub(super) fn validating() -> ResourceDefinition {
     let schema = "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding";
+    let names = ["ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybinding"];
+    let version = ServedVersion::stored(GROUP, "v1", schema);
+    definition(VALIDATING_ADMISSION_POLICY_BINDINGS, names, version, BindingStrategy::Validating)
+}
+
+/// What a MutatingAdmissionPolicyBinding is.
+pub(super) fn mutating() -> ResourceDefinition {
+    let schema = "io.k8s.api.admissionregistration.v1beta1.MutatingAdmissionPolicyBinding";
+    let names = ["MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybinding"];
+    let version = ServedVersion::stored(GROUP, MUTATING_VERSION, schema);
+    definition(MUTATING_ADMISSION_POLICY_BINDINGS, names, version, BindingStrategy::Mutating)
+}
+
+fn definition(
+    resource: ResourceType,
+    [kind, singular]: [&'static str; 2],
+    version: ServedVersion,
+    strategy: BindingStrategy,
+) -> ResourceDefinition {
     ResourceDefinition {
         scope: Scope::Cluster,
         categories: CATEGORIES,
         has_generation: true,
-        ..ResourceDefinition::plain(
-            VALIDATING_ADMISSION_POLICY_BINDINGS,
-            "ValidatingAdmissionPolicyBinding",
-            "validatingadmissionpolicybinding",
-            ServedVersion::stored(GROUP, "v1", schema),
-            BindingStrategy,
-        )
+        ..ResourceDefinition::plain(resource, kind, singular, version, strategy)
     }
 }
 
@@ -59,7 +82,9 @@ impl Strategy for BindingStrategy {
         if spec.at("matchResources").is_set() {
             validate_match_resources(&spec.at("matchResources"), &mut faults);
         }
-        validate_actions(&spec.at("validationActions"), &mut faults);
+        if matches!(self, Self::Validating) {
+            validate_actions(&spec.at("validationActions"), &mut faults);
+        }
         faults.errors.causes()
     }
 

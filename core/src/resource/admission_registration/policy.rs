@@ -44,13 +44,7 @@ pub(super) fn definition() -> ResourceDefinition {
 
 impl Strategy for PolicyStrategy {
     fn default(&self, object: &mut Value) {
-        let Some(spec) = object_at(object, "spec") else { return };
-        fill(spec, "failurePolicy", "Fail");
-        if let Some(constraints) = present(spec, "matchConstraints") {
-            default_selectors(constraints);
-            default_scopes(constraints, "resourceRules");
-            default_scopes(constraints, "excludeResourceRules");
-        }
+        default_policy(object);
     }
 
     fn prepare_create(&self, object: &mut Value, _cx: &WriteContext<'_>) {
@@ -60,22 +54,8 @@ impl Strategy for PolicyStrategy {
     fn validate(&self, object: &Value) -> Vec<StatusCause> {
         let mut faults = Faults::default();
         let spec = Field::root(object).at("spec");
-        faults.one_of(&spec.at("failurePolicy"), &["Fail", "Ignore"]);
-        if spec.at("paramKind").is_set() {
-            validate_parameter_kind(&spec.at("paramKind"), &mut faults);
-        }
-        let constraints = spec.at("matchConstraints");
-        if constraints.is_set() {
-            validate_match_resources(&constraints, &mut faults);
-            if constraints.at("resourceRules").count() == 0 {
-                faults.required(&constraints.at("resourceRules"), "");
-            }
-        } else {
-            faults.required(&constraints, "");
-        }
-        validate_conditions(&spec.at("matchConditions"), Some(RequestNaming::Parameters), &mut faults);
-        let known = validate_variables(&spec.at("variables"), &mut faults);
-        validate_rules(&spec, text(object, "/metadata/name"), RequestNaming::Variables(&known), &mut faults);
+        let known = validate_policy(&spec, &mut faults);
+        validate_rules(&spec, text(object, "/metadata/name"), &known, &mut faults);
         faults.errors.causes()
     }
 
@@ -88,14 +68,45 @@ impl Strategy for PolicyStrategy {
     }
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Cell> {
-        let parameters = object.pointer("/spec/paramKind").filter(|kind| kind.is_object());
-        let parameters = parameters.map(|kind| format!("{}/{}", text(kind, "/apiVersion"), text(kind, "/kind")));
-        vec![
-            size(object, "/spec/validations").into(),
-            parameters.unwrap_or_else(|| "<unset>".to_owned()).into(),
-            age(object, now),
-        ]
+        vec![size(object, "/spec/validations").into(), parameter_kind(object), age(object, now)]
     }
+}
+
+/// The defaults of a policy of either kind.
+pub(super) fn default_policy(object: &mut Value) {
+    let Some(spec) = object_at(object, "spec") else { return };
+    fill(spec, "failurePolicy", "Fail");
+    if let Some(constraints) = present(spec, "matchConstraints") {
+        default_selectors(constraints);
+        default_scopes(constraints, "resourceRules");
+        default_scopes(constraints, "excludeResourceRules");
+    }
+}
+
+/// Checks what policies of both kinds have; the names of their variables.
+pub(super) fn validate_policy<'v>(spec: &Field<'v>, faults: &mut Faults) -> Vec<&'v str> {
+    faults.one_of(&spec.at("failurePolicy"), &["Fail", "Ignore"]);
+    if spec.at("paramKind").is_set() {
+        validate_parameter_kind(&spec.at("paramKind"), faults);
+    }
+    let constraints = spec.at("matchConstraints");
+    if constraints.is_set() {
+        validate_match_resources(&constraints, faults);
+        if constraints.at("resourceRules").count() == 0 {
+            faults.required(&constraints.at("resourceRules"), "");
+        }
+    } else {
+        faults.required(&constraints, "");
+    }
+    validate_conditions(&spec.at("matchConditions"), Some(RequestNaming::Parameters), faults);
+    validate_variables(&spec.at("variables"), faults)
+}
+
+/// The kind of a policy's parameters, as a cell.
+pub(super) fn parameter_kind(object: &Value) -> Cell {
+    let parameters = object.pointer("/spec/paramKind").filter(|kind| kind.is_object());
+    let parameters = parameters.map(|kind| format!("{}/{}", text(kind, "/apiVersion"), text(kind, "/kind")));
+    parameters.unwrap_or_else(|| "<unset>".to_owned()).into()
 }
 
 fn validate_parameter_kind(parameters: &Field<'_>, faults: &mut Faults) {
@@ -132,7 +143,8 @@ fn validate_variables<'v>(variables: &Field<'v>, faults: &mut Faults) -> Vec<&'v
     known
 }
 
-fn validate_rules(spec: &Field<'_>, policy: &str, naming: RequestNaming<'_>, faults: &mut Faults) {
+fn validate_rules(spec: &Field<'_>, policy: &str, known: &[&str], faults: &mut Faults) {
+    let naming = RequestNaming::Variables(known);
     let (rules, annotations) = (spec.at("validations"), spec.at("auditAnnotations"));
     if rules.count() == 0 && annotations.count() == 0 {
         for list in [&rules, &annotations] {
@@ -143,7 +155,7 @@ fn validate_rules(spec: &Field<'_>, policy: &str, naming: RequestNaming<'_>, fau
         validate_expression(&rule.at("expression"), "expression is not specified", Some(naming), faults);
         let message = rule.at("messageExpression");
         if !message.text().trim().is_empty() {
-            validate_expression(&message, "", Some(naming), faults);
+            validate_expression(&message, "", Some(RequestNaming::Message(known)), faults);
         }
         for field in rule.which(["messageExpression", "message"]) {
             if !field.text().is_empty() && field.text().trim().is_empty() {

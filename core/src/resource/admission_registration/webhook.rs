@@ -144,7 +144,7 @@ fn validate_name(name: &Field<'_>, faults: &mut Faults) {
 fn validate_client(client: &Field<'_>, faults: &mut Faults) {
     let (url, service) = (client.at("url"), client.at("service"));
     match (url.is_set(), service.is_set()) {
-        (true, false) => validate_url(&url, faults),
+        (true, false) => validate_webhook_url(&url, faults),
         (false, true) => {
             for (field, why) in [("name", "service name is required"), ("namespace", "service namespace is required")] {
                 if service.at(field).text().is_empty() {
@@ -160,7 +160,8 @@ fn validate_client(client: &Field<'_>, faults: &mut Faults) {
     }
 }
 
-fn validate_url(url: &Field<'_>, faults: &mut Faults) {
+/// Checks the URL of a webhook.
+pub fn validate_webhook_url(url: &Field<'_>, faults: &mut Faults) {
     const FORM: &str = "desired format: https://host[/path]";
     let Some(rest) = url.text().strip_prefix("https://") else {
         let scheme = url.text().split_once("://").map_or("", |(scheme, _)| scheme);

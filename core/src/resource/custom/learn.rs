@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::CUSTOM_RESOURCE_DEFINITIONS;
+use super::conversion::Conversion;
 use super::path::JsonPath;
 use super::rules::compile_all;
 use super::schema::Structural;
@@ -61,6 +62,8 @@ struct Spec {
     scope: String,
     names: Naming,
     versions: Vec<Version>,
+    #[serde(default)]
+    conversion: Conversion,
 }
 
 #[derive(Default, Deserialize)]
@@ -188,9 +191,12 @@ pub fn learn(object: &Object) -> Result<Option<Learnt>, LearnError> {
     let Definition { spec, status } = definition;
     let names = if status.accepted_names.kind.is_empty() { &spec.names } else { &status.accepted_names };
     let versions = served_versions(&spec, names)?;
+    let converter =
+        spec.conversion.webhook(&object.key().name, versions.iter().map(ServedVersion::api_version).collect());
+    let converter = converter.map(Arc::new);
     let variants = spec.versions.iter().map(|version| {
         let of_version = behaviour(object.key(), &spec, names, version, &versions)?;
-        Ok((intern(&version.name), of_version))
+        Ok((intern(&version.name), ResourceDefinition { converter: converter.clone(), ..of_version }))
     });
     let variants = variants.collect::<Result<Vec<_>, LearnError>>()?;
     let stored = versions.first().map(|version| version.version).unwrap_or_default();

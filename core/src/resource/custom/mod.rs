@@ -5,6 +5,7 @@
 //! [`prune`] drops what it does not know, [`fill_defaults`] fills in what is missing, [`validate()`] checks the rest and the
 //! rules in CEL. Nothing here asks the cluster anything: a definition is all there is to know.
 
+mod conversion;
 mod format;
 mod learn;
 mod path;
@@ -16,6 +17,7 @@ mod strategy;
 mod tests;
 mod validate;
 
+pub use conversion::ConversionWebhook;
 pub use format::{go_duration, is_of as has_format};
 pub use learn::{Digest, LearnError, Learnt, definition_of, learn, resource_of};
 pub use path::JsonPath;

@@ -110,11 +110,14 @@ pub fn decode(schema: &Schema, bytes: &[u8]) -> Result<Decoded, DecodeError> {
     findings.conclude(value)
 }
 
-/// Brings a value to its schema, as [`decode`] does with bytes.
+/// Brings a JSON value, or a reference to one, to its schema, as [`decode`] does with bytes.
 ///
 /// # Errors
 /// When it is no object, or a part of it does not fit the schema.
-pub fn conform(schema: &Schema, value: Value) -> Result<Decoded, DecodeError> {
+pub fn conform<'v>(
+    schema: &Schema,
+    value: impl Deserializer<'v, Error = serde_json::Error>,
+) -> Result<Decoded, DecodeError> {
     let findings = Findings::default();
     let value = Place::root(&findings, schema).deserialize(value);
     findings.conclude(value)

@@ -135,7 +135,7 @@ impl Backend for MemoryBackend {
             self.is_dead = true;
             return Err(died());
         }
-        platter.acknowledged = platter.acknowledged.max(group.acknowledged);
+        platter.acknowledged = group.acknowledged.map_or(platter.acknowledged, |mark| platter.acknowledged.max(mark));
         let has_changes = group.has_changes;
         platter.pending.push(group);
         if has_changes {

@@ -41,8 +41,8 @@ pub struct Row {
 pub struct Group {
     /// The rows; no key twice.
     pub rows: Vec<Row>,
-    /// The last revision acknowledged before this group.
-    pub acknowledged: Revision,
+    /// The last revision acknowledged before this group, where it is to be noted apart from the rows.
+    pub acknowledged: Option<Revision>,
     /// Whether the group holds changes. One of decisions alone acknowledges nothing and may become durable with the next.
     pub has_changes: bool,
 }

@@ -3,7 +3,7 @@
 use sampan_machine::{CommandRecord, Decision};
 
 use crate::object::Revision;
-use crate::store::backend::Keyspace;
+use crate::store::backend::{Backend as _, Keyspace};
 use crate::store::fixture::*;
 use crate::store::{
     Crash, DECISIONS_PER_OBJECT, MemoryDisk, OpenError, Precondition, Refusal, Sequencer, Ticket, Write,
@@ -80,6 +80,23 @@ fn damage_is_refused_by_name() {
         let error = Sequencer::open(disk.restart(), settings()).err().unwrap_or_else(|| panic!("{name} was not seen"));
         assert!(is_named(&error), "{name}: {error:?}");
     }
+}
+
+#[test]
+fn the_high_water_mark_lags_behind_by_milliseconds_at_most() {
+    let disk = MemoryDisk::default();
+    let mut sequencer = open(&disk);
+    let writes = [("default/a", 0), ("default/b", 4), ("default/c", 5), ("default/d", 9), ("default/e", 10)];
+    let marked = writes.map(|(name, ms)| {
+        commit(&mut sequencer, vec![create(map(name))], ms);
+        disk.restart().acknowledged().0
+    });
+    assert_eq!(marked, [0, 0, 2, 2, 4]);
+    commit(&mut sequencer, vec![create(map("default/e"))], 19);
+    assert!(!sequencer.is_mark_late(at(19)) && sequencer.is_mark_late(at(20)), "what is refused moves nothing");
+    sequencer.settle();
+    assert!(!sequencer.is_mark_late(at(20)));
+    assert_eq!(disk.restart().acknowledged(), Revision(5));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What is wrong with a definition, in the words of Kubernetes.
 
+mod conversion;
 mod schema;
 
 use std::collections::BTreeSet;
@@ -25,7 +26,7 @@ pub(crate) fn definition(object: &Value) -> Faults {
     group(&root, &spec, &mut faults);
     faults.one_of(&spec.at("scope"), &["Cluster", "Namespaced"]);
     names_asked_for(&spec.at("names"), &mut faults);
-    faults.one_of_if_set(&spec.at("conversion").at("strategy"), &["None"]);
+    conversion::validate(&spec.at("conversion"), &mut faults);
     if spec.at("preserveUnknownFields").is_true() {
         faults.invalid(&spec.at("preserveUnknownFields"), "must be false");
     }
@@ -43,6 +44,9 @@ pub(crate) fn update(object: &Value, old: &Value) -> Faults {
     if is_established(&old) {
         faults.immutable(&spec.at("scope"), &before.at("scope"));
         faults.immutable(&spec.at("names").at("kind"), &before.at("names").at("kind"));
+    }
+    if is_established(&old) {
+        conversion::validate_authorities(&spec.at("conversion"), &before.at("conversion"), &mut faults);
     }
     let known: BTreeSet<&str> = spec.at("versions").items().map(|version| version.at("name").text()).collect();
     for stored in new.at("status").at("storedVersions").items().filter(|stored| !known.contains(stored.text())) {

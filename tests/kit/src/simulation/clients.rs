@@ -14,6 +14,7 @@ use sampan_core::store::{Origin, Snapshot};
 use serde_json::{Value, json};
 
 use super::dice::Dice;
+use super::kinds::TASK_IMAGE;
 use super::laws::{DEPLOYMENTS, NODES, PODS, REPLICA_SETS};
 
 /// The namespace that comes and goes; the other one users work in is `default`.
@@ -70,7 +71,7 @@ pub(super) const WISHES: [&str; 19] = [
 impl Desk<'_> {
     /// What a user wants next; `None` where there is nothing to want it of.
     pub(super) fn wish(&mut self) -> Option<Wish> {
-        match self.dice.below(145) {
+        match self.dice.below(149) {
             0..=19 => self.apply(),
             20..=31 => self.scale(),
             32..=37 => self.replace(),
@@ -86,10 +87,10 @@ impl Desk<'_> {
             85..=87 => self.relabel(),
             88..=89 => self.relabel_back(),
             90..=92 => self.write_settings(),
-            93 => self.delete_settings(),
-            94..=95 => self.delete_namespace(),
-            96..=97 => self.cordon(true),
-            98..=99 => self.cordon(false),
+            93..=95 => self.delete_settings(),
+            96..=98 => self.delete_namespace(),
+            99..=101 => self.cordon(true),
+            102..=104 => self.cordon(false),
             _ => self.wish_of_other_kinds(),
         }
     }
@@ -377,7 +378,7 @@ fn manifest(namespace: &str, name: &str, dice: &mut Dice) -> Value {
     }
     let mut pod = json!({"containers": [container], "terminationGracePeriodSeconds": dice.below(20)});
     if dice.per_mille(200) {
-        pod["initContainers"] = json!([{"name": "first", "image": "example/init:1"}]);
+        pod["initContainers"] = json!([{"name": "first", "image": format!("{TASK_IMAGE}:first")}]);
     }
     if dice.per_mille(200) {
         pod["volumes"] =

@@ -21,6 +21,8 @@ pub(super) const SLICES: ResourceType = ResourceType::new("discovery.k8s.io", "e
 
 /// What an image's name begins with whose containers do their work and end.
 pub const TASK_IMAGE: &str = "example/task";
+/// The image whose containers end with an error.
+pub const FAILING_IMAGE: &str = "example/failing:1";
 
 /// One that starts its pods in order, and one that does not.
 const SETS: [&str; 2] = ["db", "cache"];
@@ -48,17 +50,17 @@ pub(super) const WISHES: [&str; 11] = [
 impl Desk<'_> {
     /// What a user wants next of these kinds.
     pub(super) fn wish_of_other_kinds(&mut self) -> Option<Wish> {
-        match self.dice.below(24) {
+        match self.dice.below(28) {
             0..=4 => self.apply_stateful_set(),
             5..=6 => self.scale_stateful_set(),
             7..=8 => self.roll_kind("roll a stateful set", STATEFUL_SETS),
-            9 => self.delete_kind("delete a stateful set", STATEFUL_SETS),
-            10..=12 => self.apply_daemon_set(),
-            13..=14 => self.roll_kind("roll a daemon set", DAEMON_SETS),
-            15 => self.delete_kind("delete a daemon set", DAEMON_SETS),
-            16..=18 => self.apply_job(),
-            19 => self.delete_kind("delete a job", JOBS),
-            20..=22 => self.apply_service(),
+            9..=10 => self.delete_kind("delete a stateful set", STATEFUL_SETS),
+            11..=13 => self.apply_daemon_set(),
+            14..=15 => self.roll_kind("roll a daemon set", DAEMON_SETS),
+            16..=17 => self.delete_kind("delete a daemon set", DAEMON_SETS),
+            18..=20 => self.apply_job(),
+            21..=22 => self.delete_kind("delete a job", JOBS),
+            23..=25 => self.apply_service(),
             _ => self.delete_kind("delete a service", SERVICES),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use sampan_core::object::{Object, ObjectKey, ResourceType, Revision, Uid};
+use sampan_core::resource::PERSISTENT_VOLUMES;
 use sampan_core::store::{Event, Origin, Snapshot, WatchChange};
 
 use super::ledger::{DeploymentFacts, Ledger, PodFacts, SetFacts};
@@ -161,12 +162,13 @@ impl Laws {
         Ok(())
     }
 
-    /// A node writes about itself and its pods alone.
+    /// A node writes about itself, its pods and the volumes on its disk alone.
     fn writer(&self, event: &Event) -> Verdict {
         let Origin::Node { name } = &*event.origin else { return Ok(()) };
         let is_own = match event.key.resource {
             PODS => self.ledger.pods.get(&event.key).is_some_and(|pod| pod.node == *name),
             NODES | LEASES => *event.key.name == **name,
+            PERSISTENT_VOLUMES => event.change.object().field("spec.nodeName") == Some(name),
             EVENTS => true,
             _ => false,
         };
@@ -225,7 +227,8 @@ impl Laws {
             before.as_ref().is_none_or(|it| facts.as_ref().is_none_or(|facts| it.min_ready == facts.min_ready));
         let is_new = matches!(event.change, WatchChange::Added(_));
         for deployment in deployments {
-            if !(same_owner || is_new) || !same_patience || !is_of(event, &["deployment", "replicaset"]) {
+            if !(same_owner || is_new) || !same_patience || !(is_of(event, "deployment") || is_of(event, "replicaset"))
+            {
                 self.lift(&deployment);
             }
             self.promises(&deployment, event, now)?;
@@ -287,9 +290,9 @@ fn living(event: &Event) -> Option<&Arc<Object>> {
     }
 }
 
-/// Whether the change follows from a decision of one of these operators.
-fn is_of(event: &Event, operators: &[&str]) -> bool {
-    matches!(&*event.origin, Origin::Decision { operator, .. } if operators.contains(&operator.as_str()))
+/// Whether the change follows from a decision of this operator.
+pub(super) fn is_of(event: &Event, name: &str) -> bool {
+    matches!(&*event.origin, Origin::Decision { operator, .. } if operator == name)
 }
 
 /// Whether somebody but the pod's own operators took a pod, or its readiness, from its Deployment, or gave it one.
@@ -302,7 +305,7 @@ fn disturbs(event: &Event, before: Option<&PodFacts>, after: Option<&PodFacts>) 
     let is_released = matches!((&before, &after), (Some((Some(_), _)), Some((None, _))));
     // Nor does it make the pods that it takes again when somebody labels them back.
     let is_taken = matches!((&before, &after), (Some((None, _)), Some((Some(_), _))));
-    before != after && !became_ready && (is_released || is_taken || !is_of(event, &["replicaset"]))
+    before != after && !became_ready && (is_released || is_taken || !is_of(event, "replicaset"))
 }
 
 /// Whether a change is more than that a node still lives.

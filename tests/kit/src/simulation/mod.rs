@@ -1,6 +1,6 @@
 //! The whole system in one thread: the real gateway, sequencer, operators and node agents, on virtual time.
 //!
-//! Users apply, scale, roll, pause, undo and delete workloads and Services at random; the server crashes at its commits, nodes lose power and are cut
+//! Users apply, scale, roll, pause, undo and delete workloads and Services at random, and play scenarios beside that; the server crashes at its commits, nodes lose power and are cut
 //! off, clocks jump, containers, images and probes fail. Laws are judged at every revision, and when nobody disturbs the
 //! cluster any more it must come to rest with every workload complete. One seed is one run, byte for byte.
 //!
@@ -19,6 +19,7 @@ mod report;
 mod rest;
 mod roles;
 mod run;
+mod scenarios;
 mod server;
 mod site;
 mod story;
@@ -35,9 +36,9 @@ use serde_json::json;
 
 pub use self::clients::BROKEN_IMAGE;
 pub use self::dice::Dice;
-pub use self::kinds::TASK_IMAGE;
+pub use self::kinds::{FAILING_IMAGE, TASK_IMAGE};
 pub use self::node::{Mishap, News, Node, Reply, Request, Want};
-pub use self::report::{Report, Unreachable};
+pub use self::report::Report;
 use crate::world::World;
 
 /// The namespaces every cluster begins with, beside `default`.

@@ -62,7 +62,7 @@ pub enum News {
     Changed(Arc<Object>),
     /// A pod of it is gone.
     Gone(Arc<Object>),
-    /// An object it asked to be told of, or that there is none.
+    /// An object it asked to be told of, or that there is none; or a volume on its disk.
     Source(ObjectKey, Option<Arc<Object>>),
     /// The answer to a request.
     Answer(u64, Reply),
@@ -131,6 +131,17 @@ pub enum Mishap {
 }
 
 impl Mishap {
+    /// The one of that name which lasts a while.
+    pub(super) fn lasting(name: &str, lasting: SignedDuration) -> Option<Self> {
+        let all = [
+            Self::PullsFail(lasting),
+            Self::StartsFail(lasting),
+            Self::SandboxesFail(lasting),
+            Self::VolumesFail(lasting),
+        ];
+        all.into_iter().find(|mishap| mishap.name() == name)
+    }
+
     /// As reports name it.
     pub fn name(self) -> &'static str {
         match self {

@@ -8,8 +8,9 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use sampan_core::object::{Object, ObjectKey, Uid};
 use sampan_core::store::{Event, Origin, WatchChange};
+use serde_json::Value;
 
-use super::kinds::{JOBS, SLICES};
+use super::kinds::{DAEMON_SETS, JOBS, SLICES};
 use super::laws::PODS;
 
 type Verdict = Result<(), String>;
@@ -21,6 +22,8 @@ pub(super) struct Roles {
     ready: BTreeMap<Uid, (Option<u64>, Vec<(u64, u64)>)>,
     /// The living pods of DaemonSets, with the set and the node of each.
     daemons: BTreeMap<ObjectKey, (Uid, String)>,
+    /// The DaemonSets that ever allowed a pod of a new template beside the one of the old.
+    surging: BTreeSet<Uid>,
     /// The pods each Job ever had, and those of them that ended well.
     tasks: BTreeMap<Uid, (BTreeSet<Uid>, BTreeSet<Uid>)>,
     /// What each Job has told of pods that ended: well, and not.
@@ -36,6 +39,7 @@ impl Roles {
         match event.key.resource {
             PODS => self.pod(event),
             JOBS => self.job(event),
+            DAEMON_SETS => self.daemon_set(event),
             SLICES => self.slice(event),
             _ => Ok(()),
         }
@@ -74,18 +78,29 @@ impl Roles {
         }
     }
 
+    fn daemon_set(&mut self, event: &Event) -> Verdict {
+        let object = event.change.object();
+        let surge = object.value().pointer("/spec/updateStrategy/rollingUpdate/maxSurge").cloned().unwrap_or_default();
+        if !matches!(surge, Value::Null) && surge != 0 && surge != "0%" {
+            self.surging.insert(object.metadata().uid.clone());
+        }
+        Ok(())
+    }
+
     /// A pod that was let go of, has ended or is on its way out is nobody's any more.
     fn see_daemon(&mut self, key: &ObjectKey, place: Option<(Uid, String)>) -> Verdict {
         let Some(place) = place else {
             self.daemons.remove(key);
             return Ok(());
         };
-        let other =
-            self.daemons.iter().find(|(other, at)| *other != key && **at == place).map(|(other, _)| other.clone());
+        let most = 1 + usize::from(self.surging.contains(&place.0));
+        let others = self.daemons.iter().filter(|(other, at)| *other != key && **at == place);
+        let others: Vec<ObjectKey> = others.map(|(other, _)| other.clone()).collect();
         let on = place.1.clone();
         self.daemons.insert(key.clone(), place);
-        match other {
+        match others.first() {
             None => Ok(()),
+            Some(_) if others.len() < most => Ok(()),
             Some(other) => Err(format!("at most one pod of a DaemonSet on a node: {key} and {other} on {on}")),
         }
     }
@@ -160,7 +175,7 @@ pub(super) fn identity_taken(event: &Event) -> Option<&ObjectKey> {
 #[cfg(test)]
 mod tests {
     use sampan_core::object::{Draft, ResourceType, Revision};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 

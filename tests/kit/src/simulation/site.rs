@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use sampan_core::gateway::Gateway;
 use sampan_core::object::{Object, ObjectKey, Revision};
+use sampan_core::resource::PERSISTENT_VOLUMES;
 use sampan_core::store::{Event, Snapshot, WatchChange};
 
 use super::laws::PODS;
@@ -142,13 +143,20 @@ impl Site {
 
     /// The objects it wants to be told of, as they are.
     pub(super) fn sources(&self, snapshot: &Snapshot) -> Vec<News> {
-        self.watches.iter().map(|key| News::Source(key.clone(), snapshot.get(key).cloned())).collect()
+        let own = snapshot.list(PERSISTENT_VOLUMES, None, None).filter(|volume| self.keeps(volume));
+        let keys: BTreeSet<&ObjectKey> = self.watches.iter().chain(own.map(|volume| volume.key())).collect();
+        keys.into_iter().map(|key| News::Source(key.clone(), snapshot.get(key).cloned())).collect()
+    }
+
+    /// Whether it is a volume on the node's disk: of those it is told unasked.
+    fn keeps(&self, object: &Object) -> bool {
+        object.key().resource == PERSISTENT_VOLUMES && object.field("spec.nodeName") == Some(&self.name)
     }
 
     /// What a change is to this node: a pod that comes to it, changes or goes, or an object it watches.
     pub(super) fn news(&self, event: &Event) -> Option<News> {
         if event.key.resource != PODS {
-            return self.watches.contains(&event.key).then(|| {
+            return (self.watches.contains(&event.key) || self.keeps(event.change.object())).then(|| {
                 let is_gone = matches!(event.change, WatchChange::Removed(_));
                 News::Source(event.key.clone(), (!is_gone).then(|| event.change.object().clone()))
             });

@@ -207,6 +207,20 @@ const KINDS: &[Kind] = &[
         ("validatingadmissionpolicybinding.spec.policyName", "PolicyName references"),
     ),
     kind(
+        "mutatingadmissionpolicies",
+        "NAME MUTATIONS PARAMKIND AGE",
+        "sample 1 <unset>",
+        &["Reinvocation Policy:"],
+        ("mutatingadmissionpolicy.spec.reinvocationPolicy", "reinvocationPolicy indicates whether mutations"),
+    ),
+    kind(
+        "mutatingadmissionpolicybindings",
+        "NAME POLICYNAME PARAMREF AGE",
+        "sample sample <unset>",
+        &["Policy Name:"],
+        ("mutatingadmissionpolicybinding.spec.policyName", "policyName references"),
+    ),
+    kind(
         "operatorplugins",
         "NAME PRIMARY STATUS RESTARTS PROBLEM AGE",
         "sample Nothing Waiting 0 the kind Nothing of example.com/v1 is not served yet",

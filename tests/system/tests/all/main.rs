@@ -1,9 +1,11 @@
 //! The whole system from outside: the binary, kubectl, Docker.
 
 mod access;
+mod aggregator;
 mod bad_input;
 mod clients;
 mod conformance;
+mod conversion;
 mod crashes;
 mod custom;
 mod database;

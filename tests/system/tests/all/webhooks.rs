@@ -26,10 +26,20 @@ fn judge(request: &Value) -> Value {
     json!({"uid": request["uid"], "allowed": true, "patchType": "JSONPatch", "patch": STANDARD.encode(patch)})
 }
 
+/// What a program answers at a path to what is posted there; null where nothing is.
+pub(crate) type Answering = fn(&str, &Value) -> Value;
+
+fn review(_: &str, review: &Value) -> Value {
+    json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": judge(&review["request"])})
+}
+
 /// Answers one request of a connection.
-fn answer(stream: TcpStream, config: &Arc<ServerConfig>) -> Result<()> {
+fn answer(stream: TcpStream, config: &Arc<ServerConfig>, answering: Answering) -> Result<()> {
     let mut stream = BufReader::new(StreamOwned::new(ServerConnection::new(config.clone())?, stream));
     let (mut line, mut length) = (String::new(), 0);
+    stream.read_line(&mut line)?;
+    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    line.clear();
     while stream.read_line(&mut line)? > 2 {
         if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse()?;
@@ -38,17 +48,19 @@ fn answer(stream: TcpStream, config: &Arc<ServerConfig>) -> Result<()> {
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;
-    let review: Value = serde_json::from_slice(&body)?;
-    let response = judge(&review["request"]);
-    let said =
-        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}).to_string();
-    write!(stream.get_mut(), "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{said}", said.len())?;
+    let posted = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? };
+    let said = answering(&path, &posted).to_string();
+    write!(
+        stream.get_mut(),
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{said}",
+        said.len()
+    )?;
     Ok(stream.get_mut().flush()?)
 }
 
-/// A webhook that vouches for itself. Answers its port and certificate.
-fn serve() -> Result<(u16, String)> {
-    let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+/// A program that vouches for itself under that name. Answers its port and certificate.
+pub(crate) fn serve(name: &str, answering: Answering) -> Result<(u16, String)> {
+    let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed([name.to_owned()])?;
     let key = rustls_pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
@@ -58,14 +70,14 @@ fn serve() -> Result<(u16, String)> {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let config = config.clone();
-            std::thread::spawn(move || answer(stream, &config));
+            std::thread::spawn(move || answer(stream, &config, answering));
         }
     });
     Ok((port, cert.pem()))
 }
 
 fn configured() -> Result<Cluster> {
-    let (port, certificate) = serve()?;
+    let (port, certificate) = serve("localhost", review)?;
     let cluster = Setup::simulated(1).start()?;
     let rule = json!({"apiGroups": ["", "apps"], "apiVersions": ["v1"], "operations": ["CREATE"],
         "resources": ["pods", "configmaps", "deployments"]});

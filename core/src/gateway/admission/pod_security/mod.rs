@@ -11,9 +11,9 @@ use serde_json::Value;
 use self::finding::Finding;
 use super::{Admission, AdmissionRequest, Operation, Verdict};
 use crate::gateway::Subresource;
+use crate::gateway::Unprepared;
 use crate::object::{Metadata, ObjectKey};
 use crate::resource::{NAMESPACES, PODS};
-use crate::status::Status;
 
 const LABEL_PREFIX: &str = "pod-security.kubernetes.io/";
 /// Where workloads keep the pod they make.
@@ -96,7 +96,7 @@ impl Admission for PodSecurity {
             && (request.is_whole(resource) || adds_containers(request))
     }
 
-    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
+    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Unprepared> {
         let mut verdict = Verdict::default();
         let is_pod = request.mutation.target.resource() == PODS;
         let template = TEMPLATES.into_iter().find_map(|pointer| object.pointer(pointer));
@@ -109,7 +109,7 @@ impl Admission for PodSecurity {
             && is_new
             && let Some(why) = violation(namespace.metadata(), "enforce", pod)
         {
-            return Err(request.forbidden(object, why.replacen("violate", "violates", 1)));
+            return Err(request.forbidden(object, why.replacen("violate", "violates", 1)).into());
         }
         if is_new && let Some(why) = violation(namespace.metadata(), "warn", pod) {
             verdict.warnings.push(format!("would {why}"));

@@ -3,29 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answers, Call, WithoutRules};
+use super::WithoutRules;
+use super::response::Question;
 use crate::gateway::admission::expressions::{Conditions, Scene};
 use crate::gateway::admission::matching::Constraints;
 use crate::gateway::admission::subject::Subject;
+use crate::gateway::asking::{Answers, Call};
 use crate::object::{Object, ObjectKey};
 use crate::resource::fill::set;
 use crate::resource::read::{items, text};
-use crate::resource::{MUTATING_WEBHOOK_CONFIGURATIONS, RequestNaming, SERVICES, ServedVersion};
+use crate::resource::{MUTATING_WEBHOOK_CONFIGURATIONS, RequestNaming, ServedVersion, WebhookAddress};
 use crate::status::Status;
 use crate::store::Snapshot;
 
 /// The versions of the question that are spoken here.
 const REVIEW_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 const GROUP: &str = "admission.k8s.io";
+/// The longest answer, in bytes: as large as the largest object, twice.
+const ANSWER_BYTES_MAX: usize = 3 << 20;
 
 /// A webhook with its expressions compiled.
-pub(super) struct Webhook {
+pub(in crate::gateway) struct Webhook {
     pub(super) name: String,
     /// What it is about, or why that cannot be read.
     constraints: Result<Constraints, String>,
@@ -37,36 +38,9 @@ pub(super) struct Webhook {
     is_mutating: bool,
     /// Its configuration and its place there.
     id: String,
-    client: Result<Client, String>,
+    address: Result<WebhookAddress, String>,
     timeout: Duration,
     review_version: &'static str,
-}
-
-/// How a webhook is reached.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Client {
-    url: Option<String>,
-    service: Option<ServiceReference>,
-    #[serde(default)]
-    ca_bundle: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct ServiceReference {
-    namespace: String,
-    name: String,
-    #[serde(default)]
-    path: String,
-    #[serde(default)]
-    port: u16,
-}
-
-/// Where a question goes.
-struct Destination {
-    url: String,
-    /// The address behind the URL's host where that is a Service, or why it has none.
-    connect_to: Option<Result<(String, u16), String>>,
 }
 
 impl Webhook {
@@ -77,7 +51,7 @@ impl Webhook {
     }
 
     fn of(configuration: &ObjectKey, index: usize, webhook: &Value) -> Self {
-        let client = webhook.get("clientConfig").cloned().unwrap_or_default();
+        let client = webhook.get("clientConfig").unwrap_or(&Value::Null);
         let seconds = webhook.get("timeoutSeconds").and_then(Value::as_u64).unwrap_or(10);
         let mut understood = items(webhook, "/admissionReviewVersions").filter_map(Value::as_str);
         let spoken = understood.find_map(|wanted| REVIEW_VERSIONS.into_iter().find(|version| *version == wanted));
@@ -89,7 +63,7 @@ impl Webhook {
             is_reinvoked: text(webhook, "/reinvocationPolicy") == "IfNeeded",
             is_mutating: configuration.resource == MUTATING_WEBHOOK_CONFIGURATIONS,
             id: format!("{configuration}/{index}"),
-            client: serde_json::from_value(client).map_err(|error| error.to_string()),
+            address: WebhookAddress::read(client),
             timeout: Duration::from_secs(seconds),
             review_version: spoken.unwrap_or("v1"),
         }
@@ -103,12 +77,11 @@ impl Webhook {
 
     /// The question it is asked.
     pub(super) fn call(&self, scene: Scene, snapshot: &Snapshot, answers: &Answers) -> Result<Call, String> {
-        let client = self.client.as_ref().map_err(Clone::clone)?;
-        let Destination { url, connect_to } = client.destination(self.timeout, snapshot);
-        let called = |why: String| format!("failed to call webhook: Post {url:?}: {why}");
-        let connect_to = connect_to.transpose().map_err(called)?;
-        let authorities = STANDARD.decode(&client.ca_bundle);
-        let authorities = authorities.map_err(|error| called(format!("unable to load root certificates: {error}")))?;
+        let address = self.address.as_ref().map_err(Clone::clone)?;
+        let destination = address.destination(self.timeout, snapshot);
+        let (connect_to, authorities) = destination
+            .reached()
+            .map_err(|why| format!("failed to call webhook: Post {:?}: {why}", destination.url))?;
         let mut request = scene.into_request();
         let question = Bytes::from(format!("{}\n{request}", self.id));
         let uid = answers.uid_of(&question);
@@ -118,16 +91,21 @@ impl Webhook {
         let review = json!({"kind": "AdmissionReview", "apiVersion": api_version, "request": request});
         Ok(Call {
             webhook: self.name.clone(),
-            url,
+            url: destination.url,
             connect_to,
-            authorities: authorities.into(),
+            authorities,
             timeout: self.timeout,
             body: review.to_string().into(),
+            answer_bytes_max: ANSWER_BYTES_MAX,
             question,
             uid,
-            review_version,
-            is_mutating: self.is_mutating,
         })
+    }
+
+    /// What its answers are read by.
+    pub(super) fn asked<'a>(&'a self, call: &'a Call) -> Question<'a> {
+        let Self { name, review_version, is_mutating, .. } = self;
+        Question { webhook: name, uid: &call.uid, review_version, is_mutating: *is_mutating }
     }
 
     /// What the client is told where the webhook could not be asked, or its answer not be read.
@@ -141,40 +119,5 @@ impl Webhook {
             "Internal error occurred: admission webhook {:?} attempted to modify the object, which is not supported for this operation",
             self.name
         ))
-    }
-}
-
-impl Client {
-    fn destination(&self, timeout: Duration, snapshot: &Snapshot) -> Destination {
-        let seconds = timeout.as_secs();
-        let Some(service) = &self.service else {
-            let url = self.url.as_deref().unwrap_or_default();
-            let path = if url.matches('/').count() < 3 { "/" } else { "" };
-            return Destination { url: format!("{url}{path}?timeout={seconds}s"), connect_to: None };
-        };
-        let ServiceReference { namespace, name, path, port } = service;
-        let path = path.trim_start_matches('/');
-        let url = format!("https://{name}.{namespace}.svc:{port}/{path}?timeout={seconds}s");
-        Destination { url, connect_to: Some(service.address(snapshot)) }
-    }
-}
-
-impl ServiceReference {
-    /// The address the Service is reached at.
-    fn address(&self, snapshot: &Snapshot) -> Result<(String, u16), String> {
-        let Self { namespace, name, port, .. } = self;
-        let service = snapshot.get(&ObjectKey::namespaced(SERVICES, namespace, name));
-        let service = service.ok_or_else(|| format!("service {name:?} not found"))?.value();
-        if text(&service, "/spec/type") == "ExternalName" {
-            return Ok((text(&service, "/spec/externalName").to_owned(), *port));
-        }
-        let serves = |it: &Value| it.get("port").and_then(Value::as_u64) == Some(u64::from(*port));
-        if !items(&service, "/spec/ports").any(serves) {
-            return Err(format!("no service port {port} found for service {name:?}"));
-        }
-        match text(&service, "/spec/clusterIP") {
-            "" | "None" => Err(format!("service {name:?} has no cluster IP")),
-            address => Ok((address.to_owned(), *port)),
-        }
     }
 }

@@ -1,39 +1,23 @@
 //! Webhooks: programs of the user's that are asked before something is written.
-//!
-//! Preparing a mutation does no I/O. Where a webhook is to be asked that has not answered yet, the preparation ends with the
-//! [`Call`]s to make, and runs again with what was [answered](Answers). An answer holds for the question it was given to, to
-//! the byte: where the world has moved on, the webhook is asked again. So whoever asks comes back with the same draw and the
-//! same clock, see [`Inquiry`].
 
-mod answers;
-mod call;
 mod configuration;
-mod inquiry;
-mod port;
 mod response;
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-pub use answers::{Answers, Reply};
-pub use call::Call;
-pub use inquiry::Inquiry;
-pub use port::{NoWebhooks, Told, WebhookClient};
-
-use self::configuration::Webhook;
+pub(in crate::gateway) use self::configuration::Webhook;
 use self::response::Response;
 use super::expressions::Scene;
-use super::matching::{WithoutRules, is_exempt};
+use super::matching::{WithoutRules, is_bookkeeping, is_exempt};
 use super::revised::Revised;
+use super::round::Round;
 use super::subject::Subject;
 use crate::gateway::Unprepared;
-use crate::gateway::metadata::{keep_fields, metadata_mut};
 use crate::gateway::preparation::Preparation;
-use crate::manifest::MANIFEST_FILES;
 use crate::object::ResourceType;
-use crate::resource::{EFFECTS, MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS};
-use crate::schema;
+use crate::resource::{MUTATING_WEBHOOK_CONFIGURATIONS, VALIDATING_WEBHOOK_CONFIGURATIONS};
 use crate::status::Status;
 use crate::store::Snapshot;
 
@@ -46,9 +30,6 @@ const EXEMPT: [&str; 6] = [
     "mutatingadmissionpolicies",
     "mutatingadmissionpolicybindings",
 ];
-
-/// What only the server gives, and a webhook may not take.
-const IDENTITY: [&str; 4] = ["name", "namespace", "uid", "creationTimestamp"];
 
 /// The webhooks of a cluster, compiled once for each revision of their configurations.
 pub(in crate::gateway) struct Webhooks {
@@ -84,30 +65,29 @@ fn all(made: &Revised<Vec<Arc<Webhook>>>, configurations: ResourceType, snapshot
 }
 
 impl Preparation<'_> {
-    /// Lets webhooks change the object, one after the other. Where one does, the rules and webhooks before it that want to
-    /// see the change are asked once more.
+    /// Lets webhooks change the object, one after the other.
     pub(in crate::gateway) fn consult_mutating(
         &mut self,
         object: &mut Value,
         old: Option<&Value>,
+    ) -> Result<Round<Arc<Webhook>>, Unprepared> {
+        let mut round = Round::default();
+        for webhook in self.gateway.webhooks.mutating(self.snapshot) {
+            let has_changed = self.is_changed_by(&webhook, object, old)?;
+            round.heard(webhook.is_reinvoked.then_some(webhook), has_changed);
+        }
+        Ok(round.end(object))
+    }
+
+    /// Lets those of a round that are to see the object once more change it.
+    pub(in crate::gateway) fn consult_mutating_again(
+        &mut self,
+        round: Round<Arc<Webhook>>,
+        object: &mut Value,
+        old: Option<&Value>,
     ) -> Result<(), Unprepared> {
-        let webhooks = self.gateway.webhooks.mutating(self.snapshot);
-        let (mut asked_before, mut again) = (Vec::new(), Vec::new());
-        let mut has_changed = false;
-        for webhook in &webhooks {
-            if self.is_changed_by(webhook, object, old)? {
-                again.clone_from(&asked_before);
-                has_changed = true;
-            }
-            if webhook.is_reinvoked {
-                asked_before.push(webhook);
-            }
-        }
-        if has_changed {
-            self.mutate_by_rules(object, old)?;
-        }
-        for webhook in again {
-            self.is_changed_by(webhook, object, old)?;
+        for webhook in round.again(object) {
+            self.is_changed_by(&webhook, object, old)?;
         }
         Ok(())
     }
@@ -158,14 +138,8 @@ impl Preparation<'_> {
         let version = subject.is_of_resource().then(|| webhook.meant(&subject)).flatten();
         let version = version.ok_or_else(|| webhook.cannot_modify())?;
         let failed = |why: String| Status::internal(format!("Internal error occurred: {why}"));
-        let patched = patch.apply(&subject.object_in(version)).map_err(|error| failed(error.to_string()))?;
-        let read_by = version.schema.reading_schema().ok_or_else(|| failed("no schema".to_owned()))?;
-        let mut changed = schema::conform(&read_by, patched).map_err(|error| failed(error.to_string()))?.value;
-        self.definition.strategy.prune(&mut changed);
-        let mut changed = self.stored_from(version, changed)?;
-        let identity = object.get("metadata").and_then(Value::as_object);
-        keep_fields(metadata_mut(&mut changed)?, identity, &IDENTITY);
-        self.definition.strategy.default(&mut changed);
+        let patched = patch.apply(&subject.object_in(version)?).map_err(|error| failed(error.to_string()))?;
+        let changed = self.taken_over(object, version, patched)?;
         let is_changed = changed != *object;
         *object = changed;
         Ok(is_changed)
@@ -179,7 +153,7 @@ impl Preparation<'_> {
             return Ok(None);
         }
         let Some(version) = webhook.meant(&subject) else { return Ok(None) };
-        let scene = Scene::new(&subject, version);
+        let scene = Scene::new(&subject, version)?;
         match webhook.conditions.hold(&scene.variables()) {
             Ok(true) => {}
             Ok(false) => return Ok(None),
@@ -189,7 +163,7 @@ impl Preparation<'_> {
         let answered = match webhook.call(scene, self.snapshot, self.answers) {
             Ok(call) => match self.answers.to(&call) {
                 None => return Err(Unprepared::Asks(vec![call])),
-                Some(answered) => answered.clone(),
+                Some(reply) => response::answered(&webhook.asked(&call), reply),
             },
             Err(why) => Err(why),
         };
@@ -203,9 +177,4 @@ impl Preparation<'_> {
             }
         }
     }
-}
-
-/// The house's own books are nobody's to refuse: what they tell has happened.
-fn is_bookkeeping(subject: &Subject<'_>) -> bool {
-    [EFFECTS, MANIFEST_FILES].contains(&subject.request.mutation.target.resource())
 }

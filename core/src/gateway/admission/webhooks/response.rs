@@ -4,9 +4,18 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::{Call, Reply};
+use crate::gateway::asking::Reply;
 use crate::object::patch::JsonPatch;
 use crate::status::Status;
+
+/// What was asked, as far as the answer is read by it.
+pub(super) struct Question<'a> {
+    pub(super) webhook: &'a str,
+    pub(super) uid: &'a str,
+    pub(super) review_version: &'a str,
+    /// Whether the answer may change the object.
+    pub(super) is_mutating: bool,
+}
 
 /// What a webhook says that lets a request pass.
 #[derive(Debug, Clone)]
@@ -69,21 +78,21 @@ struct Refusal {
 }
 
 /// What came of a call.
-pub(super) fn answered(call: &Call, reply: Reply) -> Answered {
-    let body = reply.map_err(|why| format!("failed to call webhook: {why}"))?;
-    let said = read(call, &body).map_err(|why| format!("received invalid webhook response: {why}"))?;
+pub(super) fn answered(asked: &Question<'_>, reply: &Reply) -> Answered {
+    let body = reply.as_ref().map_err(|why| format!("failed to call webhook: {why}"))?;
+    let said = read(asked, body).map_err(|why| format!("received invalid webhook response: {why}"))?;
     if !said.allowed {
-        return Ok(Err(denied(&call.webhook, said.status.unwrap_or_default())));
+        return Ok(Err(denied(asked.webhook, said.status.unwrap_or_default())));
     }
     let patch = said.patch.as_deref().map(patch).transpose()?;
     Ok(Ok(Response { patch, warnings: said.warnings.unwrap_or_default() }))
 }
 
-fn read(call: &Call, body: &[u8]) -> Result<Said, String> {
+fn read(asked: &Question<'_>, body: &[u8]) -> Result<Said, String> {
     let review: Review = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let said = review.response.ok_or("webhook response was absent")?;
-    if call.review_version != "v1" {
-        return Ok(Said { patch: said.patch.filter(|_| call.is_mutating), ..said });
+    if asked.review_version != "v1" {
+        return Ok(Said { patch: said.patch.filter(|_| asked.is_mutating), ..said });
     }
     if (review.api_version.as_str(), review.kind.as_str()) != ("admission.k8s.io/v1", "AdmissionReview") {
         let group = review.api_version.split_once('/').map_or("", |(group, _)| group);
@@ -93,10 +102,10 @@ fn read(call: &Call, body: &[u8]) -> Result<Said, String> {
             review.kind
         ));
     }
-    if said.uid != call.uid {
-        return Err(format!("expected response.uid={:?}, got {:?}", call.uid, said.uid));
+    if said.uid != asked.uid {
+        return Err(format!("expected response.uid={:?}, got {:?}", asked.uid, said.uid));
     }
-    check_patch(&said, call.is_mutating)?;
+    check_patch(&said, asked.is_mutating)?;
     Ok(said)
 }
 
@@ -133,25 +142,12 @@ fn denied(webhook: &str, refusal: Refusal) -> Status {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::{Value, json};
 
     use super::*;
 
-    fn call(is_mutating: bool, review_version: &'static str) -> Call {
-        Call {
-            webhook: "guard.example.com".to_owned(),
-            url: String::new(),
-            connect_to: None,
-            authorities: Default::default(),
-            timeout: Duration::from_secs(1),
-            body: Default::default(),
-            question: Default::default(),
-            uid: "u".to_owned(),
-            review_version,
-            is_mutating,
-        }
+    fn asked(is_mutating: bool, review_version: &'static str) -> Question<'static> {
+        Question { webhook: "guard.example.com", uid: "u", review_version, is_mutating }
     }
 
     fn review(response: Value) -> Reply {
@@ -199,7 +195,7 @@ mod tests {
             ),
         ];
         for (is_mutating, reply, why) in cases {
-            let found = answered(&call(is_mutating, "v1"), reply).expect_err(why);
+            let found = answered(&asked(is_mutating, "v1"), &reply).expect_err(why);
             assert!(found.starts_with(why), "{found}");
         }
     }
@@ -214,7 +210,7 @@ mod tests {
         ];
         for (status, code, reason, message) in cases {
             let reply = review(json!({"uid": "u", "allowed": false, "status": status}));
-            let denied = answered(&call(false, "v1"), reply).unwrap().unwrap_err();
+            let denied = answered(&asked(false, "v1"), &reply).unwrap().unwrap_err();
             assert_eq!((denied.code, denied.reason, denied.message), (code, reason, message));
         }
     }
@@ -223,8 +219,8 @@ mod tests {
     fn an_answer_of_the_older_version_needs_no_uid() {
         let patch = STANDARD.encode(r#"[{"op": "add", "path": "/a", "value": 1}]"#);
         let reply = |patch: &str| Ok(json!({"response": {"allowed": true, "patch": patch}}).to_string().into());
-        let heard = answered(&call(true, "v1beta1"), reply(&patch)).unwrap().unwrap();
+        let heard = answered(&asked(true, "v1beta1"), &reply(&patch)).unwrap().unwrap();
         assert!(heard.patch.is_some());
-        assert!(answered(&call(false, "v1beta1"), reply(&patch)).unwrap().unwrap().patch.is_none());
+        assert!(answered(&asked(false, "v1beta1"), &reply(&patch)).unwrap().unwrap().patch.is_none());
     }
 }

@@ -10,6 +10,7 @@ mod combine;
 mod conflict;
 mod field_set;
 mod record;
+mod unowned;
 mod walk;
 
 use jiff::Timestamp;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 pub use self::conflict::{Conflict, Conflicts};
 use self::field_set::FieldSet;
 use self::record::{Entry, Operation, Record};
+pub use self::unowned::{MergeError, merge_configuration};
 use self::walk::{Difference, Ownership, compare, fields_of};
 use crate::object::FieldPath;
 use crate::schema::Schema;

@@ -1,7 +1,7 @@
 //! The high-water mark: the last revision that was acknowledged, in a file of its own.
 //!
-//! The journal cannot tell that its end is missing; this file can. It is written beside each group, by a thread of its
-//! own, so that both wait for the disk at the same time.
+//! The journal cannot tell that its end is missing; this file can. It is written beside a group, by a thread of its own, so
+//! that both wait for the disk at the same time.
 
 use std::fs::File;
 use std::io;

@@ -151,8 +151,8 @@ impl Backend for FjallBackend {
 
     fn append(&mut self, group: Group) -> Result<(), BackendError> {
         let syncs = u64::from(group.has_changes);
-        if group.has_changes {
-            self.mark.begin(group.acknowledged);
+        if let Some(mark) = group.acknowledged {
+            self.mark.begin(mark);
         }
         let written = self.tables.write(group).map_err(|error| match error {
             // fjall names the first failure in its log only.

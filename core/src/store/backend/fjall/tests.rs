@@ -215,7 +215,7 @@ fn the_log_gives_its_space_back_below_the_floor() {
             let key = (number * GROUP + index).to_be_bytes().to_vec();
             Row { keyspace: Keyspace::Log, key, value: Some(vec![7; 1024]) }
         });
-        let group = Group { rows: rows.collect(), acknowledged: Revision(0), has_changes: true };
+        let group = Group { rows: rows.collect(), acknowledged: None, has_changes: true };
         backend.append(group).unwrap();
         // A table for each group: left alone, a busy machine flushes several at once, and what is dropped is whole tables.
         backend.tables.log.rotate_memtable_and_wait().unwrap();

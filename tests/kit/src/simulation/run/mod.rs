@@ -2,6 +2,7 @@
 
 mod disturbances;
 mod rests;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::dice::Dice;
 use super::laws::{Laws, nothing_is_lost};
 use super::node::{News, Reply, Request, Want};
 use super::roles::identity_taken;
+use super::scenarios::{self, Act, Stall};
 use super::server::{Answer, CallId, Server, Stored};
 use super::site::Site;
 use super::story::{Line, Story};
@@ -27,6 +29,8 @@ use crate::world::World;
 
 /// How many users there are.
 const USERS: usize = 2;
+/// After this, what nobody answered in a scenario is asked again.
+const PLAYED_AGAIN: SignedDuration = SignedDuration::from_millis(500);
 /// Before the first fault the nodes have registered.
 const PEACE_FIRST: SignedDuration = SignedDuration::from_secs(2);
 /// Steps within one second of virtual time at most: more is a loop.
@@ -37,6 +41,7 @@ const STEPS_PER_SECOND_MAX: u64 = 20_000;
 enum Caller {
     Node { site: usize, life: u64, ticket: u64 },
     User,
+    Scenario(usize),
     Repair,
 }
 
@@ -44,6 +49,8 @@ enum Caller {
 enum Happening {
     /// A user wants something.
     Wish(usize),
+    /// An act of a scenario is due.
+    Act(usize),
     /// Something goes wrong.
     Fault,
     /// A node's request reaches the server.
@@ -84,12 +91,15 @@ pub(super) struct Simulation<'w> {
     operators_at: Timestamp,
     store_at: Timestamp,
     next_crash: Option<Crash>,
+    /// After what operators get no time.
+    next_stall: Option<Stall>,
     sites: Vec<Site>,
     calls: BTreeMap<CallId, Caller>,
     calls_made: u64,
     laws: Laws,
     story: Story,
     dice: Chances,
+    acts: Vec<Act>,
     calm_since: Option<Timestamp>,
     repaired: bool,
     counts: BTreeMap<&'static str, u64>,
@@ -122,12 +132,14 @@ impl<'w> Simulation<'w> {
             operators_at: now,
             store_at: now,
             next_crash: None,
+            next_stall: None,
             sites,
             calls: BTreeMap::new(),
             calls_made: 0,
             laws: Laws::new(&snapshot, now),
             story: Story::default(),
             dice: Chances { wishes: dice("wishes"), faults: dice("faults"), wire: dice("wire"), turns: dice("turns") },
+            acts: scenarios::acts(course.seed),
             calm_since: None,
             repaired: false,
             counts: BTreeMap::new(),
@@ -148,10 +160,19 @@ impl<'w> Simulation<'w> {
             let at = self.later(SignedDuration::from_millis(100 * (user as i64 + 1)));
             self.agenda.note(at, Happening::Wish(user));
         }
+        for index in 0..self.acts.len() {
+            self.expect(index);
+        }
         let first = self.later(PEACE_FIRST);
         self.agenda.note(first, Happening::Fault);
         let calm = self.later(self.course.lasting);
         self.agenda.note(calm, Happening::Calm);
+    }
+
+    fn expect(&mut self, index: usize) {
+        if let Some(at) = self.acts.get(index).map(|act| act.at) {
+            self.agenda.note(self.later(at), Happening::Act(index));
+        }
     }
 
     /// Goes on until the cluster is at rest or a law is broken.
@@ -295,6 +316,9 @@ impl<'w> Simulation<'w> {
         let now = self.server_time();
         for event in events {
             self.story.tell(self.now, format_args!("{}", Line(event)));
+            if let Some(stall) = self.next_stall.take_if(|stall| stall.follows(event)) {
+                self.operators_at = self.later(stall.lasting);
+            }
             if let Err(why) = self.laws.judge(event, now) {
                 let (law, detail) = why.split_once(": ").unwrap_or((&why, ""));
                 self.violate(law, detail.to_owned());
@@ -325,19 +349,6 @@ impl<'w> Simulation<'w> {
         })
     }
 
-    fn send(&mut self, index: usize, news: News, revision: Option<Revision>) {
-        let wait = self.latency();
-        let at = self.later(wait);
-        let Some(site) = self.sites.get_mut(index) else { return };
-        let (at, connection) = (site.arrival(at), site.connection);
-        self.agenda.note(at, Happening::News { site: index, connection, news, revision });
-    }
-
-    /// How long a message takes on the wire.
-    fn latency(&mut self) -> SignedDuration {
-        self.dice.wire.time(SignedDuration::from_micros(80), SignedDuration::from_millis(2))
-    }
-
     /// The server's process ends and another begins a little later.
     fn die(&mut self, published: Option<&Snapshot>) {
         let now = self.server_time();
@@ -361,53 +372,6 @@ impl<'w> Simulation<'w> {
         }
         let up = self.dice.turns.time(SignedDuration::from_millis(50), SignedDuration::from_secs(3));
         self.agenda.note(self.later(up), Happening::ServerUp);
-    }
-
-    /// Nobody answers.
-    fn silence(&mut self, caller: Caller) {
-        if let Caller::Node { site, life, ticket } = caller {
-            let wait = self.dice.wire.time(SignedDuration::from_millis(1), SignedDuration::from_secs(5));
-            self.agenda.note(self.later(wait), Happening::Reply { site, life, ticket, reply: Reply::Silence });
-        }
-        if matches!(caller, Caller::Repair) {
-            self.repaired = false;
-        }
-    }
-
-    /// A connection breaks, and is made again as soon as it can be.
-    fn reconnect(&mut self, index: usize, can_resume: bool) {
-        let wait = self.dice.wire.time(SignedDuration::from_millis(1), SignedDuration::from_millis(900));
-        let at = self.later(wait);
-        let Some(site) = self.sites.get_mut(index) else { return };
-        site.disconnect(can_resume);
-        self.agenda.note(at, Happening::Connects(index, site.connection));
-    }
-
-    fn connect(&mut self, index: usize, connection: u64) {
-        let Some(site) = self.sites.get(index).filter(|site| site.connection == connection) else { return };
-        if !site.is_reachable() || !self.server_is_up {
-            let again = self.later(SignedDuration::from_millis(800));
-            self.agenda.note(again, Happening::Connects(index, connection));
-            return;
-        }
-        let snapshot = self.server.snapshot();
-        let resumed = site.cursor().and_then(|cursor| self.server.events_after(cursor).ok());
-        let revision = snapshot.revision();
-        let news: Vec<(News, Option<Revision>)> = match &resumed {
-            None => site.list(&snapshot).into_iter().map(|news| (news, Some(revision))).collect(),
-            Some(events) => {
-                let own = events.iter().filter_map(|event| Some((site.news(event)?, Some(event.revision))));
-                own.chain(site.sources(&snapshot).into_iter().map(|news| (news, None))).collect()
-            }
-        };
-        let how = if resumed.is_some() { "resumes its watches" } else { "lists its pods" };
-        self.story.tell(self.now, format_args!("{} {how} at {revision}", site.name));
-        for (news, revision) in news {
-            self.send(index, news, revision);
-        }
-        if let Some(site) = self.sites.get_mut(index) {
-            site.is_sent(revision);
-        }
     }
 
     fn turn_node(&mut self, index: usize) {
@@ -462,7 +426,7 @@ impl<'w> Simulation<'w> {
             self.story.tell(self.now, format_args!("refused: {}", status.message));
         }
         match caller {
-            Caller::User | Caller::Repair => {}
+            Caller::User | Caller::Scenario(_) | Caller::Repair => {}
             Caller::Node { site, life, ticket } => {
                 let reply = match answer {
                     Ok(Outcome::Object { object, .. }) => Reply::Done(object),

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::super::clients::Desk;
+use super::super::clients::{Desk, Wish};
 use super::super::laws::is_noteworthy;
 use super::super::rest;
 use super::{Caller, Happening, Simulation};
@@ -21,6 +21,7 @@ impl Simulation<'_> {
     pub(super) fn calm_down(&mut self) {
         self.calm_since = Some(self.now);
         self.next_crash = None;
+        self.next_stall = None;
         self.story.deed(self.now, format_args!("from here on nobody disturbs the cluster"));
         for index in 0..self.sites.len() {
             self.heal(index);
@@ -51,7 +52,8 @@ impl Simulation<'_> {
     fn repair(&mut self) {
         self.repaired = true;
         let (snapshot, gateway) = (self.server.snapshot(), self.server.gateway().clone());
-        let repairs = Desk { gateway: &gateway, snapshot: &snapshot, dice: &mut self.dice.wishes }.repairs();
+        let mut desk = Desk { gateway: &gateway, snapshot: &snapshot, dice: &mut self.dice.wishes };
+        let repairs: Vec<Wish> = desk.clearing(&self.acts).into_iter().chain(desk.repairs()).collect();
         for wish in repairs {
             self.story.deed(self.now, format_args!("{}", wish.what));
             self.call(Caller::Repair, wish.mutation, None);

@@ -19,10 +19,9 @@ pub struct Call {
     pub timeout: Duration,
     /// What is posted, as JSON.
     pub body: Bytes,
+    /// The longest answer that is read, in bytes.
+    pub answer_bytes_max: usize,
     /// What tells the question from others: all of it but its uid, and who is asked.
-    pub(super) question: Bytes,
-    pub(super) uid: String,
-    pub(super) review_version: &'static str,
-    /// Whether the answer may change the object.
-    pub(super) is_mutating: bool,
+    pub(in crate::gateway) question: Bytes,
+    pub(in crate::gateway) uid: String,
 }

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::Call;
-use super::response::{self, Answered};
 use crate::entropy::{Entropy, SeededEntropy};
 
 /// What came of a call: the body of a response, or why there is none.
@@ -17,7 +16,7 @@ pub type Reply = Result<Bytes, String>;
 pub struct Answers {
     /// Questions are named by it.
     seed: u64,
-    heard: BTreeMap<Bytes, Answered>,
+    heard: BTreeMap<Bytes, Reply>,
 }
 
 impl Answers {
@@ -27,17 +26,17 @@ impl Answers {
     }
 
     /// Keeps what came of a call.
-    pub(super) fn hear(&mut self, call: &Call, reply: Reply) {
-        self.heard.insert(call.question.clone(), response::answered(call, reply));
+    pub(super) fn hear(&mut self, call: Call, reply: Reply) {
+        self.heard.insert(call.question, reply);
     }
 
-    /// What was answered to this very question; `None` where it has not been asked.
-    pub(super) fn to(&self, call: &Call) -> Option<&Answered> {
+    /// What came of this very question; `None` where it has not been asked.
+    pub(in crate::gateway) fn to(&self, call: &Call) -> Option<&Reply> {
         self.heard.get(&call.question)
     }
 
     /// A uid for a question: the same for the same.
-    pub(super) fn uid_of(&self, question: &[u8]) -> String {
+    pub(in crate::gateway) fn uid_of(&self, question: &[u8]) -> String {
         SeededEntropy::new(xxh3_64_with_seed(question, self.seed)).uuid()
     }
 }

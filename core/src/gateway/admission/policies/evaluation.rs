@@ -1,14 +1,56 @@
-//! What a policy says to a request, with one parameter.
+//! What a policy that refuses says to a request, with one parameter.
 
 use serde_json::Value as Json;
 
-use super::policy::{Policy, Validation};
+use super::policy::Policy;
 use crate::cel::{Budget, COST_PER_OBJECT_MAX, Value, Variables};
 use crate::gateway::admission::expressions::{Expression, Scene};
-use crate::resource::PARAMETERS;
+use crate::object::Object;
+use crate::resource::read::{items, text};
+use crate::resource::{PARAMETERS, RequestNaming as Naming};
 
 /// The longest message an expression may make, in bytes, as in Kubernetes.
 const MESSAGE_BYTES_MAX: usize = 5 * 1024;
+
+/// A policy that refuses, with its expressions compiled.
+pub(super) struct ValidatingPolicy {
+    pub(super) common: Policy,
+    validations: Vec<Validation>,
+    annotations: Vec<Expression>,
+}
+
+/// One rule of a policy.
+struct Validation {
+    rule: Expression,
+    message: String,
+    message_expression: Option<Expression>,
+    reason: String,
+}
+
+impl ValidatingPolicy {
+    pub(super) fn of(object: &Object) -> Self {
+        let (common, (validations, annotations)) = Policy::of(object, |spec, known| {
+            let annotation = |it| Expression::new(text(it, "/valueExpression"), Naming::Variables(known));
+            (
+                items(spec, "/validations").map(|rule| Validation::of(rule, known)).collect(),
+                items(spec, "/auditAnnotations").map(annotation).collect(),
+            )
+        });
+        Self { common, validations, annotations }
+    }
+}
+
+impl Validation {
+    fn of(rule: &Json, known: &[&str]) -> Self {
+        let message = text(rule, "/messageExpression");
+        Self {
+            rule: Expression::new(text(rule, "/expression"), Naming::Variables(known)),
+            message: text(rule, "/message").trim().to_owned(),
+            message_expression: (!message.is_empty()).then(|| Expression::new(message, Naming::Message(known))),
+            reason: text(rule, "/reason").to_owned(),
+        }
+    }
+}
 
 /// Why a policy refuses a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,12 +70,12 @@ impl Denial {
 }
 
 /// Why the policy refuses the request: nothing where it does not.
-pub(super) fn denials(policy: &Policy, scene: &Scene, parameter: &Json) -> Vec<Denial> {
+pub(super) fn denials(policy: &ValidatingPolicy, scene: &Scene, parameter: &Json) -> Vec<Denial> {
     let variables = scene.variables().with(PARAMETERS, Value::of(parameter));
-    match policy.conditions.hold(&variables) {
+    match policy.common.conditions.hold(&variables) {
         Ok(true) => {}
         Ok(false) => return Vec::new(),
-        Err(why) => return policy.fails_closed.then(|| Denial::of_fault(why)).into_iter().collect(),
+        Err(why) => return policy.common.fails_closed.then(|| Denial::of_fault(why)).into_iter().collect(),
     }
     let mut evaluation = Evaluation { policy, variables, budget: Budget::new(COST_PER_OBJECT_MAX) };
     let mut found: Vec<Denial> = policy.validations.iter().filter_map(|rule| evaluation.denial(rule)).collect();
@@ -42,14 +84,14 @@ pub(super) fn denials(policy: &Policy, scene: &Scene, parameter: &Json) -> Vec<D
 }
 
 struct Evaluation<'v> {
-    policy: &'v Policy,
+    policy: &'v ValidatingPolicy,
     variables: Variables<'v>,
     budget: Budget,
 }
 
 impl<'v> Evaluation<'v> {
     fn value(&mut self, expression: &'v Expression) -> Result<Value<'v>, String> {
-        self.variables = self.policy.compose(expression, std::mem::take(&mut self.variables), &mut self.budget);
+        self.variables = self.policy.common.compose(expression, std::mem::take(&mut self.variables), &mut self.budget);
         expression.evaluate(self.variables.clone(), &mut self.budget)
     }
 
@@ -60,7 +102,7 @@ impl<'v> Evaluation<'v> {
                 let message = self.message(validation);
                 Some(Denial { message, reason: validation.reason.clone(), is_of_annotation: false })
             }
-            Err(why) => self.policy.fails_closed.then(|| Denial::of_fault(why)),
+            Err(why) => self.policy.common.fails_closed.then(|| Denial::of_fault(why)),
         }
     }
 
@@ -89,6 +131,6 @@ impl<'v> Evaluation<'v> {
             ),
             Err(why) => why,
         };
-        self.policy.fails_closed.then(|| Denial { is_of_annotation: true, ..Denial::of_fault(why) })
+        self.policy.common.fails_closed.then(|| Denial { is_of_annotation: true, ..Denial::of_fault(why) })
     }
 }

@@ -2,104 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
 
-use std::sync::Arc;
+mod mutating_policies;
+mod policies;
+mod world;
 
 use sampan_core::entropy::SeededEntropy;
 use sampan_core::gateway::{
-    Action, Admission, AdmissionRequest, Answer, Body, Connection, DeleteOptions, Gateway, Identity, Mutation,
-    Operation, Options, Subresource, SystemAuthorizer, Target, Verb, Verdict, standard_admissions,
+    Action, Admission, AdmissionRequest, Body, Connection, DeleteOptions, Identity, Mutation, Operation, Options,
+    Subresource, Target, Unprepared, Verb, Verdict,
 };
-use sampan_core::object::{Draft, ObjectKey, ResourceType};
-use sampan_core::resource::{Registry, builtin};
 use sampan_core::status::Status;
-use sampan_core::store::{Origin, Snapshot};
+use sampan_core::store::Origin;
 use serde_json::{Value, json};
 
-/// Objects a cluster has before anything is asked of it: group, plural, namespace, and the object.
-type Given = (&'static str, &'static str, &'static str, Value);
-
-/// What would be stored, and the warnings.
-type Answered = (Value, Vec<String>);
-
-/// A cluster of what every one has, and some objects more.
-struct World {
-    gateway: Gateway,
-    snapshot: Snapshot,
-}
-
-impl World {
-    fn with(given: Vec<Given>) -> Self {
-        Self::admitting(standard_admissions(Arc::new(SystemAuthorizer)), given)
-    }
-
-    fn admitting(admissions: Vec<Box<dyn Admission>>, given: Vec<Given>) -> Self {
-        let mut registry = Registry::default();
-        builtin().into_iter().for_each(|definition| registry.register(definition));
-        let always: [Given; 2] = [
-            ("", "namespaces", "", json!({"metadata": {"name": "team"}})),
-            ("", "serviceaccounts", "team", json!({"metadata": {"name": "default"}})),
-        ];
-        let drafts = always.into_iter().chain(given).map(|(group, plural, namespace, object)| {
-            let name = object["metadata"]["name"].as_str().unwrap().to_owned();
-            let resource = ResourceType::intern(group, plural);
-            let key = ObjectKey {
-                resource,
-                namespace: (!namespace.is_empty()).then(|| namespace.into()),
-                name: name.as_str().into(),
-            };
-            let mut object = object;
-            object["metadata"]["uid"] = json!(format!("uid-of-{name}"));
-            object["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
-            Draft::new(key, object, Vec::new()).unwrap()
-        });
-        let snapshot = Snapshot::of(drafts.collect::<Vec<_>>());
-        Self { gateway: Gateway::new(registry, Box::new(SystemAuthorizer), admissions), snapshot }
-    }
-
-    fn ask(&self, plural: &str, namespace: &str, name: Option<&str>, action: Action) -> Result<Answered, Status> {
-        self.ask_at(plural, namespace, name, Subresource::Whole, action)
-    }
-
-    fn ask_at(
-        &self,
-        plural: &str,
-        namespace: &str,
-        name: Option<&str>,
-        subresource: Subresource,
-        action: Action,
-    ) -> Result<Answered, Status> {
-        let served = self.gateway.registry().served("", "v1", plural).unwrap();
-        let namespace = (!namespace.is_empty()).then(|| namespace.into());
-        let mutation = Mutation {
-            identity: Identity::new("admin", &["system:masters"]),
-            origin: Origin::System { purpose: "test".into() },
-            target: Target { served, namespace, name: name.map(Into::into), subresource },
-            action,
-            options: Options { dry_run: true, ..Options::default() },
-        };
-        let now = "2026-01-01T00:00:00Z".parse().unwrap();
-        let prepared = self.gateway.prepare(&self.snapshot, now, &mut SeededEntropy::new(1), &mutation)?;
-        match prepared.answer {
-            Answer::Preview(object) => Ok((*object, prepared.warnings)),
-            Answer::Unchanged(object) => Ok((object.value(), prepared.warnings)),
-            Answer::Committed => panic!("a dry run commits nothing"),
-        }
-    }
-
-    fn create(&self, pod: Value) -> Result<Value, Status> {
-        self.ask("pods", "team", None, Action::Create(Body::Value(pod))).map(|(object, _)| object)
-    }
-
-    fn refusal(&self, pod: Value) -> String {
-        let refused = self.create(pod).unwrap_err();
-        assert_eq!(refused.code, 403, "{}", refused.message);
-        refused.message
-    }
-}
-
-fn pod(name: &str, resources: Value) -> Value {
-    json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i", "resources": resources}]}})
-}
+use self::world::{Given, World, pod};
 
 fn limit_range(limit: Value) -> Given {
     ("", "limitranges", "team", json!({"metadata": {"name": "bounds"}, "spec": {"limits": [limit]}}))
@@ -131,7 +47,7 @@ impl Admission for AddSidecar {
         Ok(())
     }
 
-    fn validate(&self, _request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
+    fn validate(&self, _request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Unprepared> {
         assert_eq!(object["status"]["qosClass"], "Burstable", "what is judged is what will be stored");
         Ok(Verdict { warnings: vec!["look out".to_owned()], ..Verdict::default() })
     }
@@ -342,8 +258,8 @@ impl Admission for NoConnections {
         request.operation == Operation::Connect
     }
 
-    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Status> {
-        Err(request.forbidden(object, "nobody looks inside"))
+    fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Unprepared> {
+        Err(request.forbidden(object, "nobody looks inside").into())
     }
 }
 
@@ -409,69 +325,6 @@ fn effects_are_asked_for_and_told_of_by_operators_alone() {
             assert_eq!(refused, expect, "{origin:?}: {:?}", mutation.action);
         }
     }
-}
-
-/// A policy of these rules on pods, and its binding with those actions.
-fn policy(spec: Value, actions: &[&str]) -> Vec<Given> {
-    let mut spec = spec;
-    spec["matchConstraints"]["resourceRules"] =
-        json!([{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}]);
-    let binding = json!({"metadata": {"name": "b"}, "spec": {"policyName": "p", "validationActions": actions}});
-    vec![
-        (REGISTRATION, "validatingadmissionpolicies", "", json!({"metadata": {"name": "p"}, "spec": spec})),
-        (REGISTRATION, "validatingadmissionpolicybindings", "", binding),
-    ]
-}
-
-const REGISTRATION: &str = "admissionregistration.k8s.io";
-
-#[test]
-fn a_policy_says_no_in_its_words() {
-    let rules = json!({"validations": [{"expression": "object.metadata.name != 'web'", "message": "not that one"}]});
-    let world = World::with(policy(rules, &["Deny"]));
-    let refused = world.create(pod("web", json!({}))).unwrap_err();
-    let expect = "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: not that one";
-    assert_eq!((refused.code, refused.reason), (422, "Invalid"));
-    assert!(refused.message.ends_with(expect), "{}", refused.message);
-    assert!(world.create(pod("db", json!({}))).is_ok());
-}
-
-#[test]
-fn a_policy_that_fails_refuses_unless_it_says_that_it_may() {
-    for (failure, is_refused) in [("Fail", true), ("Ignore", false)] {
-        let rules = json!({"failurePolicy": failure, "validations": [{"expression": "object.spec.none.none"}]});
-        let world = World::with(policy(rules, &["Deny"]));
-        assert_eq!(world.create(pod("web", json!({}))).is_err(), is_refused, "{failure}");
-    }
-}
-
-#[test]
-fn a_variable_is_evaluated_for_who_looks_at_it_alone() {
-    let rules = json!({
-        "variables": [{"name": "broken", "expression": "object.spec.none"}, {"name": "fine", "expression": "1"}],
-        "validations": [{"expression": "variables.fine == 1"}],
-    });
-    assert!(World::with(policy(rules, &["Deny"])).create(pod("web", json!({}))).is_ok());
-    let rules = json!({
-        "variables": [{"name": "broken", "expression": "object.spec.none"}],
-        "validations": [{"expression": "variables.broken == 1"}],
-    });
-    assert!(World::with(policy(rules, &["Deny"])).create(pod("web", json!({}))).is_err());
-}
-
-#[test]
-fn a_policy_that_only_audits_lets_pass() {
-    let rules = json!({"validations": [{"expression": "false"}]});
-    assert!(World::with(policy(rules, &["Audit"])).create(pod("web", json!({}))).is_ok());
-}
-
-#[test]
-fn a_variable_that_is_no_expression_lets_nothing_pass() {
-    let rules = json!({
-        "variables": [{"name": "broken", "expression": "object."}],
-        "validations": [{"expression": "variables.broken == null"}],
-    });
-    assert!(World::with(policy(rules, &["Deny"])).create(pod("web", json!({}))).is_err());
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl Inquiry {
     /// Hears what came of its calls. `false` where it has asked often enough.
     #[must_use]
     pub fn hear(&mut self, replies: Vec<(Call, Reply)>) -> bool {
-        replies.into_iter().for_each(|(call, reply)| self.answers.hear(&call, reply));
+        replies.into_iter().for_each(|(call, reply)| self.answers.hear(call, reply));
         self.rounds += 1;
         self.rounds < ROUNDS_MAX
     }

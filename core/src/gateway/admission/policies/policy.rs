@@ -1,30 +1,40 @@
-//! Policies and bindings, ready to be asked.
+//! Policies, ready to be asked.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use super::binding::Binding;
+use super::{Unasked, parameters};
 use crate::cel::{Budget, EvalError, Variables};
 use crate::gateway::admission::expressions::{Conditions, Expression};
-use crate::gateway::admission::matching::Constraints;
+use crate::gateway::admission::matching::{Constraints, WithoutRules};
+use crate::gateway::admission::subject::Subject;
 use crate::object::Object;
-use crate::resource::RequestNaming as Naming;
 use crate::resource::read::{items, text};
+use crate::resource::{RequestNaming as Naming, ServedVersion};
 
-/// A policy with its expressions compiled.
+/// What policies of both kinds have, with its expressions compiled.
 pub(super) struct Policy {
     pub(super) name: String,
     /// What it is about, or why the policy cannot be read.
-    pub(super) constraints: Result<Constraints, String>,
+    constraints: Result<Constraints, String>,
     pub(super) conditions: Conditions,
     /// The kind of its parameters.
-    pub(super) parameters: Option<ParameterKind>,
+    parameters: Option<ParameterKind>,
     /// Whether what goes wrong refuses the request.
     pub(super) fails_closed: bool,
-    pub(super) validations: Vec<Validation>,
-    pub(super) annotations: Vec<Expression>,
     variables: Vec<(String, Expression)>,
+}
+
+/// How a policy is asked about a request.
+pub(super) struct Matched<'s, 'b> {
+    /// The version the request is seen in.
+    pub(super) version: &'s ServedVersion,
+    /// The bindings that hold, with their parameters, or why they have none.
+    pub(super) bindings: Vec<(&'b Arc<Binding>, Result<Vec<Json>, String>)>,
 }
 
 /// The kind of a policy's parameters.
@@ -35,41 +45,9 @@ pub(super) struct ParameterKind {
     pub(super) kind: String,
 }
 
-/// One rule of a policy.
-pub(super) struct Validation {
-    pub(super) rule: Expression,
-    pub(super) message: String,
-    pub(super) message_expression: Option<Expression>,
-    pub(super) reason: String,
-}
-
-/// Where a policy holds, with which parameters, and what comes of it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Binding {
-    #[serde(skip)]
-    pub(super) name: String,
-    pub(super) policy_name: String,
-    pub(super) match_resources: Option<Constraints>,
-    pub(super) param_ref: Option<ParameterReference>,
-    pub(super) validation_actions: Vec<String>,
-    /// Why it cannot be read.
-    #[serde(skip)]
-    pub(super) fault: Option<String>,
-}
-
-/// Which objects are parameters.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct ParameterReference {
-    pub(super) name: String,
-    pub(super) namespace: String,
-    pub(super) selector: Option<Json>,
-    pub(super) parameter_not_found_action: String,
-}
-
 impl Policy {
-    pub(super) fn of(object: &Object) -> Self {
+    /// The policy, and its rules, as read from its spec and the names of its variables.
+    pub(super) fn of<Rules>(object: &Object, rules: impl FnOnce(&Json, &[&str]) -> Rules) -> (Self, Rules) {
         let whole = object.value();
         let spec = whole.get("spec").unwrap_or(&Json::Null);
         let (mut variables, mut known) = (Vec::new(), Vec::new());
@@ -78,25 +56,55 @@ impl Policy {
             variables.push((name.to_owned(), Expression::new(source, Naming::Variables(&known))));
             known.push(name);
         }
-        let naming = Naming::Variables(&known);
+        let rules = rules(spec, &known);
         let constraints = serde_json::from_value(spec.get("matchConstraints").cloned().unwrap_or_default());
         let parameters = spec.get("paramKind").map(|kind| serde_json::from_value(kind.clone())).transpose();
         let (constraints, parameters) = match (constraints, parameters) {
             (Ok(constraints), Ok(parameters)) => (Ok(constraints), parameters),
             (Err(error), _) | (_, Err(error)) => (Err(error.to_string()), None),
         };
-        Self {
+        let policy = Self {
             name: object.key().name.to_string(),
             constraints,
             conditions: Conditions::of(spec, Naming::Parameters),
             parameters,
             fails_closed: text(spec, "/failurePolicy") != "Ignore",
-            validations: items(spec, "/validations").map(|rule| Validation::of(rule, naming)).collect(),
-            annotations: items(spec, "/auditAnnotations")
-                .map(|it| Expression::new(text(it, "/valueExpression"), naming))
-                .collect(),
             variables,
+        };
+        (policy, rules)
+    }
+
+    /// The version in which a request is meant, and its bindings that hold for it, each with what its expressions see as
+    /// `params`; `None` where it is not about such requests.
+    ///
+    /// # Errors
+    /// Why it has no say about anything.
+    pub(super) fn matched<'s, 'b>(
+        &self,
+        bindings: &'b [Arc<Binding>],
+        subject: &Subject<'s>,
+    ) -> Result<Option<Matched<'s, 'b>>, Unasked> {
+        let constraints = self.constraints.as_ref().map_err(Clone::clone)?;
+        let Some(version) = constraints.matched(subject, WithoutRules::None) else { return Ok(None) };
+        if let Some(kind) = &self.parameters {
+            let (group, of_group) = kind.group_version();
+            let served = subject.request.gateway.registry().served_kind(group, of_group, &kind.kind);
+            served.ok_or_else(|| parameters::unknown(kind))?;
         }
+        let mut matched = Matched { version, bindings: Vec::new() };
+        for binding in bindings.iter().filter(|binding| binding.policy_name == self.name && binding.holds(subject)) {
+            let found = match &binding.fault {
+                Some(fault) => Err(fault.clone().into()),
+                None => parameters::parameters(subject.request, self.parameters.as_ref(), binding.param_ref.as_ref()),
+            };
+            let found = match found {
+                Ok(found) => Ok(found),
+                Err(Unasked::Fault(why)) => Err(why),
+                Err(unprepared) => return Err(unprepared),
+            };
+            matched.bindings.push((binding, found));
+        }
+        Ok(Some(matched))
     }
 
     /// Adds what the variables come to that an expression looks at, itself or by way of others. Later ones rest on earlier
@@ -125,29 +133,6 @@ impl Policy {
             }
         }
         variables
-    }
-}
-
-impl Validation {
-    fn of(rule: &Json, naming: Naming<'_>) -> Self {
-        let message = text(rule, "/messageExpression");
-        Self {
-            rule: Expression::new(text(rule, "/expression"), naming),
-            message: text(rule, "/message").trim().to_owned(),
-            message_expression: (!message.is_empty()).then(|| Expression::new(message, naming)),
-            reason: text(rule, "/reason").to_owned(),
-        }
-    }
-}
-
-impl Binding {
-    pub(super) fn of(object: &Object) -> Self {
-        let spec = object.value().get_mut("spec").map(Json::take).unwrap_or_default();
-        let policy_name = text(&spec, "/policyName").to_owned();
-        let binding = serde_json::from_value(spec);
-        let binding =
-            binding.unwrap_or_else(|error| Self { fault: Some(error.to_string()), policy_name, ..Self::default() });
-        Self { name: object.key().name.to_string(), ..binding }
     }
 }
 

@@ -1,8 +1,13 @@
 //! The objects a policy's expressions see as `params`.
 
+use std::sync::Arc;
+
 use serde_json::Value as Json;
 
-use super::policy::{ParameterKind, ParameterReference};
+use super::Unasked;
+use super::binding::ParameterReference;
+use super::policy::ParameterKind;
+use crate::gateway::Unprepared;
 use crate::gateway::admission::AdmissionRequest;
 use crate::object::selector::Selector;
 use crate::object::{Object, ObjectKey};
@@ -16,14 +21,14 @@ pub(super) fn parameters(
     request: &AdmissionRequest<'_>,
     kind: Option<&ParameterKind>,
     reference: Option<&ParameterReference>,
-) -> Result<Vec<Json>, String> {
+) -> Result<Vec<Json>, Unasked> {
     let (Some(kind), Some(reference)) = (kind, reference) else { return Ok(vec![Json::Null]) };
     let (group, version) = kind.group_version();
     let served = request.gateway.registry().served_kind(group, version, &kind.kind);
     let served = served.ok_or_else(|| unknown(kind))?;
     let found = named(request, &served, reference)?;
     if found.is_empty() && reference.parameter_not_found_action == "Deny" {
-        return Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned());
+        return Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned().into());
     }
     Ok(found)
 }
@@ -33,17 +38,35 @@ pub(super) fn unknown(kind: &ParameterKind) -> String {
     format!("failed to find resource referenced by paramKind: '{}'", kind.shown())
 }
 
-fn named(request: &AdmissionRequest<'_>, served: &Served, reference: &ParameterReference) -> Result<Vec<Json>, String> {
+fn named(
+    request: &AdmissionRequest<'_>,
+    served: &Served,
+    reference: &ParameterReference,
+) -> Result<Vec<Json>, Unasked> {
     let namespace = namespace(request, served, reference)?;
     let resource = served.definition.resource;
-    let spoken = |object: &std::sync::Arc<Object>| spoken(served, object);
+    let spoken = |object: &Arc<Object>| request.in_version_of(served, object.value()).map_err(Unasked::Unprepared);
     let Some(selector) = &reference.selector else {
         let key = ObjectKey { resource, namespace: namespace.map(Into::into), name: reference.name.as_str().into() };
-        return Ok(request.snapshot.get(&key).map(spoken).into_iter().collect());
+        return request.snapshot.get(&key).map(spoken).into_iter().collect();
     };
-    let selector = Selector::from_value(selector).ok_or("the selector of paramRef cannot be read")?;
+    let selector =
+        Selector::from_value(selector).ok_or_else(|| "the selector of paramRef cannot be read".to_owned())?;
     let all = request.snapshot.list(resource, namespace, None);
-    Ok(all.filter(|object| selector.matches(&object.metadata().labels)).map(spoken).collect())
+    together(all.filter(|object| selector.matches(&object.metadata().labels)).map(spoken))
+}
+
+/// What is found, or all that is to be asked first: in one round, however many they are.
+fn together(found: impl Iterator<Item = Result<Json, Unasked>>) -> Result<Vec<Json>, Unasked> {
+    let (mut all, mut calls) = (Vec::new(), Vec::new());
+    for one in found {
+        match one {
+            Ok(one) => all.push(one),
+            Err(Unasked::Unprepared(Unprepared::Asks(asked))) => calls.extend(asked),
+            Err(other) => return Err(other),
+        }
+    }
+    if calls.is_empty() { Ok(all) } else { Err(Unasked::Unprepared(Unprepared::Asks(calls))) }
 }
 
 fn namespace<'a>(
@@ -61,12 +84,4 @@ fn namespace<'a>(
         }),
         (Scope::Namespaced, own) => Ok(Some(own)),
     }
-}
-
-fn spoken(served: &Served, object: &Object) -> Json {
-    let mut value = object.value();
-    if let Some(from_stored) = served.version.from_stored {
-        from_stored(&mut value);
-    }
-    value
 }

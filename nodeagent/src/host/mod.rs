@@ -276,7 +276,7 @@ mod tests {
     use super::*;
     use crate::pod::plan::Class;
     use crate::pod::probe::ProbeKind;
-    use crate::pod::{Operation, Outcome, RunState, Sandbox, status};
+    use crate::pod::{Exit, Operation, Outcome, RunState, Sandbox, status};
 
     fn pod() -> Arc<Pod> {
         let container = json!({"name": "app", "image": "app", "readinessProbe":
@@ -297,10 +297,8 @@ mod tests {
         Host::new([node], false)
     }
 
-    /// A host whose only pod runs, as an agent finds it that begins anew.
-    pub(super) fn running(now: Timestamp) -> Host {
-        let sandbox = Sandbox { id: "s".to_owned(), attempt: 0, running: true, address: Some("10.0.0.2".to_owned()) };
-        let run = ContainerRecord {
+    fn run(now: Timestamp, state: RunState) -> ContainerRecord {
+        ContainerRecord {
             id: "c".to_owned(),
             name: "app".to_owned(),
             attempt: 0,
@@ -310,8 +308,14 @@ mod tests {
             image_id: String::new(),
             bounds: crate::pod::resize::Bounds::default(),
             started_at: Some(now),
-            state: RunState::Running,
-        };
+            state,
+        }
+    }
+
+    /// A host whose only pod runs, as an agent finds it that begins anew.
+    pub(super) fn running(now: Timestamp) -> Host {
+        let sandbox = Sandbox { id: "s".to_owned(), attempt: 0, running: true, address: Some("10.0.0.2".to_owned()) };
+        let run = run(now, RunState::Running);
         let mut host = empty();
         let uid = Uid::of(&pod());
         let reference =
@@ -370,6 +374,42 @@ mod tests {
             host.receive(Message::Source(key, None), now);
         }
         assert_eq!(told(&mut host, now), 1, "it is not there, and that is worth telling");
+    }
+
+    /// The reason of the end that is told now, if anything is. The API server takes it.
+    fn told_reason(host: &mut Host, now: Timestamp) -> Option<String> {
+        host.advance(now);
+        let patch = host.posts(now).into_iter().find_map(|effect| match effect {
+            Effect::Post(post) => Some(post.patch),
+            _ => None,
+        })?;
+        let uid = Uid::of(&pod());
+        let entry = host.pods.get(&uid).unwrap();
+        let mut pod = (*entry.situation.pod).clone();
+        pod.status = Some(status::status(&entry.scene(&host.sources, now), Class::Failed));
+        host.receive(Message::Posted(uid, Answer::Accepted(Some(Arc::new(pod)))), now);
+        patch["status"]["containerStatuses"][0]["state"]["terminated"]["reason"].as_str().map(str::to_owned)
+    }
+
+    #[test]
+    fn that_memory_was_wanting_is_told_of_a_pod_that_has_failed_already() {
+        let now = Timestamp::UNIX_EPOCH;
+        let check = |looks: &[bool], expect: &[Option<&str>]| {
+            let mut host = running(now);
+            let mut once = (*pod()).clone();
+            once.spec.as_mut().unwrap().restart_policy = Some("Never".to_owned());
+            host.receive(Message::Pod(Arc::new(once)), now);
+            let told = looks.iter().map(|out_of_memory| {
+                let (refusal, message) = (String::new(), String::new());
+                let exit = Exit { code: 137, out_of_memory: *out_of_memory, refusal, message, finished_at: now };
+                host.receive(Message::Container(Uid::of(&pod()), run(now, RunState::Exited(exit))), now);
+                told_reason(&mut host, now)
+            });
+            assert_eq!(told.collect::<Vec<_>>(), expect.iter().map(|it| it.map(str::to_owned)).collect::<Vec<_>>());
+        };
+        check(&[false, true], &[Some("Error"), Some("OOMKilled")]);
+        check(&[true, true], &[Some("OOMKilled"), None]);
+        check(&[true, false], &[Some("OOMKilled"), None]);
     }
 
     #[test]

@@ -124,12 +124,14 @@ impl ContainerRecord {
         }
     }
 
-    /// Whether `other`, of the same container, was observed later.
+    /// Whether `other`, of the same container, was observed later. That memory was wanting is often seen after the end, and
+    /// never taken back: a look that was made between the two may arrive last.
     fn is_older_than(&self, other: &Self) -> bool {
-        let rank = |record: &Self| match record.state {
+        let rank = |record: &Self| match &record.state {
             RunState::Created => 0,
             RunState::Running => 1,
-            RunState::Exited(_) => 2,
+            RunState::Exited(exit) if !exit.out_of_memory => 2,
+            RunState::Exited(_) => 3,
         };
         (self.started_at, rank(self)) <= (other.started_at, rank(other))
     }
@@ -430,5 +432,23 @@ mod tests {
         check(None, &[1, 0], 2);
         check(Some(4), &[], 5);
         check(Some(4), &[7], 8);
+    }
+
+    #[test]
+    fn that_memory_was_wanting_is_taken_in_after_the_end_and_never_taken_back() {
+        let ended = |out_of_memory: bool| {
+            let finished_at = Timestamp::UNIX_EPOCH;
+            let exit = Exit { code: 137, out_of_memory, refusal: String::new(), message: String::new(), finished_at };
+            ContainerRecord { state: RunState::Exited(exit), ..run(0) }
+        };
+        let check = |looks: &[ContainerRecord], expect: &ContainerRecord| {
+            let mut situation = situation(None);
+            looks.iter().for_each(|look| situation.observe(look.clone()));
+            assert_eq!(situation.latest("app"), Some(expect), "{looks:?}");
+        };
+        check(&[run(0), ended(false)], &ended(false));
+        check(&[run(0), ended(false), ended(true)], &ended(true));
+        check(&[run(0), ended(true), ended(true)], &ended(true));
+        check(&[run(0), ended(true), ended(false), run(0)], &ended(true));
     }
 }

@@ -18,8 +18,9 @@ use crate::pod::{ContainerRecord, Sandbox, Uid};
 
 /// How long to wait before asking for events again after the stream broke.
 const RECONNECT: Duration = Duration::from_secs(1);
-/// The events that change what a pod is.
-const ACTIONS: [&str; 3] = ["die", "destroy", "start"];
+/// The events that change what a pod is. That a container was killed for want of memory is known to Docker by `oom` alone, which
+/// it hears of apart from the end: as often as not after it.
+const ACTIONS: [&str; 4] = ["die", "destroy", "start", "oom"];
 
 /// What Docker holds of one pod.
 #[derive(Debug)]
@@ -136,12 +137,13 @@ impl Docker {
         let id = actor.id?;
         let labels = actor.attributes.unwrap_or_default();
         let pod = names::pod(&labels)?;
-        if event.action.as_deref() == Some("destroy") {
+        let action = event.action.unwrap_or_default();
+        if action == "destroy" {
             return Some(Message::Vanished(pod.uid, id));
         }
-        let is_start = event.action.as_deref() == Some("start");
-        if is_start && (is_sandbox(&labels) || self.own_starts().remove(&id)) {
-            // Whoever started it is told by the start itself.
+        // Whoever started it is told by the start itself.
+        let is_own_start = action == "start" && self.own_starts().remove(&id);
+        if is_own_start || (is_sandbox(&labels) && !changes_sandbox(&action)) {
             return None;
         }
         match observe::look(&self.api, &self.files, &id).await.ok()?? {
@@ -158,6 +160,33 @@ fn ended(event: &EventMessage) -> Option<String> {
     event.actor.as_ref().filter(|_| is_end)?.id.clone()
 }
 
+/// Whether an event that is no removal says anything new of a sandbox. Its start is told by who started it, and it has no exit
+/// whose cause could be told: that it ended is all there is to say.
+fn changes_sandbox(action: &str) -> bool {
+    action == "die"
+}
+
 fn is_sandbox(labels: &std::collections::HashMap<String, String>) -> bool {
     labels.get(names::KIND).map(String::as_str) == Some("sandbox")
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::EventActor;
+
+    use super::*;
+
+    #[test]
+    fn a_kill_for_want_of_memory_is_heard_and_is_no_end() {
+        assert!(ACTIONS.contains(&"oom"), "Docker tells of it apart from the end");
+        let of = |action: &str| EventMessage {
+            action: Some(action.to_owned()),
+            actor: Some(EventActor { id: Some("c".to_owned()), attributes: None }),
+            ..EventMessage::default()
+        };
+        let ends: Vec<&str> = ACTIONS.into_iter().filter(|action| ended(&of(action)).is_some()).collect();
+        assert_eq!(ends, ["die"], "its log is finished once");
+        let changing: Vec<&str> = ACTIONS.into_iter().filter(|action| changes_sandbox(action)).collect();
+        assert_eq!(changing, ["die"], "of a sandbox it says nothing");
+    }
 }

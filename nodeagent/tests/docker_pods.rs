@@ -8,13 +8,19 @@ use serde_json::{Value, json};
 use support::condition;
 use support::docker::{Cluster, IMAGE, docker};
 
-/// A container that runs a shell script and stops at once on SIGTERM.
-fn script(name: &str, text: &str) -> Value {
-    json!({"name": name, "command": ["sh", "-c", format!("trap 'exit 0' TERM; {text}")]})
+/// A container that runs until SIGTERM comes, does then what `on_term` says, and is ready once it would: a shell that is told to end before its
+/// trap stands ends by the signal.
+fn hearing(name: &str, on_term: &str) -> Value {
+    json!({
+        "name": name,
+        "command": ["sh", "-c", format!("trap '{on_term}' TERM; touch /hears; while true; do sleep 0.1; done")],
+        "readinessProbe": {"exec": {"command": ["test", "-e", "/hears"]}, "periodSeconds": 1},
+    })
 }
 
+/// A container that runs until it is told to stop, and stops at once then.
 fn forever(name: &str) -> Value {
-    script(name, "while true; do sleep 0.1; done")
+    hearing(name, "exit 0")
 }
 
 fn state(pod: &Value, container: usize) -> &Value {
@@ -60,13 +66,7 @@ async fn a_pod_comes_up_ready_and_goes_without_a_trace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_agent_adopts_what_runs_and_removes_what_is_no_longer_wanted() {
     let Some(mut cluster) = Cluster::start().await else { return };
-    cluster.run(
-        "stays",
-        json!({"containers": [{
-            "name": "app", "command": ["sh", "-c", "trap 'exit 0' TERM; while true; do sleep 0.1; done"],
-            "readinessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 1},
-        }]}),
-    );
+    cluster.run("stays", json!({"containers": [forever("app")]}));
     cluster.run("orphan", json!({"containers": [forever("app")]}));
     cluster.api.wait_ready("stays").await;
     cluster.api.wait_ready("orphan").await;
@@ -285,13 +285,12 @@ async fn probes_decide_readiness_and_restarts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn grace_hooks_and_forced_deletion_end_a_pod_in_time() {
     let Some(cluster) = Cluster::start().await else { return };
-    cluster.run("stubborn", json!({"containers": [{"name": "app", "command": ["sh", "-c", "trap '' TERM; while true; do sleep 0.1; done"]}]}));
-    cluster.run("hooked", json!({
-        "volumes": [{"name": "out", "hostPath": {"path": "/tmp", "type": "Directory"}}],
-        "containers": [{"name": "app", "command": ["sh", "-c", "trap 'exit 0' TERM; while true; do sleep 0.1; done"],
-            "volumeMounts": [{"name": "out", "mountPath": "/out"}],
-            "lifecycle": {"preStop": {"exec": {"command": ["touch", format!("/out/{}-prestop", cluster.id)]}}}}],
-    }));
+    cluster.run("stubborn", json!({"containers": [hearing("app", "")]}));
+    let mut hooked = forever("app");
+    hooked["volumeMounts"] = json!([{"name": "out", "mountPath": "/out"}]);
+    hooked["lifecycle"] = json!({"preStop": {"exec": {"command": ["touch", format!("/out/{}-prestop", cluster.id)]}}});
+    let out = json!([{"name": "out", "hostPath": {"path": "/tmp", "type": "Directory"}}]);
+    cluster.run("hooked", json!({"volumes": out, "containers": [hooked]}));
     cluster.api.wait_ready("stubborn").await;
     cluster.api.wait_ready("hooked").await;
     let began = std::time::Instant::now();

@@ -39,8 +39,6 @@ pub(super) struct Entry {
     machine: PodMachine,
     class: Option<Class>,
     first_word_at: Option<Timestamp>,
-    /// Something it refers to was not looked up yet.
-    looks_up: bool,
     posting: bool,
     post_setback: Option<Setback>,
     deleting: bool,
@@ -65,7 +63,6 @@ impl Entry {
             machine: PodMachine::default(),
             class: None,
             first_word_at: None,
-            looks_up: false,
             posting: false,
             post_setback: None,
             deleting: false,
@@ -154,7 +151,6 @@ impl Entry {
     pub(super) fn step(&mut self, sources: &Sources, now: Timestamp, effects: &mut Vec<Effect>) -> Vec<Crossing> {
         self.note_termination(now);
         self.first_word_at.get_or_insert(now.saturating_add(FIRST_WORD_WITHIN).unwrap_or(now));
-        self.looks_up = self.sources.iter().any(|key| !sources.knows(key));
         let before = self.machine.state();
         let mut machine = std::mem::take(&mut self.machine);
         let (class, step) = machine.step(self.scene(sources, now));
@@ -170,7 +166,7 @@ impl Entry {
         self.tell_crashes(sources, now, &pod, effects);
         self.tell_troubles(sources, now, &pod, effects);
         self.tell_resized(now, &pod, effects);
-        self.step_at = plan::wake_at(&self.scene(sources, now)).into_iter().chain(self.retry_at(now)).min();
+        self.step_at = plan::wake_at(&self.scene(sources, now)).into_iter().chain(self.retry_at(sources, now)).min();
         step.trace.crossings().to_vec()
     }
 
@@ -304,7 +300,7 @@ impl Entry {
     /// The status to send, if it differs from the one the API server holds.
     pub(super) fn post(&mut self, sources: &Sources, now: Timestamp) -> Option<Effect> {
         let class = self.class.filter(|_| self.seen && !self.situation.gone && !self.posting)?;
-        let waits = self.post_setback.as_ref().map(Setback::until).into_iter().chain(self.first_word_at());
+        let waits = self.post_setback.as_ref().map(Setback::until).into_iter().chain(self.quiet_until(sources));
         if waits.max().is_some_and(|until| until > now) {
             return None;
         }
@@ -321,11 +317,17 @@ impl Entry {
         Some(Effect::Post(Box::new(StatusPost { pod, patch, decision })))
     }
 
-    /// When something is told of a pod that was never told of, and is being brought up.
-    fn first_word_at(&self) -> Option<Timestamp> {
+    /// Until when nothing is told of a pod that was never told of, and is being brought up.
+    fn quiet_until(&self, sources: &Sources) -> Option<Timestamp> {
         let comes_up = matches!(self.class, Some(Class::Preparing | Class::Pulling | Class::Starting));
-        let is_busy = self.looks_up || !self.situation.under_way.is_empty();
-        self.first_word_at.filter(|_| comes_up && is_busy && self.situation.status().start_time.is_none())
+        let is_untold = self.situation.status().start_time.is_none();
+        let is_busy = || !self.situation.under_way.is_empty() || self.looks_up(sources);
+        self.first_word_at.filter(|_| comes_up && is_untold && is_busy())
+    }
+
+    /// Whether something it refers to was not looked up yet.
+    fn looks_up(&self, sources: &Sources) -> bool {
+        self.sources.iter().any(|key| !sources.knows(key))
     }
 
     /// Whether it is untold what the pod waits for while nothing is under way: the status alone does not say all of it.
@@ -345,9 +347,9 @@ impl Entry {
     }
 
     /// When the entry must be looked at for itself, not for its pod: a request to be repeated.
-    fn retry_at(&self, now: Timestamp) -> Option<Timestamp> {
+    fn retry_at(&self, sources: &Sources, now: Timestamp) -> Option<Timestamp> {
         let setbacks = self.post_setback.iter().chain(&self.delete_setback).map(Setback::until);
-        setbacks.chain(self.first_word_at()).filter(|until| *until > now).min()
+        setbacks.chain(self.quiet_until(sources)).filter(|until| *until > now).min()
     }
 
     pub(super) fn posted(&mut self, failure: Option<String>, now: Timestamp) {

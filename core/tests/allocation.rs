@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::executor::block_on;
 use jiff::Timestamp;
 use sampan_core::entropy::{Entropy as _, SeededEntropy};
 use sampan_core::gateway::{
@@ -80,18 +81,6 @@ impl Drop for World {
 
 fn service(name: &str, spec: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"}, "spec": spec})
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    use std::task::{Context, Poll, Waker};
-    let mut context = Context::from_waker(Waker::noop());
-    let mut future = std::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(answer) => return answer,
-            Poll::Pending => std::thread::yield_now(),
-        }
-    }
 }
 
 fn plain() -> Value {

@@ -11,6 +11,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::executor::block_on;
 use jiff::Timestamp;
 use sampan_core::entropy::SeededEntropy;
 use sampan_core::gateway::{
@@ -89,18 +90,6 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         self.cluster.store().close();
-    }
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    use std::task::{Context, Poll, Waker};
-    let mut context = Context::from_waker(Waker::noop());
-    let mut future = std::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(answer) => return answer,
-            Poll::Pending => std::thread::yield_now(),
-        }
     }
 }
 

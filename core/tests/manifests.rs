@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::executor::block_on;
 use jiff::Timestamp;
 use sampan_core::gateway::{
     Action, Body, Cluster, DeleteOptions, Gateway, Identity, Mutation, NamespaceLifecycle, Options, PatchKind,
@@ -122,18 +123,6 @@ impl Drop for World {
             keeper.stop();
         }
         self.cluster.store().close();
-    }
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    use std::task::{Context, Poll, Waker};
-    let mut context = Context::from_waker(Waker::noop());
-    let mut future = std::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(answer) => return answer,
-            Poll::Pending => std::thread::yield_now(),
-        }
     }
 }
 

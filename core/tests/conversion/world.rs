@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use futures::executor::block_on;
 use jiff::Timestamp;
 use sampan_core::gateway::{
     Action, Body, Call, Cluster, Gateway, Identity, Mutation, Options, Outcome, Reply, Subresource, SystemAuthorizer,
@@ -229,17 +230,5 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         self.cluster.store().close();
-    }
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    use std::task::{Context, Poll, Waker};
-    let mut context = Context::from_waker(Waker::noop());
-    let mut future = std::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(answer) => return answer,
-            Poll::Pending => std::thread::yield_now(),
-        }
     }
 }

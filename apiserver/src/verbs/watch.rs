@@ -137,11 +137,15 @@ impl Watcher {
         }
     }
 
-    /// Whether the type reads otherwise by now than when the watch began: it ends, and the client begins anew where it was.
+    /// Whether the type reads otherwise by now than when the watch began: it ends, and the client begins anew where it was. This is asked
+    /// at every wake of every watch, and only what somebody defined may change.
     fn is_outdated(&self) -> bool {
         let (then, version) = (&self.view.served.definition, &self.view.served.version);
+        if then.defined_by.is_none() {
+            return false;
+        }
         let now = self.state.registry().served(version.group, version.version, then.resource.plural);
-        then.defined_by.is_some() && now.is_some_and(|now| !now.definition.reads_like(then))
+        now.is_some_and(|now| !now.definition.reads_like(then))
     }
 
     /// Changes that memory no longer holds: read from the disk, where that holds up nobody else.

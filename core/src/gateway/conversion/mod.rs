@@ -10,6 +10,8 @@
 
 mod review;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
@@ -195,10 +197,13 @@ impl Preparation<'_> {
         Converter { gateway, snapshot, answers, served, webhook }.convert(object, version)
     }
 
-    /// What objects are found by as they are stored.
+    /// What objects are found by as they are stored: where no webhook converts, they are worked on as they are stored.
     pub(super) fn index_values(&self, stored: &Value) -> Vec<(&'static str, String)> {
+        if self.definition.converter.is_none() {
+            return self.definition.index_values(stored);
+        }
         let registry = self.gateway.registry();
-        let of_storage = registry.definition(self.definition.resource).filter(|it| it.converter.is_some());
-        of_storage.map_or(self.definition, |it: &std::sync::Arc<ResourceDefinition>| it).index_values(stored)
+        let of_storage = registry.definition(self.definition.resource);
+        of_storage.map_or(self.definition, |it: &Arc<ResourceDefinition>| it).index_values(stored)
     }
 }

@@ -3,13 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sampan_core::gateway::{
-    Action, Body, Cluster, DeleteOptions, Identity, Mutation, Options, PatchKind, Propagation, Subresource, Target,
-};
+use sampan_core::gateway::{Action, Body, Cluster, DeleteOptions, PatchKind, Propagation, Subresource, SystemWriter};
 use sampan_core::object::{Object, ResourceType};
 use sampan_core::operator::UNFINISHED_EFFECT;
 use sampan_core::plugin::finalizer_of;
-use sampan_core::resource::{EFFECTS, PLUGIN_FINALIZER, Served};
+use sampan_core::resource::{EFFECTS, PLUGIN_FINALIZER};
 use sampan_core::status::Status;
 use sampan_core::store::{Origin, Snapshot};
 use serde_json::{Value, json};
@@ -100,23 +98,8 @@ async fn write(
     subresource: Subresource,
     purpose: String,
 ) -> Result<(), Status> {
-    let key = object.key();
-    let registry = cluster.registry();
-    let definition = registry.definition(key.resource).cloned().ok_or_else(|| Status::unavailable("not served"))?;
-    let version = definition.stored_version().cloned().ok_or_else(|| Status::unavailable("not served"))?;
-    let mutation = Mutation {
-        identity: Identity::new("system:plugins", &["system:masters"]),
-        origin: Origin::System { purpose },
-        target: Target {
-            served: Served { definition, version },
-            namespace: key.namespace.clone(),
-            name: Some(key.name.clone()),
-            subresource,
-        },
-        action,
-        options: Options { field_manager: "sampan-plugins".to_owned(), ..Options::default() },
-    };
-    cluster.mutate(mutation).await.map(drop)
+    let writer = SystemWriter::new(cluster, purpose).acting_as("system:plugins", "sampan-plugins");
+    writer.write(object.key(), subresource, action).await.map(drop)
 }
 
 fn pass_missing(written: Result<(), Status>) -> Result<(), Status> {

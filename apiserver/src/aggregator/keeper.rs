@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use sampan_core::access::Identity;
-use sampan_core::gateway::{Action, Body, Mutation, Options, PatchKind, Subresource, Target};
+use sampan_core::gateway::{Action, Body, PatchKind, Subresource, SystemWriter};
+use sampan_core::object::ObjectKey;
 use sampan_core::resource::{API_SERVICES, ENDPOINT_SLICES, SERVICES};
-use sampan_core::store::{Origin, Snapshot};
+use sampan_core::store::Snapshot;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
@@ -95,20 +95,11 @@ async fn tell(state: &State, service: &ApiService, verdict: &Verdict) {
         .map_or_else(|| state.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), |it| it.last_transition_time.clone());
     let condition = json!({"type": "Available", "status": status, "reason": verdict.reason,
         "message": verdict.message, "lastTransitionTime": since});
-    let Some(served) = state.registry().served(API_SERVICES.group, "v1", API_SERVICES.plural) else { return };
-    let mutation = Mutation {
-        identity: Identity::new("system:kube-aggregator", &["system:masters"]),
-        origin: Origin::System { purpose: "whether another server of the API answers".to_owned() },
-        target: Target {
-            served,
-            namespace: None,
-            name: Some(service.name.as_str().into()),
-            subresource: Subresource::Status,
-        },
-        action: Action::Patch(PatchKind::Merge, Body::Value(json!({"status": {"conditions": [condition]}}))),
-        options: Options { field_manager: "kube-aggregator".to_owned(), ..Options::default() },
-    };
-    if let Err(status) = state.cluster.mutate(mutation).await {
+    let writer = SystemWriter::new(&state.cluster, "whether another server of the API answers")
+        .acting_as("system:kube-aggregator", "kube-aggregator");
+    let key = ObjectKey::cluster(API_SERVICES, &service.name);
+    let patch = Action::Patch(PatchKind::Merge, Body::Value(json!({"status": {"conditions": [condition]}})));
+    if let Err(status) = writer.write(&key, Subresource::Status, patch).await {
         tracing::warn!(apiservice = service.name, %status, "failed to tell whether another server of the API answers");
     }
 }

@@ -2,14 +2,13 @@
 
 use anyhow::{Result, anyhow};
 use jiff::Timestamp;
-use sampan_core::gateway::{Action, Body, Cluster, Identity, Mutation, Options, Subresource, Target};
+use sampan_core::gateway::{Action, Body, Cluster, Subresource, SystemWriter};
 use sampan_core::object::{ObjectKey, ResourceType};
 use sampan_core::resource::service::address_range;
 use sampan_core::resource::volume::LOCAL_PATH;
 use sampan_core::resource::{
     DEFAULT_SERVICE_CIDR, NAMESPACES, PRIORITY_CLASSES, SERVICE_CIDRS, STORAGE_CLASSES, SYSTEM_PRIORITY_CLASSES,
 };
-use sampan_core::store::Origin;
 use serde_json::{Value, json};
 
 /// The namespaces clients take for granted.
@@ -25,15 +24,15 @@ const STORAGE_CLASS: &str = "local-path";
 pub(super) async fn run(cluster: &Cluster) -> Result<()> {
     for name in NAMES {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        create(cluster, NAMESPACES, "v1", name, namespace).await?;
+        create(cluster, NAMESPACES, name, namespace).await?;
     }
     for (name, value, description) in SYSTEM_PRIORITY_CLASSES {
         let class = json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
             "value": value, "description": description});
-        create(cluster, PRIORITY_CLASSES, "v1", name, class).await?;
+        create(cluster, PRIORITY_CLASSES, name, class).await?;
     }
-    create(cluster, STORAGE_CLASSES, "v1", STORAGE_CLASS, storage_class()).await?;
-    create(cluster, SERVICE_CIDRS, "v1", DEFAULT_SERVICE_CIDR, service_cidr(cluster.now())).await?;
+    create(cluster, STORAGE_CLASSES, STORAGE_CLASS, storage_class()).await?;
+    create(cluster, SERVICE_CIDRS, DEFAULT_SERVICE_CIDR, service_cidr(cluster.now())).await?;
     let kept = sampan_core::access::bootstrap::keep(cluster).await;
     kept.map_err(|status| anyhow!("failed to keep the roles and bindings of the system: {status}"))
 }
@@ -54,24 +53,12 @@ fn service_cidr(now: Timestamp) -> Value {
 }
 
 /// Creates an object of the cluster, if it is not there.
-async fn create(cluster: &Cluster, resource: ResourceType, version: &str, name: &str, object: Value) -> Result<()> {
-    if cluster.snapshot().get(&ObjectKey::cluster(resource, name)).is_some() {
+async fn create(cluster: &Cluster, resource: ResourceType, name: &str, object: Value) -> Result<()> {
+    let key = ObjectKey::cluster(resource, name);
+    if cluster.snapshot().get(&key).is_some() {
         return Ok(());
     }
-    let registry = cluster.registry();
-    let served = registry.served(resource.group, version, resource.plural);
-    let mutation = Mutation {
-        identity: Identity::new("system:apiserver", &["system:masters"]),
-        origin: Origin::System { purpose: "every cluster has this".to_owned() },
-        target: Target {
-            served: served.ok_or_else(|| anyhow!("{resource} are not served"))?,
-            namespace: None,
-            name: None,
-            subresource: Subresource::Whole,
-        },
-        action: Action::Create(Body::Value(object)),
-        options: Options { field_manager: "sampan".to_owned(), ..Options::default() },
-    };
-    let created = cluster.mutate(mutation).await;
+    let writer = SystemWriter::new(cluster, "every cluster has this");
+    let created = writer.write(&key, Subresource::Whole, Action::Create(Body::Value(object))).await;
     created.map(drop).map_err(|status| anyhow!("failed to create {resource} {name:?}: {status}"))
 }

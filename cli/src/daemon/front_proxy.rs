@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use jiff::Timestamp;
 use sampan_apiserver::FrontProxy;
-use sampan_core::gateway::{Action, Body, Cluster, Identity, Mutation, Options, PatchKind, Subresource, Target};
-use sampan_core::store::Origin;
+use sampan_core::gateway::{Cluster, SystemWriter};
+use sampan_core::object::{ObjectKey, ResourceType};
+use sampan_core::resource::{CONFIG_MAPS, ROLES};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -44,27 +45,16 @@ pub(super) async fn publish(cluster: Cluster, published: Value, shutdown: Cancel
 async fn write(cluster: &Cluster, published: &Value) -> Result<()> {
     let metadata = json!({"name": CONFIG_MAP});
     let config_map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": published});
-    apply(cluster, ("", "configmaps"), CONFIG_MAP, config_map).await?;
+    apply(cluster, CONFIG_MAPS, CONFIG_MAP, config_map).await?;
     let rule = json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [CONFIG_MAP],
         "verbs": ["get", "list", "watch"]});
     let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": [rule],
         "metadata": {"name": READER, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}});
-    apply(cluster, ("rbac.authorization.k8s.io", "roles"), READER, role).await
+    apply(cluster, ROLES, READER, role).await
 }
 
-async fn apply(cluster: &Cluster, (group, plural): (&str, &str), name: &str, object: Value) -> Result<()> {
-    let registry = cluster.registry();
-    let applied = cluster.mutate(Mutation {
-        identity: Identity::new("system:apiserver", &["system:masters"]),
-        origin: Origin::System { purpose: "whom other servers of the API believe".to_owned() },
-        target: Target {
-            served: registry.served(group, "v1", plural).ok_or_else(|| anyhow!("{plural} are not served"))?,
-            namespace: Some(NAMESPACE.into()),
-            name: Some(name.into()),
-            subresource: Subresource::Whole,
-        },
-        action: Action::Patch(PatchKind::Apply, Body::Value(object)),
-        options: Options { field_manager: "sampan".to_owned(), force: true, ..Options::default() },
-    });
-    applied.await.map(drop).map_err(|status| anyhow!("failed to apply {plural} {NAMESPACE}/{name}: {status}"))
+async fn apply(cluster: &Cluster, resource: ResourceType, name: &str, object: Value) -> Result<()> {
+    let key = ObjectKey::namespaced(resource, NAMESPACE, name);
+    let applied = SystemWriter::new(cluster, "whom other servers of the API believe").apply(&key, object).await;
+    applied.map(drop).map_err(|status| anyhow!("failed to apply {key}: {status}"))
 }

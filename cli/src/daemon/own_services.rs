@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result, anyhow};
 use k8s_openapi::api::core::v1::Node;
-use sampan_core::gateway::{Action, Body, Cluster, Identity, Mutation, Options, PatchKind, Subresource, Target};
-use sampan_core::object::{ObjectKey, Revision};
+use sampan_core::gateway::{Cluster, SystemWriter};
+use sampan_core::object::{ObjectKey, ResourceType, Revision};
 use sampan_core::resource::service::{API_SERVER_ADDRESS, NAME_SERVER_ADDRESS};
 use sampan_core::resource::{ENDPOINT_SLICES, ENDPOINTS, NODES, SERVICES};
-use sampan_core::store::{Origin, Snapshot};
+use sampan_core::store::Snapshot;
 use sampan_nodeagent::{dns, host_address};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -100,7 +100,7 @@ impl OwnService {
                 "internalTrafficPolicy": policy, "ports": self.ports,
             },
         });
-        self.apply(cluster, ("", "services"), service).await
+        self.apply(cluster, SERVICES, service).await
     }
 
     /// Who answers for it, as far as pods reach them.
@@ -127,14 +127,14 @@ impl OwnService {
             "apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": self.name, "labels": mirrored_by_hand},
             "subsets": subsets.into_iter().collect::<Vec<_>>(),
         });
-        self.apply(cluster, ("", "endpoints"), endpoints).await?;
+        self.apply(cluster, ENDPOINTS, endpoints).await?;
         let ready = |it: &Answering| it.at(json!({"addresses": [it.address], "conditions": {"ready": true}}));
         let slice = json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
             "metadata": {"name": self.name, "labels": {"kubernetes.io/service-name": self.name}},
             "endpoints": answering.iter().map(ready).collect::<Vec<_>>(), "ports": self.served,
         });
-        self.apply(cluster, ("discovery.k8s.io", "endpointslices"), slice).await
+        self.apply(cluster, ENDPOINT_SLICES, slice).await
     }
 
     /// Keeps it, and where it leads, until `shutdown`: it is put back whenever somebody has changed or deleted it.
@@ -170,29 +170,18 @@ impl OwnService {
     /// The revisions of the three objects: what tells that one was changed.
     fn revisions(&self, cluster: &Cluster) -> [Option<Revision>; 3] {
         let snapshot = cluster.snapshot();
-        [SERVICES, ENDPOINTS, ENDPOINT_SLICES].map(|resource| {
-            let key = ObjectKey::namespaced(resource, self.namespace, self.name);
-            snapshot.get(&key).map(|object| object.revision())
-        })
+        let revision = |resource| snapshot.get(&self.key(resource)).map(|object| object.revision());
+        [SERVICES, ENDPOINTS, ENDPOINT_SLICES].map(revision)
     }
 
-    async fn apply(&self, cluster: &Cluster, (group, plural): (&str, &str), object: Value) -> Result<()> {
-        let registry = cluster.registry();
-        let mutation = Mutation {
-            identity: Identity::new("system:apiserver", &["system:masters"]),
-            origin: Origin::System { purpose: "how pods find the cluster itself".to_owned() },
-            target: Target {
-                served: registry.served(group, "v1", plural).ok_or_else(|| anyhow!("{plural} are not served"))?,
-                namespace: Some(self.namespace.into()),
-                name: Some(self.name.into()),
-                subresource: Subresource::Whole,
-            },
-            action: Action::Patch(PatchKind::Apply, Body::Value(object)),
-            options: Options { field_manager: "sampan".to_owned(), force: true, ..Options::default() },
-        };
-        let applied = cluster.mutate(mutation).await;
-        let named = || format!("{plural} {}/{}", self.namespace, self.name);
-        applied.map(drop).map_err(|status| anyhow!("failed to apply {}: {status}", named()))
+    fn key(&self, resource: ResourceType) -> ObjectKey {
+        ObjectKey::namespaced(resource, self.namespace, self.name)
+    }
+
+    async fn apply(&self, cluster: &Cluster, resource: ResourceType, object: Value) -> Result<()> {
+        let key = self.key(resource);
+        let applied = SystemWriter::new(cluster, "how pods find the cluster itself").apply(&key, object).await;
+        applied.map(drop).map_err(|status| anyhow!("failed to apply {key}: {status}"))
     }
 }
 

@@ -25,6 +25,7 @@ mod patch;
 mod preparation;
 mod refusal;
 mod scale;
+mod system_writer;
 mod update;
 
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub use mutation::{
 };
 pub use refusal::refusal_status;
 pub use scale::scale_of;
+pub use system_writer::{API_SERVER, SystemWriter};
 
 use self::admission::{MutatingPolicies, Webhooks};
 use self::preparation::Preparation;

@@ -17,12 +17,11 @@ use anyhow::{Result, anyhow};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use sampan_apiserver::tls::{Authority, CertificateRequest};
-use sampan_core::access::{Identity, MASTERS};
-use sampan_core::gateway::{Action, Body, Cluster, Mutation, Options, PatchKind, Subresource, Target};
-use sampan_core::object::{Name, Object, ObjectKey, ResourceType, Revision};
+use sampan_core::gateway::{Action, Body, Cluster, PatchKind, Subresource, SystemWriter};
+use sampan_core::object::{Name, Object, ObjectKey, Revision};
 use sampan_core::resource::{CERTIFICATE_SIGNING_REQUESTS, NODES};
 use sampan_core::status::Status;
-use sampan_core::store::{Origin, Snapshot};
+use sampan_core::store::Snapshot;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -126,10 +125,10 @@ impl Desk {
 
     /// Gives the node's name to the machine's key, and approves what it asks. What is no name of a node can never be one's.
     async fn join(&self, object: &Object, asked: &CertificateSigningRequest, node: &str, key_hash: &str) -> Result<()> {
+        let key = ObjectKey::cluster(NODES, node);
         let metadata = json!({"name": node, "annotations": {JOINED_WITH: key_hash}});
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata});
-        let target = self.target(NODES, None, Subresource::Whole)?;
-        match self.mutate(target, Action::Create(Body::Value(node))).await {
+        match self.write(&key, Subresource::Whole, Action::Create(Body::Value(node))).await {
             Ok(()) => self.approve(object, JOINS).await,
             Err(status) if status.code == INVALID => self.fail(object, asked, &status.message).await,
             Err(status) => Err(anyhow!("{status}")),
@@ -165,29 +164,16 @@ impl Desk {
 
     /// Writes part of the request's status, unless somebody has changed it since: then it is looked at again.
     async fn tell(&self, object: &Object, subresource: Subresource, status: Value) -> Result<()> {
-        let target = self.target(CERTIFICATE_SIGNING_REQUESTS, Some(object.key().name.clone()), subresource)?;
         let metadata = json!({"resourceVersion": object.revision().to_string()});
         let patch = Body::Value(json!({"metadata": metadata, "status": status}));
-        match self.mutate(target, Action::Patch(PatchKind::Merge, patch)).await {
+        match self.write(object.key(), subresource, Action::Patch(PatchKind::Merge, patch)).await {
             Err(status) if status.code != CONFLICT => Err(anyhow!("{status}")),
             _ => Ok(()),
         }
     }
 
-    fn target(&self, resource: ResourceType, name: Option<Name>, subresource: Subresource) -> Result<Target> {
-        let served = self.cluster.registry().served(resource.group, "v1", resource.plural);
-        let served = served.ok_or_else(|| anyhow!("{resource} are not served"))?;
-        Ok(Target { served, namespace: None, name, subresource })
-    }
-
-    async fn mutate(&self, target: Target, action: Action) -> Result<(), Status> {
-        let mutation = Mutation {
-            identity: Identity::new("system:apiserver", &[MASTERS]),
-            origin: Origin::System { purpose: "certificates for nodes".to_owned() },
-            target,
-            action,
-            options: Options { field_manager: "sampan".to_owned(), ..Options::default() },
-        };
-        self.cluster.mutate(mutation).await.map(drop)
+    async fn write(&self, key: &ObjectKey, subresource: Subresource, action: Action) -> Result<(), Status> {
+        let writer = SystemWriter::new(&self.cluster, "certificates for nodes");
+        writer.write(key, subresource, action).await.map(drop)
     }
 }

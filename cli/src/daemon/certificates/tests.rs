@@ -6,14 +6,15 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use rcgen::{CertificateParams, DnType, KeyPair};
-use sampan_core::access::NODES as NODES_GROUP;
 use sampan_core::access::bootstrap_token::JOINING_NODES;
+use sampan_core::access::{Identity, MASTERS, NODES as NODES_GROUP};
 use sampan_core::gateway::{
-    Admission, AdmissionRequest, DeleteOptions, Gateway, Outcome, RoleAuthorizer, Unprepared, Verdict as Judged,
-    standard_admissions,
+    Admission, AdmissionRequest, DeleteOptions, Gateway, Mutation, Options, Outcome, RoleAuthorizer, Target,
+    Unprepared, Verdict as Judged, standard_admissions,
 };
+use sampan_core::object::ResourceType;
 use sampan_core::resource::{Registry, builtin};
-use sampan_core::store::{MemoryDisk, Settings, Store};
+use sampan_core::store::{MemoryDisk, Origin, Settings, Store};
 use tempfile::TempDir;
 
 use super::*;

@@ -11,19 +11,16 @@ mod user_roles;
 
 use serde_json::{Value, json};
 
-use crate::gateway::{Action, Body, Cluster, Identity, Mutation, Options, Outcome, Subresource, Target};
-use crate::object::ObjectKey;
+use crate::gateway::{Action, Body, Cluster, Subresource, SystemWriter};
+use crate::object::{ObjectKey, ResourceType};
 use crate::resource::fill::set;
-use crate::resource::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Served};
+use crate::resource::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES};
 use crate::status::Status;
-use crate::store::Origin;
 
-use super::{MASTERS, PolicyRule};
+use super::PolicyRule;
 
 /// The annotation that says whether an object is kept.
 const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
-/// Who keeps them.
-const MANAGER: &str = "sampan";
 
 /// A role as it is listed here.
 struct Role {
@@ -106,38 +103,20 @@ type Reconcile = fn(&Value, &Value) -> Option<Value>;
 
 async fn keep_one(
     cluster: &Cluster,
-    resource: crate::object::ResourceType,
+    resource: ResourceType,
     wanted: &Value,
     reconcile: Reconcile,
 ) -> Result<(), Status> {
     let name = wanted.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     let key = ObjectKey::cluster(resource, name);
-    let Some(existing) = cluster.snapshot().get(&key).map(|object| object.value()) else {
-        write(cluster, &key, Action::Create(Body::Value(wanted.clone()))).await?;
-        return Ok(());
-    };
-    if let Some(changed) = reconcile(&existing, wanted) {
-        write(cluster, &key, Action::Update(Body::Value(changed))).await?;
-    }
-    Ok(())
-}
-
-async fn write(cluster: &Cluster, key: &ObjectKey, action: Action) -> Result<Outcome, Status> {
-    let registry = cluster.registry();
-    let unserved = || Status::internal(format!("{} are not served", key.resource));
-    let definition = registry.definition(key.resource).cloned().ok_or_else(unserved)?;
-    let version = definition.versions.first().cloned().ok_or_else(unserved)?;
-    let mutation = Mutation {
-        identity: Identity::new("system:apiserver", &[MASTERS]),
-        origin: Origin::System { purpose: "every cluster has these roles and bindings".to_owned() },
-        target: Target {
-            served: Served { definition, version },
-            namespace: None,
-            name: matches!(action, Action::Update(_)).then(|| key.name.clone()),
-            subresource: Subresource::Whole,
+    let existing = cluster.snapshot().get(&key).map(|object| object.value());
+    let action = match &existing {
+        None => Action::Create(Body::Value(wanted.clone())),
+        Some(existing) => match reconcile(existing, wanted) {
+            Some(changed) => Action::Update(Body::Value(changed)),
+            None => return Ok(()),
         },
-        action,
-        options: Options { field_manager: MANAGER.to_owned(), ..Options::default() },
     };
-    cluster.mutate(mutation).await
+    let writer = SystemWriter::new(cluster, "every cluster has these roles and bindings");
+    writer.write(&key, Subresource::Whole, action).await.map(drop)
 }

@@ -18,9 +18,9 @@ use crate::request::{Accept, FieldSelector, Query, ResourcePath};
 use crate::response::View;
 use crate::state::State;
 
-/// What a node's user name begins with.
 /// How much of what a client calls itself is kept with each change.
 const CLIENT_BYTES_MAX: usize = 128;
+/// What a node's user name begins with.
 const NODE_PREFIX: &str = "system:node:";
 
 /// One request for a resource.
@@ -109,17 +109,15 @@ impl Call {
     /// Whether the caller may do that.
     pub(crate) fn authorize(&self, verb: Verb) -> Result<(), Status> {
         let resource = self.path.served.definition.resource;
-        let (mut name, mut of_node) = (self.path.name.as_deref().map(str::to_owned), None);
-        if matches!(verb, Verb::List | Verb::Watch) {
-            // A selector that no resource type has is refused later.
-            let fields = FieldSelector::parse(self.query.text("fieldSelector"), &self.path.served.definition);
-            let fields = fields.unwrap_or_default();
-            let exact = |field: &str| fields.exact(field).filter(|value| !value.is_empty()).map(str::to_owned);
-            name = name.or_else(|| exact("metadata.name"));
-            of_node = exact("spec.nodeName");
-        }
-        let asked = ResourceAttributes::of(resource, self.path.namespace.as_deref(), name.as_deref());
-        let asked = ResourceAttributes { of_node: of_node.as_deref(), ..asked.part(self.subresource()) };
+        let fields = match verb {
+            // One that cannot be read, or asks for what the resource type has not, is refused later.
+            Verb::List | Verb::Watch => FieldSelector::read(self.query.text("fieldSelector")).unwrap_or_default(),
+            _ => FieldSelector::default(),
+        };
+        let name = self.path.name.as_deref().or_else(|| fields.name());
+        let of_node = fields.exact("spec.nodeName").filter(|node| !node.is_empty());
+        let asked = ResourceAttributes::of(resource, self.path.namespace.as_deref(), name);
+        let asked = ResourceAttributes { of_node, ..asked.part(self.subresource()) };
         self.state.authorize(&Attributes::resource(&self.identity, verb, asked))
     }
 

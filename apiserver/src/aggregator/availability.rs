@@ -1,9 +1,11 @@
 //! Whether another server can answer, as far as the cluster tells.
 
-use sampan_core::object::{ObjectKey, Revision};
+use std::sync::Arc;
+
+use sampan_core::object::{Object, ObjectKey, Revision};
 use sampan_core::resource::read::{items, text};
 use sampan_core::resource::{ENDPOINT_SLICES, SERVICES};
-use sampan_core::store::Snapshot;
+use sampan_core::store::{IndexKey, Snapshot};
 use serde_json::Value;
 
 use super::ApiService;
@@ -55,13 +57,13 @@ fn service_key(service: &ApiService) -> ObjectKey {
     ObjectKey::namespaced(SERVICES, &service.service.namespace, &service.service.name)
 }
 
-fn slices<'s>(
-    service: &ApiService,
-    snapshot: &'s Snapshot,
-) -> impl Iterator<Item = &'s std::sync::Arc<sampan_core::object::Object>> + use<'s> {
-    let name = service.service.name.clone();
-    let all = snapshot.list(ENDPOINT_SLICES, Some(&service.service.namespace), None);
-    all.filter(move |slice| slice.metadata().labels.get(SERVICE_NAME).is_some_and(|it| **it == *name))
+fn slices<'s>(service: &ApiService, snapshot: &'s Snapshot) -> impl Iterator<Item = &'s Arc<Object>> + use<'s> {
+    snapshot.index(&IndexKey::Label {
+        resource: ENDPOINT_SLICES,
+        namespace: Some(service.service.namespace.as_str().into()),
+        label: SERVICE_NAME.into(),
+        value: service.service.name.as_str().into(),
+    })
 }
 
 /// Why a server cannot answer, as far as the cluster tells; `None` where it is to be asked.

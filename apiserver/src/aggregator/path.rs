@@ -4,7 +4,7 @@ use hyper::Method;
 use percent_encoding::percent_decode_str;
 use sampan_core::access::{Attributes, Identity, ResourceAttributes, What};
 
-use crate::request::Query;
+use crate::request::{FieldSelector, Query};
 
 /// A request below `/apis/<group>/<version>`, as rules of access read it.
 pub(super) struct Asked {
@@ -72,12 +72,11 @@ impl Asked {
     }
 }
 
-/// The one object a selector of fields names, as far as many are asked for.
+/// The one object a selector of fields names, where many are read. One that cannot be read is the other server's to refuse.
 fn selected(verb: &str, query: &Query) -> Option<String> {
-    let of_many = matches!(verb, "list" | "watch" | "deletecollection");
-    let selector = of_many.then(|| query.text("fieldSelector"))?;
-    let name = selector.split(',').find_map(|it| it.trim().strip_prefix("metadata.name="))?;
-    Some(name.trim_start_matches('=').to_owned())
+    let reads_many = matches!(verb, "list" | "watch");
+    let fields = FieldSelector::read(reads_many.then(|| query.text("fieldSelector"))?).ok()?;
+    fields.name().map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -104,6 +103,8 @@ mod tests {
             (Method::PATCH, "/apis/a.io/v1/tea/x", Some("patch a.io |tea|x|")),
             (Method::DELETE, "/apis/a.io/v1/tea/x", Some("delete a.io |tea|x|")),
             (Method::DELETE, "/apis/a.io/v1/tea", Some("deletecollection a.io |tea||")),
+            (Method::DELETE, "/apis/a.io/v1/tea?fieldSelector=metadata.name%3Dx", Some("deletecollection a.io |tea||")),
+            (Method::GET, "/apis/a.io/v1/tea?fieldSelector=metadata.name!%3Dx", Some("list a.io |tea||")),
             (Method::GET, "/apis/a.io/v1/namespaces/n/te%61/x/proxy/further", Some("get a.io n|tea|x|proxy")),
             (Method::GET, "/apis/a.io/v1/namespaces/n/tea/x%2Fsecret", Some("get a.io n|tea|x|secret")),
             (

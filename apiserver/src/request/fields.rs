@@ -15,24 +15,34 @@ struct Requirement {
     equal: bool,
 }
 
+/// The field by which one object is asked for.
+const NAME: &str = "metadata.name";
 /// The fields every resource type is selected by.
-const EVERYWHERE: [&str; 2] = ["metadata.name", "metadata.namespace"];
+const EVERYWHERE: [&str; 2] = [NAME, "metadata.namespace"];
 
 impl FieldSelector {
+    /// Reads the selector, whatever it selects.
+    ///
+    /// # Errors
+    /// `BadRequest` where the text is no selector.
+    pub(crate) fn read(text: &str) -> Result<Self, Status> {
+        let parts = split(text)?.into_iter().filter(|part| !part.is_empty());
+        Ok(Self(parts.map(|part| requirement(&part)).collect::<Result<_, _>>()?))
+    }
+
     /// Reads the selector and checks that objects of the resource type can be selected by its fields.
     ///
     /// # Errors
     /// `BadRequest` where the text is no selector or names another field.
     pub(crate) fn parse(text: &str, definition: &ResourceDefinition) -> Result<Self, Status> {
-        let parts = split(text)?.into_iter().filter(|part| !part.is_empty());
-        let requirements: Vec<Requirement> = parts.map(|part| requirement(&part)).collect::<Result<_, _>>()?;
-        for Requirement { field, .. } in &requirements {
+        let selector = Self::read(text)?;
+        for Requirement { field, .. } in &selector.0 {
             let selectable = definition.selectable_fields().any(|path| path == field);
             if !selectable && !EVERYWHERE.contains(&field.as_str()) {
                 return Err(Status::bad_request(format!("field label not supported: {field}")));
             }
         }
-        Ok(Self(requirements))
+        Ok(selector)
     }
 
     /// What it asks of the fields every object has, and of others where it does.
@@ -60,10 +70,21 @@ impl FieldSelector {
         self.0.iter().all(|it| (object.field(&it.field).unwrap_or_default() == it.value) == it.equal)
     }
 
+    /// The name of the one object it asks for. Who may read that one alone may list or watch it so; of what is deleted together no
+    /// name is read here, as in Kubernetes.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.exact(NAME).filter(|name| is_segment(name))
+    }
+
     /// The value a field must have, where a requirement says so.
     pub(crate) fn exact(&self, field: &str) -> Option<&str> {
         self.0.iter().find(|it| it.equal && it.field == field).map(|it| it.value.as_str())
     }
+}
+
+/// Whether a path can hold it as a name.
+fn is_segment(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '%'])
 }
 
 /// Splits at commas that are not escaped, and undoes escapes of commas; others stay for the requirement.
@@ -120,6 +141,22 @@ mod tests {
         let found = read("a=b,c!=d,e==f").unwrap();
         let expect = [("a", "b", true), ("c", "d", false), ("e", "f", true)];
         assert_eq!(found, expect.map(|(field, value, equal)| (field.to_owned(), value.to_owned(), equal)));
+    }
+
+    #[test]
+    fn one_object_is_asked_for_by_its_name_however_that_is_written() {
+        let check = |text: &str, expect: Option<&str>| {
+            assert_eq!(FieldSelector::read(text).unwrap().name(), expect, "{text}");
+        };
+        check("metadata.name=x", Some("x"));
+        check("metadata.name == x", Some("x"));
+        check("a=b,metadata.name=x", Some("x"));
+        check("metadata.name!=x", None);
+        check("metadata.namespace=x", None);
+        check("a=metadata.name\\=x", None);
+        check("metadata.name=", None);
+        check("metadata.name=x/y", None);
+        check("", None);
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
+use super::policies::ParameterKind;
 use super::{Admission, AdmissionRequest, Operation, Verdict};
 use crate::access::{
     Attributes, Authorizer, MASTERS, PolicyRule, ResourceAttributes, What, forbidden_grant, uncovered,
 };
-use crate::gateway::Mutation;
 use crate::gateway::Unprepared;
 use crate::object::{ObjectKey, ResourceType};
 use crate::plugin::PluginSpec;
@@ -20,7 +20,6 @@ use crate::resource::{
     VALIDATING_ADMISSION_POLICY_BINDINGS, secrets_of,
 };
 use crate::status::Status;
-use crate::store::Snapshot;
 
 /// The metadata that gives nobody anything: what keeps an object, and what every write changes.
 const KEEPING: [&str; 4] = ["ownerReferences", "finalizers", "managedFields", "resourceVersion"];
@@ -62,19 +61,18 @@ impl Admission for EscalationCheck {
     }
 
     fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<Verdict, Unprepared> {
-        let (mutation, snapshot, old) = (request.mutation, request.snapshot, request.old);
-        let check = Check { authorizer: &*self.authorizer, mutation, snapshot, object };
-        match mutation.target.resource() {
-            ROLES | CLUSTER_ROLES if check.may_grant(old) => check.role(old)?,
-            ROLE_BINDINGS | CLUSTER_ROLE_BINDINGS if check.may_grant(old) => check.binding()?,
-            OPERATOR_PLUGINS if check.may_grant(old) => {
+        let (check, old) = (Check { authorizer: &*self.authorizer, request, object }, request.old);
+        match request.mutation.target.resource() {
+            ROLES | CLUSTER_ROLES if check.may_grant() => check.role()?,
+            ROLE_BINDINGS | CLUSTER_ROLE_BINDINGS if check.may_grant() => check.binding()?,
+            OPERATOR_PLUGINS if check.may_grant() => {
                 check.require(&rules_of_plugin(object, &request.gateway.registry()))?
             }
             VALIDATING_ADMISSION_POLICIES | MUTATING_ADMISSION_POLICIES if has_new_spec(old, object) => {
-                check.parameters(object, "*", None, &request.gateway.registry())?;
+                check.parameters(object, "*", None)?;
             }
             VALIDATING_ADMISSION_POLICY_BINDINGS | MUTATING_ADMISSION_POLICY_BINDINGS if has_new_spec(old, object) => {
-                check.bound_parameters(&request.gateway.registry())?;
+                check.bound_parameters()?;
             }
             LOG_OUTPUTS if has_new_spec(old, object) => {
                 check.require(&rules_of_output(object))?;
@@ -87,33 +85,35 @@ impl Admission for EscalationCheck {
 
 struct Check<'a> {
     authorizer: &'a dyn Authorizer,
-    mutation: &'a Mutation,
-    snapshot: &'a Snapshot,
+    request: &'a AdmissionRequest<'a>,
     object: &'a Value,
 }
 
 impl Check<'_> {
     /// Whether a write may give rights away. A label can: it puts a role's rules into the roles made of others. What keeps an
     /// object or lets it go cannot.
-    fn may_grant(&self, old: Option<&Value>) -> bool {
-        old.is_none_or(|old| without_keeping(old) != without_keeping(self.object))
+    fn may_grant(&self) -> bool {
+        self.request.old.is_none_or(|old| without_keeping(old) != without_keeping(self.object))
     }
 
     /// Whether a verb that exists for this alone is allowed.
     fn may(&self, verb: &str, resource: ResourceType, name: &str) -> bool {
-        let namespace = self.mutation.target.namespace.as_deref();
-        let asked = ResourceAttributes::of(resource, namespace, Some(name));
-        let attributes = Attributes { identity: &self.mutation.identity, verb, what: What::Resource(asked) };
-        self.authorizer.authorize(self.snapshot, &attributes).allowed
+        self.allows(verb, ResourceAttributes::of(resource, self.request.namespace(), Some(name)))
     }
 
-    fn role(&self, old: Option<&Value>) -> Result<(), Status> {
-        if self.may("escalate", self.mutation.target.resource(), text(self.object, "/metadata/name")) {
+    /// Whether who writes may do that.
+    fn allows(&self, verb: &str, what: ResourceAttributes<'_>) -> bool {
+        let asked = Attributes { identity: &self.request.mutation.identity, verb, what: What::Resource(what) };
+        self.authorizer.authorize(self.request.snapshot, &asked).allowed
+    }
+
+    fn role(&self) -> Result<(), Status> {
+        if self.may("escalate", self.request.mutation.target.resource(), text(self.object, "/metadata/name")) {
             return Ok(());
         }
         // What a role made of others will allow is not known: it takes someone who may do anything.
         let aggregates = |object: &Value| object.get("aggregationRule").is_some_and(|rule| !rule.is_null());
-        if aggregates(self.object) || old.is_some_and(aggregates) {
+        if aggregates(self.object) || self.request.old.is_some_and(aggregates) {
             self.require(&[PolicyRule::of_resources(&["*"], &["*"], &["*"]), PolicyRule::of_paths(&["*"], &["*"])])?;
         }
         self.require(&rules_of(self.object))
@@ -121,7 +121,7 @@ impl Check<'_> {
 
     fn binding(&self) -> Result<(), Status> {
         let name = text(self.object, "/roleRef/name");
-        let key = match (text(self.object, "/roleRef/kind"), self.mutation.target.namespace.as_deref()) {
+        let key = match (text(self.object, "/roleRef/kind"), self.request.namespace()) {
             ("Role", Some(namespace)) => ObjectKey::namespaced(ROLES, namespace, name),
             ("ClusterRole", _) => ObjectKey::cluster(CLUSTER_ROLES, name),
             // Validation names the fault.
@@ -130,68 +130,57 @@ impl Check<'_> {
         if self.may("bind", key.resource, name) {
             return Ok(());
         }
-        let role = self.snapshot.get(&key).ok_or_else(|| Status::not_found(&key.resource.to_string(), name))?;
+        let role = self.request.snapshot.get(&key).ok_or_else(|| Status::not_found(&key.resource.to_string(), name))?;
         self.require(&rules_of(&role.value()))
     }
 
     /// What a policy is given as `params` it may show to whoever reads what it says, and what it changes: its author must be allowed
     /// to read it.
-    fn parameters(
-        &self,
-        policy: &Value,
-        name: &str,
-        namespace: Option<&str>,
-        registry: &Registry,
-    ) -> Result<(), Status> {
-        let [version, kind] = ["apiVersion", "kind"].map(|field| text(policy, &format!("/spec/paramKind/{field}")));
-        if kind.is_empty() {
+    fn parameters(&self, policy: &Value, name: &str, namespace: Option<&str>) -> Result<(), Status> {
+        // Validation names the fault of one that names no kind.
+        let parameters = ParameterKind::of(policy.get("spec").unwrap_or(&Value::Null));
+        let Ok(Some(parameters)) = parameters else { return Ok(()) };
+        let served = parameters.served(&self.request.gateway.registry());
+        let resource = served.map_or("*", |served| served.definition.resource.plural);
+        let (group, _) = parameters.group_version();
+        let what = ResourceAttributes { group, resource, subresource: "", namespace, name: Some(name), of_node: None };
+        if self.allows("get", what) {
             return Ok(());
         }
-        let (group, of) = version.split_once('/').unwrap_or(("", version));
-        let served = registry.served_kind(group, of, kind);
-        let plural = served.map_or("*", |served| served.definition.resource.plural);
-        let what =
-            ResourceAttributes { group, resource: plural, subresource: "", namespace, name: Some(name), of_node: None };
-        let identity = &self.mutation.identity;
-        let asked = Attributes { identity, verb: "get", what: What::Resource(what) };
-        if self.authorizer.authorize(self.snapshot, &asked).allowed {
-            return Ok(());
-        }
-        let (resource, own, user) =
-            (self.mutation.target.resource(), text(self.object, "/metadata/name"), &identity.user);
         let which = if name == "*" { "all objects of the referenced paramKind" } else { "the referenced param" };
-        let why = format!("user {user:?} must have \"get\" permission on {which} (kind={kind}, apiVersion={version})");
-        Err(Status::forbidden(format!("{resource} {own:?} is forbidden: {why}")))
+        let (user, ParameterKind { api_version, kind }) = (&self.request.mutation.identity.user, &parameters);
+        let which = format!("{which} (kind={kind}, apiVersion={api_version})");
+        let why = format!("user {user:?} must have \"get\" permission on {which}");
+        Err(self.request.forbidden(self.object, why))
     }
 
     /// The same of a binding: of the parameter it names, or of all of the kind of its policy.
-    fn bound_parameters(&self, registry: &Registry) -> Result<(), Status> {
-        let policies = match self.mutation.target.resource() {
+    fn bound_parameters(&self) -> Result<(), Status> {
+        let policies = match self.request.mutation.target.resource() {
             MUTATING_ADMISSION_POLICY_BINDINGS => MUTATING_ADMISSION_POLICIES,
             _ => VALIDATING_ADMISSION_POLICIES,
         };
         if self.object.pointer("/spec/paramRef").is_none_or(Value::is_null) {
             return Ok(());
         }
-        let policy = self.snapshot.get(&ObjectKey::cluster(policies, text(self.object, "/spec/policyName")));
+        let policy = self.request.snapshot.get(&ObjectKey::cluster(policies, text(self.object, "/spec/policyName")));
         let [name, namespace] =
             ["name", "namespace"].map(|field| text(self.object, &format!("/spec/paramRef/{field}")));
         let name = if name.is_empty() { "*" } else { name };
         let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
         // Without its policy it gives nothing, and whoever writes that is asked about its kind.
-        policy.map_or(Ok(()), |policy| self.parameters(&policy.value(), name, namespace, registry))
+        policy.map_or(Ok(()), |policy| self.parameters(&policy.value(), name, namespace))
     }
 
     fn require(&self, wanted: &[PolicyRule]) -> Result<(), Status> {
-        let (identity, target) = (&self.mutation.identity, &self.mutation.target);
-        let held = self.authorizer.rules(self.snapshot, identity, target.namespace.as_deref());
-        let (resource, name) = (target.resource(), text(self.object, "/metadata/name"));
-        let missing = uncovered(&held, wanted)
-            .map_err(|error| Status::forbidden(format!("{resource} {name:?} is forbidden: {error}")))?;
-        match missing.is_empty() {
-            true => Ok(()),
-            false => Err(forbidden_grant(identity, resource, name, missing)),
+        let mutation = self.request.mutation;
+        let held = self.authorizer.rules(self.request.snapshot, &mutation.identity, self.request.namespace());
+        let missing = uncovered(&held, wanted).map_err(|error| self.request.forbidden(self.object, error))?;
+        if missing.is_empty() {
+            return Ok(());
         }
+        let (resource, name) = (mutation.target.resource(), text(self.object, "/metadata/name"));
+        Err(forbidden_grant(&mutation.identity, resource, name, missing))
     }
 }
 

@@ -12,6 +12,7 @@ mod policy;
 mod validating;
 
 pub(in crate::gateway) use mutating::MutatingPolicies;
+pub(super) use parameters::ParameterKind;
 pub use validating::ValidatingAdmissionPolicy;
 
 use serde_json::Value;

@@ -2,16 +2,51 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::Unasked;
 use super::binding::ParameterReference;
-use super::policy::ParameterKind;
 use crate::gateway::Unprepared;
 use crate::gateway::admission::AdmissionRequest;
 use crate::object::selector::Selector;
 use crate::object::{Object, ObjectKey};
-use crate::resource::{Scope, Served};
+use crate::resource::{Registry, Scope, Served};
+
+/// The kind of a policy's parameters.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::gateway::admission) struct ParameterKind {
+    pub(in crate::gateway::admission) api_version: String,
+    pub(in crate::gateway::admission) kind: String,
+}
+
+impl ParameterKind {
+    /// What the spec of a policy says; `None` where it has no parameters.
+    ///
+    /// # Errors
+    /// When it names no kind of any version.
+    pub(in crate::gateway::admission) fn of(spec: &Json) -> Result<Option<Self>, serde_json::Error> {
+        spec.get("paramKind").map(Self::deserialize).transpose()
+    }
+
+    /// Its group and version.
+    pub(in crate::gateway::admission) fn group_version(&self) -> (&str, &str) {
+        self.api_version.split_once('/').unwrap_or(("", &self.api_version))
+    }
+
+    /// What serves it.
+    ///
+    /// # Errors
+    /// What is told where nobody does.
+    pub(in crate::gateway::admission) fn served(&self, registry: &Registry) -> Result<Served, String> {
+        let (group, version) = self.group_version();
+        registry.served_kind(group, version, &self.kind).ok_or_else(|| {
+            let shown = format!("{group}/{version}, Kind={}", self.kind);
+            format!("failed to find resource referenced by paramKind: '{shown}'")
+        })
+    }
+}
 
 /// The parameters of a binding, each to be judged by. Null stands for none, where none are asked for.
 ///
@@ -23,19 +58,12 @@ pub(super) fn parameters(
     reference: Option<&ParameterReference>,
 ) -> Result<Vec<Json>, Unasked> {
     let (Some(kind), Some(reference)) = (kind, reference) else { return Ok(vec![Json::Null]) };
-    let (group, version) = kind.group_version();
-    let served = request.gateway.registry().served_kind(group, version, &kind.kind);
-    let served = served.ok_or_else(|| unknown(kind))?;
+    let served = kind.served(&request.gateway.registry())?;
     let found = named(request, &served, reference)?;
     if found.is_empty() && reference.parameter_not_found_action == "Deny" {
         return Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned().into());
     }
     Ok(found)
-}
-
-/// What is told of a kind of parameters that nobody serves.
-pub(super) fn unknown(kind: &ParameterKind) -> String {
-    format!("failed to find resource referenced by paramKind: '{}'", kind.shown())
 }
 
 fn named(

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::binding::Binding;
-use super::{Unasked, parameters};
+use super::{ParameterKind, Unasked, parameters};
 use crate::cel::{Budget, EvalError, Variables};
 use crate::gateway::admission::expressions::{Conditions, Expression};
 use crate::gateway::admission::matching::{Constraints, WithoutRules};
@@ -37,14 +36,6 @@ pub(super) struct Matched<'s, 'b> {
     pub(super) bindings: Vec<(&'b Arc<Binding>, Result<Vec<Json>, String>)>,
 }
 
-/// The kind of a policy's parameters.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ParameterKind {
-    api_version: String,
-    pub(super) kind: String,
-}
-
 impl Policy {
     /// The policy, and its rules, as read from its spec and the names of its variables.
     pub(super) fn of<Rules>(object: &Object, rules: impl FnOnce(&Json, &[&str]) -> Rules) -> (Self, Rules) {
@@ -58,8 +49,7 @@ impl Policy {
         }
         let rules = rules(spec, &known);
         let constraints = serde_json::from_value(spec.get("matchConstraints").cloned().unwrap_or_default());
-        let parameters = spec.get("paramKind").map(|kind| serde_json::from_value(kind.clone())).transpose();
-        let (constraints, parameters) = match (constraints, parameters) {
+        let (constraints, parameters) = match (constraints, ParameterKind::of(spec)) {
             (Ok(constraints), Ok(parameters)) => (Ok(constraints), parameters),
             (Err(error), _) | (_, Err(error)) => (Err(error.to_string()), None),
         };
@@ -87,9 +77,7 @@ impl Policy {
         let constraints = self.constraints.as_ref().map_err(Clone::clone)?;
         let Some(version) = constraints.matched(subject, WithoutRules::None) else { return Ok(None) };
         if let Some(kind) = &self.parameters {
-            let (group, of_group) = kind.group_version();
-            let served = subject.request.gateway.registry().served_kind(group, of_group, &kind.kind);
-            served.ok_or_else(|| parameters::unknown(kind))?;
+            kind.served(&subject.request.gateway.registry())?;
         }
         let mut matched = Matched { version, bindings: Vec::new() };
         for binding in bindings.iter().filter(|binding| binding.policy_name == self.name && binding.holds(subject)) {
@@ -133,18 +121,5 @@ impl Policy {
             }
         }
         variables
-    }
-}
-
-impl ParameterKind {
-    /// Group and version.
-    pub(super) fn group_version(&self) -> (&str, &str) {
-        self.api_version.split_once('/').unwrap_or(("", &self.api_version))
-    }
-
-    /// As messages name it.
-    pub(super) fn shown(&self) -> String {
-        let (group, version) = self.group_version();
-        format!("{group}/{version}, Kind={}", self.kind)
     }
 }

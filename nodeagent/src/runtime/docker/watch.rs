@@ -147,6 +147,8 @@ impl Docker {
             return None;
         }
         match observe::look(&self.api, &self.files, &id).await.ok()?? {
+            // The kernel killed one of its processes, and it runs on. If it is still being started, that is not over yet.
+            Seen::Container(_, record) if action == "oom" && record.is_running() => None,
             Seen::Container(pod, record) => Some(Message::Container(pod.uid, record)),
             Seen::Sandbox(pod, sandbox, _) if !sandbox.running => Some(Message::Sandbox(pod.uid, sandbox)),
             Seen::Sandbox(..) => None,

@@ -65,6 +65,7 @@ pub fn suite_of(operator: impl Operator + Clone) -> Suite {
         .world(rivals)
         .world(renamed)
         .world(emptied)
+        .world(wiped)
         .world(held)
 }
 
@@ -169,9 +170,26 @@ fn renamed(world: World) -> World {
         })
 }
 
+/// Somebody wipes what says that the type is served, while it is being emptied.
+fn wipe(snapshot: &Snapshot) -> Option<Deed> {
+    let mut value = snapshot.get(&key("widgets")).filter(|it| it.metadata().is_terminating())?.value();
+    value["status"].as_object_mut()?.remove("conditions")?;
+    Some(Deed { what: "the conditions of widgets are wiped".into(), edit: Edit::UpdateStatus(value) })
+}
+
 /// A definition is deleted while an object of it is held, and somebody says it is done.
 fn emptied(world: World) -> World {
-    named(world, "emptied")
+    emptying(named(world, "emptied")).actor_times(1, "liar", |snapshot, _| belie(snapshot).into_iter().collect())
+}
+
+/// A definition is deleted while an object of it is held, and its conditions are wiped.
+fn wiped(world: World) -> World {
+    emptying(named(world, "wiped")).actor_times(1, "wiper", |snapshot, _| wipe(snapshot).into_iter().collect())
+}
+
+/// A definition is deleted while an object of it is held.
+fn emptying(world: World) -> World {
+    world
         .holding(crd("widgets", "Widget", &json!([])))
         .actor_times(1, "maker", |snapshot, _| {
             let is_served = condition(snapshot, "widgets", "Established") == "True";
@@ -184,7 +202,6 @@ fn emptied(world: World) -> World {
             if is_served && !goes { vec![deed] } else { Vec::new() }
         })
         .actor_times(1, "user", |_, _| vec![delete(key("widgets"))])
-        .actor_times(1, "liar", |snapshot, _| belie(snapshot).into_iter().collect())
         .with(actors::helper("holder", |snapshot, _| let_go(snapshot, &widget()).into_iter().collect()))
 }
 

@@ -69,7 +69,8 @@ fn look(cx: &mut Context<'_>) -> Option<View> {
     let mut view = View { now: cx.now(), definition, taken: Names::default(), instances: Vec::new() };
     if view.is_deleted() {
         view.instances = cx.objects(resource_of(&key), None);
-    } else if !view.has_its_names() {
+    }
+    if view.seeks_names() {
         view.taken = taken_names(&view, cx);
     }
     Some(view)

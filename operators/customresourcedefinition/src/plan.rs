@@ -73,6 +73,20 @@ impl View {
         self.is("NamesAccepted") && accepted == Some(&self.definition.spec.names)
     }
 
+    /// Whether its type is served, as far as its status says.
+    pub(crate) fn is_served(&self) -> bool {
+        self.is("NamesAccepted") || self.is("Established")
+    }
+
+    /// Whether names are to be found for it: those it asks for, or any while objects are left that nobody can delete, because
+    /// somebody took away what says that their type is served.
+    pub(crate) fn seeks_names(&self) -> bool {
+        match self.is_deleted() {
+            true => !self.is_served() && !self.instances.is_empty(),
+            false => !self.has_its_names(),
+        }
+    }
+
     /// The names it may have: those it asks for, and where another has one, that which it had.
     pub(crate) fn settle_names(&self) -> (CustomResourceDefinitionNames, Option<Conflict>) {
         let wanted = &self.definition.spec.names;
@@ -107,9 +121,10 @@ impl View {
         (given, conflict)
     }
 
-    /// What is to be deleted next: whatever is not yet on its way out.
+    /// What is to be deleted next: whatever is not yet on its way out, while the type is served.
     pub(crate) fn deletable(&self) -> Vec<Arc<Object>> {
-        let staying = self.instances.iter().filter(|object| !object.metadata().is_terminating());
+        let served = self.instances.iter().filter(|_| self.is_served());
+        let staying = served.filter(|object| !object.metadata().is_terminating());
         staying.take(DELETIONS_MAX).cloned().collect()
     }
 }

@@ -5,22 +5,23 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::plan::View;
+use crate::plan::{Conflict, View};
 
 /// The status to write.
 pub(crate) fn status(view: &View) -> CustomResourceDefinitionStatus {
     let mut status = view.definition.status.clone().unwrap_or_default();
     if view.is_deleted() {
+        if view.seeks_names() {
+            let (names, conflict) = view.settle_names();
+            status.accepted_names = Some(names);
+            set(&mut status, accepted(conflict.as_ref()), view);
+        }
         set(&mut status, terminating(view), view);
         return status;
     }
     let (names, conflict) = match view.has_its_names() {
         true => (view.definition.spec.names.clone(), None),
         false => view.settle_names(),
-    };
-    let accepted = match &conflict {
-        None => says("NamesAccepted", "True", "NoConflicts", "no conflicts found"),
-        Some(conflict) => says("NamesAccepted", "False", conflict.reason, &conflict.message),
     };
     // The gateway serves the type once its names are accepted: it is established after that, never with it.
     let established = match (view.is("Established") || (view.is("NamesAccepted") && conflict.is_none()), &conflict) {
@@ -31,7 +32,7 @@ pub(crate) fn status(view: &View) -> CustomResourceDefinitionStatus {
         (false, Some(_)) => says("Established", "False", "NotAccepted", "not all names are accepted"),
     };
     status.accepted_names = Some(names);
-    set(&mut status, accepted, view);
+    set(&mut status, accepted(conflict.as_ref()), view);
     set(&mut status, established, view);
     status
 }
@@ -39,6 +40,13 @@ pub(crate) fn status(view: &View) -> CustomResourceDefinitionStatus {
 /// Whether the status already says what is.
 pub(crate) fn is_current(view: &View) -> bool {
     view.definition.status.as_ref() == Some(&status(view))
+}
+
+fn accepted(conflict: Option<&Conflict>) -> CustomResourceDefinitionCondition {
+    match conflict {
+        None => says("NamesAccepted", "True", "NoConflicts", "no conflicts found"),
+        Some(conflict) => says("NamesAccepted", "False", conflict.reason, &conflict.message),
+    }
 }
 
 fn terminating(view: &View) -> CustomResourceDefinitionCondition {

@@ -8,6 +8,7 @@ use sampan_core::gateway::{Gateway, SystemAuthorizer};
 use sampan_core::operator::{Driver, Operator};
 use sampan_core::resource::{Registry, ResourceDefinition};
 use sampan_machine::Chart;
+use sampan_podcollector::{KEPT_BY_DEFAULT, PodCollector};
 
 use crate::suites;
 
@@ -39,9 +40,9 @@ impl Carried {
         suites::all().into_iter().chain(self.suites.iter().cloned()).collect()
     }
 
-    /// Adds every operator to the driver. `root_certificate` is what every namespace gets to know the API server by.
-    pub(crate) fn install(&self, driver: &mut Driver, root_certificate: &str) {
-        install(driver, root_certificate);
+    /// Adds every operator to the driver.
+    pub(crate) fn install(&self, driver: &mut Driver, terms: &Terms<'_>) {
+        install(driver, terms);
         self.operators.iter().for_each(|add| add(driver));
     }
 
@@ -57,15 +58,26 @@ impl Carried {
     pub(crate) fn charts(&self) -> Vec<&'static Chart> {
         let gateway = Gateway::new(Registry::default(), Box::new(SystemAuthorizer), Vec::new());
         let mut driver = Driver::new(Arc::new(gateway), Box::new(SeededEntropy::new(0)));
-        self.install(&mut driver, "");
+        self.install(
+            &mut driver,
+            &Terms { root_certificate: "", pod_collector: PodCollector::keeping(KEPT_BY_DEFAULT) },
+        );
         let mut charts: Vec<&'static Chart> = driver.charts().collect();
         charts.sort_by_key(|chart| chart.name);
         charts
     }
 }
 
+/// What operators are told once, when they are made.
+pub(crate) struct Terms<'a> {
+    /// What every namespace gets to know the API server by.
+    pub(crate) root_certificate: &'a str,
+    /// Who keeps so many pods that have ended, and no more.
+    pub(crate) pod_collector: PodCollector,
+}
+
 /// Adds Sampan's own operators to a driver.
-pub(crate) fn install(driver: &mut Driver, root_certificate: &str) {
+pub(crate) fn install(driver: &mut Driver, terms: &Terms<'_>) {
     driver.add(sampan_clusterroleaggregation::ClusterRoleAggregation);
     driver.add(sampan_customresourcedefinition::CustomResourceDefinitionOperator);
     driver.add(sampan_daemonset::DaemonSetOperator);
@@ -74,10 +86,11 @@ pub(crate) fn install(driver: &mut Driver, root_certificate: &str) {
     driver.add(sampan_deployment::DeploymentOperator);
     driver.add(sampan_evictor::Evictor);
     driver.add(sampan_garbagecollector::GarbageCollector);
-    driver.add(sampan_namespace::NamespaceOperator::new(root_certificate));
+    driver.add(sampan_namespace::NamespaceOperator::new(terms.root_certificate));
     driver.add(sampan_node::NodeOperator);
     driver.add(sampan_persistentvolume::VolumeOperator);
     driver.add(sampan_persistentvolumeclaim::ClaimOperator);
+    driver.add(terms.pod_collector);
     driver.add(sampan_poddisruptionbudget::BudgetOperator);
     driver.add(sampan_replicaset::ReplicaSetOperator);
     driver.add(sampan_replicationcontroller::ReplicationControllerOperator);

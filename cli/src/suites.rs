@@ -17,6 +17,7 @@ pub(crate) fn all() -> Vec<Suite> {
         sampan_node::conformance::suite(),
         sampan_persistentvolume::conformance::suite(),
         sampan_persistentvolumeclaim::conformance::suite(),
+        sampan_podcollector::conformance::suite(),
         sampan_poddisruptionbudget::conformance::suite(),
         sampan_replicaset::conformance::suite(),
         sampan_replicationcontroller::conformance::suite(),

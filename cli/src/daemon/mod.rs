@@ -32,6 +32,7 @@ use sampan_core::replay::replay;
 use sampan_core::resource::Registry;
 use sampan_core::store::{FjallBackend, OpenError, Settings, Store, TimesToLive};
 use sampan_pluginhost::{Host, Surroundings};
+use sampan_podcollector::PodCollector;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -42,7 +43,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::args::Up;
 use crate::control::{self, Answer, Question};
 use crate::data::DataFolder;
-use crate::operators::Carried;
+use crate::operators::{Carried, Terms};
 use entropy::SystemEntropy;
 use health::{OperatorsPart, StorePart};
 use inside::Kubelets;
@@ -157,7 +158,10 @@ async fn serve(
 
     let mut driver = Driver::new(gateway, Box::new(SystemEntropy));
     let authority = Authority::open(&folder.certificates(), Timestamp::now())?;
-    carried.install(&mut driver, authority.certificate());
+    let root_certificate = authority.certificate();
+    let pod_collector = PodCollector::keeping(arguments.terminated_pod_gc_threshold);
+    let terms = Terms { root_certificate, pod_collector };
+    carried.install(&mut driver, &terms);
     let rehearsing = Arc::new(Mutex::new(driver.clone()));
     let mut operators = Operators::start(driver, store.clone(), Arc::new(Timestamp::now), webhooks);
 

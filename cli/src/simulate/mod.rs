@@ -21,9 +21,10 @@ use sampan_conformance::simulation::{self, Course, Report, Run, Setup, shortened
 use sampan_core::gateway::{
     Admission, DefaultStorageClass, ResourceQuota, ServiceAccountAdmission, StorageObjectInUseProtection,
 };
+use sampan_podcollector::PodCollector;
 
 use crate::args::Simulate;
-use crate::operators;
+use crate::operators::{self, Terms};
 
 /// From so many seeds on, a fault that never fires and a declared edge that is never crossed fail: fewer cannot meet all.
 const SEEDS_FOR_ALL: u64 = 12;
@@ -97,12 +98,15 @@ fn tell(setup: &Setup, run: Run, arguments: &Simulate) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// The system as it ships.
+/// The system as it ships, but for how many ended pods are kept: so few that some have to go.
 fn setup() -> Setup {
     Setup {
         definitions: operators::definitions().into(),
         admissions,
-        operators: |driver| operators::install(driver, "the simulation's root certificate"),
+        operators: |driver| {
+            let pod_collector = PodCollector::keeping(3).in_batches_of(2);
+            operators::install(driver, &Terms { root_certificate: "the simulation's root certificate", pod_collector });
+        },
         node: |name: &str, seed: u64, now: Timestamp| -> Box<dyn simulation::Node> {
             Box::new(node::VirtualNode::new(name, seed, now))
         },

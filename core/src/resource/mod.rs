@@ -100,7 +100,7 @@ pub use networking::{DEFAULT_SERVICE_CIDR, INGRESS_CLASSES, INGRESSES, IP_ADDRES
 pub(crate) use node::wants_pod_range;
 pub use node::{NODES, UNREADY};
 pub use operator_plugin::{OPERATOR_PLUGINS, PLUGIN_FINALIZER};
-pub use pod::{PODS, SHUNNING, has_lower, siblings};
+pub use pod::{PODS, SHUNNING, has_lower, is_kept_after_end, kept_after_end, siblings, was_evicted};
 pub use pod_disruption_budget::POD_DISRUPTION_BUDGETS;
 pub use pod_template::POD_TEMPLATES;
 pub(crate) use priority_class::{ClassPriority, priority_of};

@@ -4,11 +4,14 @@
 
 #![allow(clippy::indexing_slicing, reason = "a JSON value has null where a name is missing")]
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use sampan_conformance::{Actor, Deed, Edit, Suite, World, actors};
+use sampan_conformance::{Actor, Deed, EPOCH, Edit, Suite, World, actors};
 use sampan_core::object::{Object, ObjectKey};
 use sampan_core::operator::Operator;
 use sampan_core::resource::NODES;
+use sampan_core::resource::pod::DISRUPTION_TARGET;
 use sampan_core::store::Snapshot;
 use serde_json::{Value, json};
 
@@ -16,6 +19,8 @@ use crate::Evictor;
 
 const GPU: &str = "example.com/gpu";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+/// Seconds for which it may be said of a pod that it is about to go.
+const MARKED_SECONDS: i64 = 120;
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 /// The suite of the shipping operator.
@@ -28,6 +33,7 @@ pub fn suite_of(operator: impl Operator + Clone) -> Suite {
     Suite::of(operator)
         .at_rest("no pod is where it is driven away", no_pod_is_where_it_is_driven_away)
         .at_rest("no pod is where there is no node", no_pod_is_where_there_is_no_node)
+        .at_rest("nobody is said to go for ever", nobody_is_said_to_go_for_ever)
         .alike(undated)
         .incidental(without_history)
         .world(tainted)
@@ -36,6 +42,8 @@ pub fn suite_of(operator: impl Operator + Clone) -> Suite {
         .world(gone)
         .world(out_of_service)
         .world(unplaced)
+        .world(marked)
+        .world(marked_where_it_is_tolerated)
 }
 
 /// Whether a pod was marked before its node was gone, and when, depends on what came first.
@@ -201,6 +209,57 @@ fn unplaced(world: World) -> World {
                 None => Ok(()),
             }
         })
+}
+
+/// Somebody says of the pod that it is about to go, so many times, and may take it back.
+fn claimant(times: usize) -> Actor {
+    actors::rare(times, "claimant", |snapshot, now| {
+        let turned = |pod: &Object| {
+            let status = if is_said_to_go(&pod.value()) { "False" } else { "True" };
+            let since = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
+            let said = json!([{"type": DISRUPTION_TARGET, "status": status, "reason": "PreemptionByScheduler",
+                "lastTransitionTime": since}]);
+            let value = actors::with_status(pod, &[("conditions", said)]);
+            actors::deed(pod, "is said to go, or not to", Edit::UpdateStatus(value))
+        };
+        actors::pods(snapshot).map(|pod| turned(pod)).collect()
+    })
+}
+
+/// Somebody says that the pod is about to go, and nobody deletes it.
+fn marked(world: World) -> World {
+    let mut world = called(world, "marked");
+    world.ages_seconds = MARKED_SECONDS + 1;
+    world.holding(node("True", json!([]))).holding(pod(json!({}), json!([]))).with(kubelet()).with(claimant(2))
+}
+
+/// The same of a pod that its node's taints will drive away later.
+fn marked_where_it_is_tolerated(world: World) -> World {
+    let tolerant = json!([{"key": GPU, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}]);
+    let mut dated = taint(GPU, "NoExecute");
+    dated["timeAdded"] = json!(EPOCH.to_string());
+    let mut world = called(world, "marked where it is tolerated");
+    world.ages_seconds = MARKED_SECONDS + 1;
+    world
+        .holding(node("True", json!([dated])))
+        .holding(pod(json!({"tolerations": tolerant}), json!([])))
+        .with(kubelet())
+        .with(claimant(1))
+}
+
+fn is_said_to_go(pod: &Value) -> bool {
+    let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.any(|it| it["type"] == DISRUPTION_TARGET && it["status"] == "True")
+}
+
+fn nobody_is_said_to_go_for_ever(snapshot: &Snapshot, now: Timestamp) -> Result<(), String> {
+    let since = |pod: &Value| pod["status"]["conditions"][0]["lastTransitionTime"].as_str()?.parse::<Timestamp>().ok();
+    let is_stale = |pod: &Value| since(pod).is_some_and(|since| now.as_second() - since.as_second() > MARKED_SECONDS);
+    let stays = |pod: &&Arc<Object>| !pod.metadata().is_terminating() && pod.field("status.phase") != Some("Failed");
+    match actors::pods(snapshot).filter(stays).map(|pod| pod.value()).find(|pod| is_said_to_go(pod) && is_stale(pod)) {
+        Some(pod) => Err(format!("{} is said to go, and stays", pod["metadata"]["name"])),
+        None => Ok(()),
+    }
 }
 
 fn is_ready(node: &Value) -> bool {

@@ -5,6 +5,9 @@
 //! out of service, or it never had one. A node that is merely lost may still run its pods; those stay until it says that
 //! they have ended, so that there are never two of one name.
 //!
+//! Whoever takes a pod away says so on it first, in a condition that others count on. Where it is not deleted within two minutes,
+//! because who wanted its place has gone, say, that is taken back, whoever said it.
+//!
 //! Pods whose nodes keep them are not looked at: a change of a pod or a node wakes those alone that it may take off.
 
 #[cfg(feature = "conformance")]
@@ -21,6 +24,7 @@ use sampan_core::gateway::DeleteOptions;
 use sampan_core::object::ObjectKey;
 use sampan_core::operator::{Context, Declaration, EventKind, Mapping, Operator, Wake, WriteVerb};
 use sampan_core::resource::NODES;
+use sampan_core::resource::pod::MARKED;
 use sampan_machine::Chart;
 
 pub use machine::EvictorMachine;
@@ -59,8 +63,9 @@ impl Operator for Evictor {
 
     fn step(&self, machine: &mut EvictorMachine, _wake: &Wake, cx: &mut Context<'_>) {
         let Some(pod) = cx.primary::<Pod>() else { return };
+        let is_marked = cx.primary_object().is_some_and(|pod| pod.field(MARKED).is_some());
         let node = node_of(&pod).and_then(|name| cx.get::<Node>(&ObjectKey::cluster(NODES, name)));
-        let view = View { pod, node, now: cx.now(), hears_since: cx.hears_since(), noticed: None };
+        let view = View { pod, is_marked, node, now: cx.now(), hears_since: cx.hears_since(), noticed: None };
         let (view, intents) = cx.observe(machine, view);
         view.wait(cx.trace());
         if let Some(at) = view.look_again_at() {
@@ -72,6 +77,7 @@ impl Operator for Evictor {
             match intent {
                 Intent::Evict => evict(&view, cx),
                 Intent::Remove => remove(&view, cx),
+                Intent::Unmark => cx.update_status(&status::not_disrupted(&view.pod, view.now)),
             }
         }
     }
@@ -79,7 +85,7 @@ impl Operator for Evictor {
 
 /// Its node ends it.
 fn evict(view: &View, cx: &mut Context<'_>) {
-    if view.is_marked() {
+    if view.says_why() {
         return cx.delete(&*view.pod, DeleteOptions::default());
     }
     let key = cx.key();

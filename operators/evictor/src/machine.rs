@@ -10,6 +10,10 @@
 //! | Tolerating | Evicting | its node has a taint that it does not tolerate |
 //! | Evicting | Evicting | it is marked |
 //! | Evicting | Leaving | its deletion was asked for |
+//! | Settled | Marked | somebody says that it is about to go |
+//! | Marked | Settled | nobody says so any more |
+//! | Marked | Unmarking | it has stayed for too long |
+//! | Unmarking | Settled | what was said is taken back |
 //! | * | Orphaned | its node is not there |
 //! | * | Removing | nobody is there who could end it |
 //! | Removing | Removing | it is marked |
@@ -29,6 +33,8 @@ pub enum Intent {
     Evict,
     /// Mark it as failed, then remove it by force.
     Remove,
+    /// Take back that it is about to go.
+    Unmark,
 }
 
 const FIRST: &str = "first observation";
@@ -38,6 +44,10 @@ const FREED: &str = "no taint drives it away any more";
 const DRIVEN: &str = "its node has a taint that it does not tolerate";
 const MARKED: &str = "it is marked";
 const DELETED: &str = "its deletion was asked for";
+const SAID: &str = "somebody says that it is about to go";
+const UNSAID: &str = "nobody says so any more";
+const STAYED: &str = "it has stayed for too long";
+const TAKEN_BACK: &str = "what was said is taken back";
 const ORPHANED: &str = "its node is not there";
 const FORSAKEN: &str = "nobody is there who could end it";
 const HELD: &str = "its finalizers hold it";
@@ -56,6 +66,8 @@ static CHART: Chart = Chart {
             meaning: "Its node has a taint that it does not tolerate; it is marked and deleted.",
         },
         Named { name: "Leaving", meaning: "It is being deleted, and its node ends it as soon as it can." },
+        Named { name: "Marked", meaning: "Somebody says that it is about to go, and nobody has deleted it." },
+        Named { name: "Unmarking", meaning: "It was said that it is about to go, and it stays: that is taken back." },
         Named { name: "Orphaned", meaning: "It is bound to a node that is not there, but may be about to register." },
         Named { name: "Removing", meaning: "Nobody is there who could end it; it is marked as failed and removed." },
         Named { name: "Held", meaning: "It is removed, but somebody's finalizers hold it." },
@@ -69,6 +81,10 @@ static CHART: Chart = Chart {
         Edge { from: "Tolerating", to: "Evicting", guard: DRIVEN },
         Edge { from: "Evicting", to: "Evicting", guard: MARKED },
         Edge { from: "Evicting", to: "Leaving", guard: DELETED },
+        Edge { from: "Settled", to: "Marked", guard: SAID },
+        Edge { from: "Marked", to: "Settled", guard: UNSAID },
+        Edge { from: "Marked", to: "Unmarking", guard: STAYED },
+        Edge { from: "Unmarking", to: "Settled", guard: TAKEN_BACK },
         Edge { from: ANY, to: "Orphaned", guard: ORPHANED },
         Edge { from: ANY, to: "Removing", guard: FORSAKEN },
         Edge { from: "Removing", to: "Removing", guard: MARKED },
@@ -82,6 +98,8 @@ impl View {
             Fate::Settled => State::settled(),
             Fate::Tolerating(_) => State::tolerating(),
             Fate::Evicting => State::evicting(),
+            Fate::Marked(_) => State::marked(),
+            Fate::Unmarking => State::unmarking(),
             Fate::Leaving => State::leaving(),
             Fate::Orphaned(_) => State::orphaned(),
             Fate::Removing(_) => State::removing(),
@@ -96,6 +114,9 @@ impl View {
             Fate::Tolerating(until) => {
                 trace.waiting_for("its tolerations end", format!("node {node} has taints"), Some(until));
             }
+            Fate::Marked(until) => {
+                trace.waiting_for("it is deleted", "it says DisruptionTarget".to_owned(), Some(until));
+            }
             Fate::Leaving => trace.waiting_for("its node ends it", format!("node {node} has taints"), None),
             Fate::Orphaned(until) => {
                 trace.waiting_for("its node registers", format!("there is no node {node}"), Some(until));
@@ -104,14 +125,15 @@ impl View {
                 let finalizers = self.pod.metadata.finalizers.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
                 trace.waiting_for("its finalizers are removed", finalizers, None);
             }
-            Fate::Settled | Fate::Evicting | Fate::Removing(_) => {}
+            Fate::Settled | Fate::Evicting | Fate::Unmarking | Fate::Removing(_) => {}
         }
     }
 
     /// When something becomes of the pod though nothing changes.
     pub(crate) fn look_again_at(&self) -> Option<Timestamp> {
         match self.fate() {
-            Fate::Tolerating(until) | Fate::Orphaned(until) => Some(until),
+            Fate::Tolerating(until) => Some(self.marked_until().map_or(until, |marked| marked.min(until))),
+            Fate::Orphaned(until) | Fate::Marked(until) => Some(until),
             _ => None,
         }
     }
@@ -164,8 +186,32 @@ impl Behaviour {
             State::Settled {} => Handled,
             state @ State::Tolerating {} => context.take(TOLERATED, state),
             state @ State::Evicting {} => context.take(DRIVEN, state),
+            state @ State::Marked {} => context.take(SAID, state),
             _ => Super,
         }
+    }
+
+    #[state(superstate = "observed")]
+    fn marked(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            State::Marked {} => Handled,
+            state @ State::Settled {} => context.take(UNSAID, state),
+            state @ State::Unmarking {} => context.take(STAYED, state),
+            _ => Super,
+        }
+    }
+
+    #[state(superstate = "observed", entry_action = "enter_unmarking")]
+    fn unmarking(context: &mut Scene) -> Outcome<State> {
+        match context.view.classify() {
+            state @ State::Settled {} => context.take(TAKEN_BACK, state),
+            _ => Super,
+        }
+    }
+
+    #[action]
+    fn enter_unmarking(context: &mut Scene) {
+        context.intents.push(Intent::Unmark);
     }
 
     #[state(superstate = "observed", entry_action = "enter_tolerating", exit_action = "leave_tolerating")]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod, PodCondition, Taint};
+use sampan_core::resource::pod::DISRUPTION_TARGET;
 use sampan_podset::is_node_ready;
 use sampan_podset::taints::{taints, toleration_of};
 
@@ -11,8 +12,8 @@ use sampan_podset::taints::{taints, toleration_of};
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 /// How long a pod may be bound to a node that is not there: the node may be about to register.
 const QUARANTINE: SignedDuration = SignedDuration::from_secs(40);
-/// The condition of a pod that is about to go although it did not end.
-pub(crate) const DISRUPTED: &str = "DisruptionTarget";
+/// How long a pod may be said to be about to go: whoever said so and has not deleted it by then, will not.
+const MARKED_FOR: SignedDuration = SignedDuration::from_mins(2);
 /// Why, where a taint drives it away.
 pub(crate) const BY_TAINT: &str = "DeletionByTaintManager";
 /// Why, where its node is gone.
@@ -22,6 +23,8 @@ pub(crate) const BY_COLLECTION: &str = "DeletionByPodGC";
 #[derive(Debug, Clone)]
 pub struct View {
     pub(crate) pod: Arc<Pod>,
+    /// Whether it is said to be about to go, and may stay.
+    pub(crate) is_marked: bool,
     /// The node it is bound to, where that is there.
     pub(crate) node: Option<Arc<Node>>,
     pub(crate) now: Timestamp,
@@ -40,6 +43,10 @@ pub(crate) enum Fate {
     Tolerating(Timestamp),
     /// Its node is too much for it.
     Evicting,
+    /// Somebody says that it is about to go, which holds until then.
+    Marked(Timestamp),
+    /// Somebody said so, and it has not gone.
+    Unmarking,
     /// It is being deleted, and its node ends it.
     Leaving,
     /// Its node is not there; it may come until then.
@@ -70,8 +77,28 @@ impl View {
             Some(cause) => Fate::Removing(cause),
             None if self.is_terminating() && self.is_driven() => Fate::Leaving,
             None if self.is_terminating() => Fate::Settled,
-            None => self.tolerance(),
+            None => self.staying(),
         }
+    }
+
+    fn staying(&self) -> Fate {
+        match (self.tolerance(), self.marked_until()) {
+            (Fate::Evicting, _) => Fate::Evicting,
+            (_, Some(until)) if until <= self.now => Fate::Unmarking,
+            (Fate::Settled, Some(until)) => Fate::Marked(until),
+            (fate, _) => fate,
+        }
+    }
+
+    /// Until when somebody's word holds that the pod is about to go. What was said because of the node's taints holds as long as
+    /// those are there.
+    pub(crate) fn marked_until(&self) -> Option<Timestamp> {
+        if self.says_why() && self.is_driven() {
+            return None;
+        }
+        let mark = conditions(&self.pod).find(|it| it.type_ == DISRUPTION_TARGET).filter(|_| self.is_marked)?;
+        let since = mark.last_transition_time.as_ref().map_or(Timestamp::MIN, |time| time.0);
+        since.checked_add(MARKED_FOR).ok()
     }
 
     fn cause(&self) -> Option<Cause> {
@@ -136,9 +163,10 @@ impl View {
     }
 
     /// Whether the pod says that a taint drives it away.
-    pub(crate) fn is_marked(&self) -> bool {
+    pub(crate) fn says_why(&self) -> bool {
         let mut conditions = conditions(&self.pod);
-        conditions.any(|it| it.type_ == DISRUPTED && it.status == "True" && it.reason.as_deref() == Some(BY_TAINT))
+        conditions
+            .any(|it| it.type_ == DISRUPTION_TARGET && it.status == "True" && it.reason.as_deref() == Some(BY_TAINT))
     }
 }
 
@@ -180,7 +208,7 @@ mod tests {
     fn view(pod: Value, node: Option<Value>) -> View {
         let pod = Arc::new(serde_json::from_value(pod).unwrap());
         let node = node.map(|node| Arc::new(serde_json::from_value(node).unwrap()));
-        View { pod, node, now: time(NOW), hears_since: time(0), noticed: None }
+        View { pod, is_marked: false, node, now: time(NOW), hears_since: time(0), noticed: None }
     }
 
     fn pod(tolerations: Value) -> Value {
@@ -225,6 +253,24 @@ mod tests {
                 "{tolerations} {taints}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_said_of_a_pod_holds_for_a_while() {
+        let check = |since: Option<i64>, taints: Value, expect: Fate| {
+            let mut said = pod(json!([tolerating("a", Some(30))]));
+            let since = since.map(|since| time(since).to_string());
+            said["status"]["conditions"] =
+                json!([{"type": "DisruptionTarget", "status": "True", "lastTransitionTime": since}]);
+            let view = View { is_marked: true, ..view(said, Some(node(taints, "True"))) };
+            assert_eq!(view.fate(), expect, "{since:?}");
+        };
+        check(Some(900), json!([]), Fate::Marked(time(1020)));
+        check(Some(880), json!([]), Fate::Unmarking);
+        check(None, json!([]), Fate::Unmarking);
+        check(Some(900), json!([taint("a", Some(990))]), Fate::Tolerating(time(1020)));
+        check(Some(880), json!([taint("a", Some(990))]), Fate::Unmarking);
+        check(Some(880), json!([taint("b", Some(990))]), Fate::Evicting);
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! What is said of a pod that goes although it did not end.
+//! What is said of a pod that goes although it did not end, and of one that stays after all.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::plan::{BY_COLLECTION, BY_TAINT, Cause, DISRUPTED};
+use sampan_core::resource::pod::DISRUPTION_TARGET;
+
+use crate::plan::{BY_COLLECTION, BY_TAINT, Cause};
 
 /// The pod, which a taint of its node drives away.
 pub(crate) fn driven_away(pod: &Pod, now: Timestamp) -> Pod {
@@ -21,20 +23,38 @@ pub(crate) fn failed(pod: &Pod, cause: Cause, now: Timestamp) -> Pod {
     failed
 }
 
+/// The pod, which is not about to go after all.
+pub(crate) fn not_disrupted(pod: &Pod, now: Timestamp) -> Pod {
+    let said = PodCondition {
+        type_: DISRUPTION_TARGET.to_owned(),
+        status: "False".to_owned(),
+        last_transition_time: Some(Time(now)),
+        observed_generation: pod.metadata.generation,
+        ..PodCondition::default()
+    };
+    saying(pod, said)
+}
+
 fn disrupted(pod: &Pod, reason: &str, message: &str, now: Timestamp) -> Pod {
-    let mut pod = pod.clone();
-    let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
-    let before = conditions.iter().find(|condition| condition.type_ == DISRUPTED && condition.status == "True");
+    let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let before = conditions.find(|condition| condition.type_ == DISRUPTION_TARGET && condition.status == "True");
     let since = before.and_then(|condition| condition.last_transition_time.clone());
     let said = PodCondition {
-        type_: DISRUPTED.to_owned(),
+        type_: DISRUPTION_TARGET.to_owned(),
         status: "True".to_owned(),
         reason: Some(reason.to_owned()),
         message: Some(message.to_owned()),
         last_transition_time: Some(since.unwrap_or(Time(now))),
+        observed_generation: pod.metadata.generation,
         ..PodCondition::default()
     };
-    conditions.retain(|condition| condition.type_ != DISRUPTED);
+    saying(pod, said)
+}
+
+fn saying(pod: &Pod, said: PodCondition) -> Pod {
+    let mut pod = pod.clone();
+    let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
+    conditions.retain(|condition| condition.type_ != said.type_);
     conditions.push(said);
     pod
 }

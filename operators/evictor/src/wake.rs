@@ -1,7 +1,8 @@
-//! Which pods a change concerns: those whose node does not simply keep them, and no others.
+//! Which pods a change concerns: those whose node does not simply keep them or that are said to be about to go, and no others.
 
 use k8s_openapi::api::core::v1::Node;
 use sampan_core::object::{Object, ObjectKey};
+use sampan_core::resource::pod::MARKED;
 use sampan_core::resource::{NODES, PODS};
 use sampan_core::store::{IndexKey, Snapshot};
 use sampan_podset::is_node_ready;
@@ -18,7 +19,8 @@ pub(crate) fn itself(pod: &Object, snapshot: &Snapshot) -> Option<ObjectKey> {
         Some(Some(node)) => node.decode::<Node>().is_ok_and(|node| drives_pods_away(&node) || is_out_of_service(&node)),
     };
     let is_gone = snapshot.get(pod.key()).is_none();
-    (concerns || is_gone).then(|| pod.key().clone())
+    let is_marked = pod.field(MARKED).is_some();
+    (concerns || is_gone || is_marked).then(|| pod.key().clone())
 }
 
 /// All pods on a node.

@@ -46,3 +46,9 @@ fn a_mutant_that_does_not_say_how_pods_ended_is_caught() {
     };
     assert!(problem_of(mutant, "unplaced").contains("Pending"));
 }
+
+#[test]
+fn a_mutant_that_never_takes_back_that_a_pod_goes_is_caught() {
+    let mutant = |commands: &mut Vec<Command>| commands.retain(|it| !matches!(it, Command::UpdateStatus { .. }));
+    assert!(problem_of(mutant, "marked").contains("is said to go, and stays"));
+}

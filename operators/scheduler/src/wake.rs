@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 
 use k8s_openapi::api::core::v1::Pod;
 use sampan_core::object::{Object, ObjectKey};
-use sampan_core::resource::PODS;
 use sampan_core::resource::pod::company::SEEKS_COMPANY;
+use sampan_core::resource::{PODS, is_kept_after_end};
 use sampan_core::store::{IndexKey, PLACE, Snapshot};
 use sampan_storage::claims_of;
 
@@ -47,7 +47,8 @@ fn waiting(snapshot: &Snapshot) -> impl Iterator<Item = &Object> {
 /// The pods that wait for a node, when a pod takes less of one than it did, or is promised none any more.
 pub(crate) fn freed(pod: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
     let now = snapshot.get(pod.key());
-    let took_less = pod.share().is_some_and(|had| now.and_then(|now| now.share()).is_none_or(|has| had.exceeds(has)));
+    let took = pod.share().filter(|_| !is_kept_after_end(pod));
+    let took_less = took.is_some_and(|had| now.and_then(|now| now.share()).is_none_or(|has| had.exceeds(has)));
     // Room that was promised may be had by others when the promise is over.
     let gave_up = is_promised(pod) && now.is_none_or(|now| !is_promised(now));
     if took_less || gave_up { pending(pod, snapshot) } else { Vec::new() }

@@ -34,6 +34,8 @@ pub struct Setup {
     pub programs: Option<&'static str>,
     /// Another binary than the one under test: one with operators of its own.
     pub binary: Option<PathBuf>,
+    /// Further arguments of `sampan up`.
+    pub options: &'static [&'static str],
 }
 
 impl Setup {
@@ -71,6 +73,12 @@ impl Setup {
         self
     }
 
+    /// Told this as well when it starts, as further arguments of `sampan up`.
+    #[must_use]
+    pub fn told(self, options: &'static [&'static str]) -> Self {
+        Self { options, ..self }
+    }
+
     /// Of another binary than the one under test.
     #[must_use]
     pub fn of(self, binary: impl Into<PathBuf>) -> Self {
@@ -95,6 +103,7 @@ pub struct Cluster {
     is_without_node: bool,
     programs: Option<&'static str>,
     binary: PathBuf,
+    options: &'static [&'static str],
     process: Option<Child>,
 }
 
@@ -103,9 +112,11 @@ impl Cluster {
         let folder = tempfile::Builder::new().prefix("sampan-test-").tempdir()?;
         let address = setup.address.unwrap_or(Ipv4Addr::LOCALHOST.into());
         let listening = TcpListener::bind((address, 0))?.local_addr()?;
-        let Setup { simulated_nodes, is_without_node, programs, binary, manifests, .. } = setup;
+        let Setup { simulated_nodes, is_without_node, programs, binary, options, manifests, .. } = setup;
         let binary = binary.unwrap_or_else(sampan_binary);
-        let mut cluster = Self { folder, listening, simulated_nodes, is_without_node, programs, binary, process: None };
+        let process = None;
+        let mut cluster =
+            Self { folder, listening, simulated_nodes, is_without_node, programs, binary, options, process };
         std::fs::create_dir(cluster.manifests())?;
         for (name, text) in &manifests {
             cluster.write_manifest(name, text)?;
@@ -155,6 +166,7 @@ impl Cluster {
         if self.simulated_nodes > 0 {
             command.arg("--simulate-nodes").arg(self.simulated_nodes.to_string());
         }
+        command.args(self.options);
         command.envs(self.programs.map(|folders| ("PATH", folders)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let started = command.spawn();

@@ -4,6 +4,7 @@ mod columns;
 pub mod company;
 pub mod default;
 mod label_keys;
+mod marked;
 mod proxy;
 mod qos;
 mod resize;
@@ -27,8 +28,9 @@ use crate::object::{Object, ResourceType};
 use crate::status::{Status, StatusCause};
 use crate::store::Snapshot;
 
+pub use marked::{DISRUPTION_TARGET, MARKED};
 pub use qos::QosClass;
-pub use share::{SHUNNING, has_lower, siblings};
+pub use share::{SHUNNING, has_lower, is_kept_after_end, kept_after_end, siblings, was_evicted};
 
 /// The resource type.
 pub const PODS: ResourceType = ResourceType::new("", "pods");
@@ -55,7 +57,7 @@ const SELECTABLE: &[(&str, FieldGetter)] = &[
 pub const TAINT_EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 const INDEXED: &[(&str, ValuesGetter)] =
-    &[(company::REPELS, company::repels), (company::SEEKS_COMPANY, company::seeks_company)];
+    &[(company::REPELS, company::repels), (company::SEEKS_COMPANY, company::seeks_company), (MARKED, marked::marked)];
 
 struct PodStrategy;
 

@@ -4,9 +4,10 @@ use serde_json::Value;
 
 use super::super::fill::set;
 use super::super::read::{items, size, text};
+use super::PODS;
 use super::resources::{Amounts, List, of_pod, raise};
-use crate::object::written_share;
-use crate::store::Sums;
+use crate::object::{Object, written_share};
+use crate::store::{Snapshot, Sums};
 
 /// The sum of what the pods of a controller on a node count for, one each. No resource has a space in its name.
 pub fn siblings(controller: &str) -> String {
@@ -25,13 +26,47 @@ pub fn has_lower(sums: &Sums, priority: i32) -> bool {
     known.min().is_some_and(|least| least < priority)
 }
 
+/// Whose sums pods have a share in that have ended and that nobody has deleted: no node has an empty name.
+const NO_NODE: &str = "";
+/// The sum of those, one each.
+const ENDED: &str = "ended";
+/// The sum of those among them that their node rid itself of.
+const EVICTED: &str = "evicted";
+
+/// How many pods have ended and are kept: nobody has deleted them. It costs the same however many there are.
+pub fn kept_after_end(snapshot: &Snapshot) -> usize {
+    snapshot.sums(PODS, NO_NODE).map_or(0, |sums| usize::try_from(sums.get(ENDED)).unwrap_or_default())
+}
+
+/// Whether a pod has ended and is kept.
+pub fn is_kept_after_end(pod: &Object) -> bool {
+    pod.share().is_some_and(|share| share.of() == NO_NODE)
+}
+
+/// Whether a pod that is kept after its end is one that its node rid itself of.
+pub fn was_evicted(pod: &Object) -> bool {
+    pod.share().is_some_and(|share| share.of() == NO_NODE && share.amounts().any(|(name, _)| name == EVICTED))
+}
+
 /// What a pod has a share in: the sums of its node, by resource (thousandths of CPUs, whole units of all else), `pods`,
-/// those of its priority, [`siblings`] and [`SHUNNING`]. One that has ended takes nothing.
+/// those of its priority, [`siblings`] and [`SHUNNING`]. One that has ended takes nothing of it, and is counted as such.
 pub(super) fn of(pod: &Value) -> Option<String> {
     let node = text(pod, "/spec/nodeName");
-    if node.is_empty() || matches!(text(pod, "/status/phase"), "Succeeded" | "Failed") {
-        return None;
+    match text(pod, "/status/phase") {
+        phase @ ("Succeeded" | "Failed") => ended(pod, phase),
+        _ if node.is_empty() => None,
+        _ => Some(standing(pod, node)),
     }
+}
+
+fn ended(pod: &Value, phase: &str) -> Option<String> {
+    let is_kept = text(pod, "/metadata/deletionTimestamp").is_empty();
+    let was_evicted = phase == "Failed" && text(pod, "/status/reason") == "Evicted";
+    let counted = [ENDED].into_iter().chain(was_evicted.then_some(EVICTED));
+    is_kept.then(|| written_share(NO_NODE, counted.map(|name| (name, 1))))
+}
+
+fn standing(pod: &Value, node: &str) -> String {
     let asked = taken(pod);
     let whole = asked.iter().map(|(name, amount)| match &**name {
         "cpu" => ("cpu", amount.milli_value()),
@@ -44,7 +79,7 @@ pub(super) fn of(pod: &Value) -> Option<String> {
     let priority = format!("{PRIORITY}{}", pod.pointer("/spec/priority").and_then(Value::as_i64).unwrap_or_default());
     let counted = siblings.as_deref().into_iter().chain(["pods", &priority]).chain(shuns.then_some(SHUNNING));
     let counted = counted.map(|name| (name, 1));
-    Some(written_share(node, whole.chain(counted)))
+    written_share(node, whole.chain(counted))
 }
 
 /// What a pod takes: what it asks for, and what its node grants it while that is more. A wish its node can never grant takes
@@ -97,8 +132,21 @@ mod tests {
         };
         let expect = "n\ncpu=1500\nmemory=1024\ncontroller u=1\npods=1\npriority 0=1";
         assert_eq!(of(&pod("n", "Running")).as_deref(), Some(expect));
-        assert_eq!(of(&pod("n", "Failed")), None);
         assert_eq!(of(&pod("", "Pending")), None);
+    }
+
+    #[test]
+    fn a_pod_that_has_ended_counts_as_such_until_it_is_deleted() {
+        let check = |phase: &str, reason: &str, deleted: &str, expect: Option<&str>| {
+            let pod = json!({"metadata": {"deletionTimestamp": deleted}, "spec": {"nodeName": "n", "containers": []},
+                "status": {"phase": phase, "reason": reason}});
+            assert_eq!(of(&pod).as_deref(), expect, "{phase} {reason} {deleted}");
+        };
+        check("Failed", "", "", Some("\nended=1"));
+        check("Failed", "Evicted", "", Some("\nended=1\nevicted=1"));
+        check("Succeeded", "Evicted", "", Some("\nended=1"));
+        check("Succeeded", "", "2026-01-01T00:00:00Z", None);
+        check("Running", "", "2026-01-01T00:00:00Z", Some("n\npods=1\npriority 0=1"));
     }
 
     #[test]

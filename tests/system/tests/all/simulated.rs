@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use sampan_system_tests::cluster::{SOON, condition};
 use sampan_system_tests::manifest::web;
 use sampan_system_tests::{Setup, eventually};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::workloads::wait_for_rollout;
 
@@ -42,6 +42,44 @@ fn a_simulated_pod_looks_like_a_real_one() -> Result<()> {
     };
     let (simulated, real) = (shape(Setup::simulated(1))?, shape(Setup::docker())?);
     ensure!(simulated == real, "simulated: {simulated:#?}\nreal: {real:#?}");
+    Ok(())
+}
+
+#[test]
+fn so_many_ended_pods_are_kept_and_no_more() -> Result<()> {
+    let cluster = Setup::simulated(1).told(&["--terminated-pod-gc-threshold", "3"]).start()?;
+    let (pods, jobs) = ("/api/v1/namespaces/default/pods", "/apis/batch/v1/namespaces/default/jobs");
+    let running = |command: &str| {
+        let container = json!({"name": "c", "image": "c:1", "command": [command]});
+        json!({"restartPolicy": "Never", "containers": [container]})
+    };
+    let named = |name: &str, command: &str| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": running(command)});
+    let mut api = cluster.api()?;
+    for (name, command) in
+        [("alive", "sleep"), ("ended-1", "true"), ("ended-2", "false"), ("ended-3", "true"), ("ended-4", "true")]
+    {
+        ensure!(api.create(pods, &named(name, command))?.status == 201, "{name}");
+    }
+    let left = |expect: &[&str]| {
+        eventually("the youngest of those that have ended are left", SOON, || {
+            let pods = cluster.list(pods)?;
+            let ended = pods.iter().filter(|pod| {
+                matches!(pod.pointer("/status/phase").and_then(Value::as_str), Some("Succeeded" | "Failed"))
+            });
+            let names = ended.filter_map(|pod| pod.pointer("/metadata/name")?.as_str());
+            let mut names: Vec<&str> = names.map(|name| name.get(..7).unwrap_or(name)).collect();
+            names.sort_unstable();
+            let is_alive = pods.iter().any(|pod| pod.pointer("/status/phase") == Some(&Value::from("Running")));
+            Ok((names == expect && is_alive).then_some(()))
+        })
+    };
+    left(&["ended-2", "ended-3", "ended-4"])?;
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "summing"},
+        "spec": {"completions": 4, "template": {"spec": running("true")}}});
+    ensure!(api.create(jobs, &job)?.status == 201, "the Job");
+    left(&["summing", "summing", "summing"])?;
+    let job = cluster.object(&format!("{jobs}/summing"))?.context("no Job")?;
+    ensure!(job.pointer("/status/succeeded") == Some(&Value::from(4)), "{job}");
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use sampan_core::store::{IndexKey, PLACE, Snapshot, Sums};
 use crate::amounts::Amounts;
 use crate::term::stands;
 
-const NOMINATED: &str = "status.nominatedNodeName";
+pub(crate) const NOMINATED: &str = "status.nominatedNodeName";
 
 /// The index of pods on a node.
 pub(crate) fn on_node(node: &str) -> IndexKey {

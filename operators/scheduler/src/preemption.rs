@@ -11,6 +11,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use sampan_core::object::ObjectKey;
 use sampan_core::operator::Kind;
+use sampan_core::resource::NODES;
 use sampan_core::store::Snapshot;
 
 use crate::budgets::Budgets;
@@ -136,12 +137,18 @@ impl Claimant<'_> {
         Preemption::Useless(format!("0/{} nodes are available: {}.", search.looked_at(), refusals.join(", ")))
     }
 
-    /// What was begun and is not over.
+    /// What was begun and is not over. It is, where somebody more important has been promised the room since.
     fn under_way(&self) -> Option<Way> {
-        let node = nominated_node(self.pod)?;
-        let victims: Vec<_> =
-            lower_on(node, self.pod, self.snapshot).into_iter().filter(|pod| is_preempted(pod)).collect();
-        (!victims.is_empty()).then(|| Way { node: node.to_owned(), victims })
+        let name = nominated_node(self.pod)?;
+        let lower = lower_on(name, self.pod, self.snapshot).into_iter();
+        let victims: Vec<_> = lower.filter(|pod| is_preempted(pod)).collect();
+        if victims.is_empty() {
+            return None;
+        }
+        let gone: BTreeSet<ObjectKey> = victims.iter().map(|pod| pod.key()).collect();
+        let node = self.snapshot.get(&ObjectKey::cluster(NODES, name))?.decode::<Node>().ok()?;
+        let suffices = self.wanted.refusal_without(&node, &gone).is_none();
+        suffices.then(|| Way { node: name.to_owned(), victims })
     }
 
     /// Who would have to give way on the node, and what harm that does.

@@ -10,7 +10,7 @@ use sampan_core::store::{IndexKey, PLACE, Snapshot};
 use sampan_storage::claims_of;
 
 use crate::NAME;
-use crate::occupants::{is_promised, on_node, priority};
+use crate::occupants::{NOMINATED, is_promised, nominated_for, on_node, priority};
 use crate::term::{Meant, Term, namespace, stands};
 
 /// Whether a pod asks for this scheduler. A placed one does too: it is seen to be placed, and costs no search.
@@ -52,6 +52,20 @@ pub(crate) fn freed(pod: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
     // Room that was promised may be had by others when the promise is over.
     let gave_up = is_promised(pod) && now.is_none_or(|now| !is_promised(now));
     if took_less || gave_up { pending(pod, snapshot) } else { Vec::new() }
+}
+
+/// Whether a pod was promised room, or elsewhere than before.
+pub(crate) fn promise_differs(before: &Object, after: &Object) -> bool {
+    before.field(NOMINATED) != after.field(NOMINATED)
+}
+
+/// The pods that were promised room on the node where a more important one has been promised some: theirs may be gone.
+pub(crate) fn overtaken(pod: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
+    let Some(node) = pod.field(NOMINATED).filter(|_| is_promised(pod)) else { return Vec::new() };
+    let importance = |pod: &Object| pod.decode::<Pod>().map_or(i32::MIN, |pod| priority(&pod));
+    let by = importance(pod);
+    let promised = snapshot.index(&nominated_for(node)).filter(|other| is_promised(other) && is_own(other));
+    promised.filter(|other| importance(other) < by).map(|other| other.key().clone()).collect()
 }
 
 /// The pods that wait for a node and use the claim.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "a JSON value has null where a name is missing")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sampan_conformance::{Deed, Edit, World, actors};
 use sampan_core::Timestamp;
@@ -86,6 +86,21 @@ pub(super) fn in_vain(world: World) -> World {
         })
 }
 
+/// Others give way to a pod, and are held up; a more important one takes over what it was promised.
+pub(super) fn overtaken(world: World) -> World {
+    let mut first = on(of_class(pod("first", "900m"), "low"), "small");
+    first["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    let mut master = of_class(pod("master", "900m"), "high");
+    master["spec"]["schedulingGates"] = json!([{"name": "example.com/wait"}]);
+    classes(world, "overtaken")
+        .holding(class("middle", 500, "PreemptLowerPriority"))
+        .holding(node("small", "1"))
+        .holding(first)
+        .holding(of_class(pod("second", "900m"), "middle"))
+        .holding(master)
+        .with(actors::helper("gatekeeper", |snapshot, _| pods(snapshot).filter_map(super::opened).collect()))
+}
+
 /// A room is promised to a more important pod, by another scheduler, while a lesser one is being placed there.
 pub(super) fn beaten_by_a_promise(world: World) -> World {
     let mut master = of_class(pod("master", "900m"), "high");
@@ -139,6 +154,22 @@ pub(super) fn promised_room_is_kept(snapshot: &Snapshot, _now: Timestamp) -> Res
         let left = free.get(&node).copied().unwrap_or_default() + leaving.map(asked).sum::<i64>();
         if left < asked(pod) {
             return Err(format!("{} was promised {node}, and {left}m of it are left", pod.key()));
+        }
+    }
+    Ok(())
+}
+
+/// What a node promises is no more than it has, with all gone that give way.
+pub(super) fn all_that_is_promised_can_be_had(snapshot: &Snapshot, _now: Timestamp) -> Result<(), String> {
+    let free = free(snapshot);
+    let nodes: BTreeSet<String> = pods(snapshot).filter_map(|pod| promised(pod)).collect();
+    for node in nodes {
+        let here = |pod: &&Object| pod.field("spec.nodeName") == Some(&*node);
+        let leaving = pods(snapshot).filter(here).filter(|pod| gives_way(pod) || pod.metadata().is_terminating());
+        let left = free.get(&node).copied().unwrap_or_default() + leaving.map(asked).sum::<i64>();
+        let wanted: i64 = pods(snapshot).filter(|pod| promised(pod).as_deref() == Some(&*node)).map(asked).sum();
+        if left < wanted {
+            return Err(format!("{wanted}m are promised of {node}, and {left}m can be had"));
         }
     }
     Ok(())

@@ -27,7 +27,7 @@ use crate::args::Simulate;
 use crate::operators::{self, Terms};
 
 /// From so many seeds on, a fault that never fires and a declared edge that is never crossed fail: fewer cannot meet all.
-const SEEDS_FOR_ALL: u64 = 12;
+const SEEDS_FOR_ALL: u64 = 16;
 
 /// Runs the simulation and prints what it came to.
 ///

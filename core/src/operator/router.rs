@@ -28,7 +28,7 @@ pub(super) struct MappingPanic(pub(super) String);
 /// Maps changes to the primaries they wake, by the operators' declared watches.
 #[derive(Clone, Default)]
 pub(super) struct Router {
-    declarations: Vec<(OperatorId, Declaration)>,
+    declarations: Vec<(OperatorId, Arc<Declaration>)>,
     selectors: Selectors,
 }
 
@@ -38,7 +38,7 @@ struct Selectors(BTreeMap<ObjectKey, (Revision, Option<Selector>)>);
 
 impl Router {
     /// Adds what an operator watches.
-    pub(super) fn add(&mut self, operator: OperatorId, declaration: Declaration) {
+    pub(super) fn add(&mut self, operator: OperatorId, declaration: Arc<Declaration>) {
         self.declarations.push((operator, declaration));
     }
 
@@ -77,7 +77,7 @@ impl Router {
             return Vec::new();
         };
         let heard = declaration.watches.iter().filter(|watch| watch.from_start);
-        let of_start = Declaration { watches: heard.cloned().collect(), ..declaration.clone() };
+        let of_start = Declaration { watches: heard.cloned().collect(), ..Declaration::clone(declaration) };
         let resources = of_start.watches.iter().filter_map(|watch| watch.resource);
         let objects: Vec<&Arc<Object>> =
             resources.flat_map(|resource| around.snapshot.list(resource, None, None)).collect();

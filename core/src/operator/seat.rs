@@ -26,7 +26,7 @@ pub(super) struct StepPanic(pub(super) String);
 
 /// One operator and its machines. A step works on a copy of the machine, kept when its commands commit.
 pub(super) trait Seat: Send {
-    fn declaration(&self) -> &Declaration;
+    fn declaration(&self) -> &Arc<Declaration>;
     fn chart(&self) -> &'static Chart;
     fn step(
         &mut self,
@@ -51,19 +51,19 @@ pub(super) trait Seat: Send {
 
 struct Machines<O: Operator> {
     operator: Arc<O>,
-    declaration: Declaration,
+    declaration: Arc<Declaration>,
     live: BTreeMap<ObjectKey, O::Machine>,
     trial: BTreeMap<ObjectKey, O::Machine>,
 }
 
 /// An operator that has no machines yet.
 pub(super) fn seat<O: Operator>(operator: O) -> Box<dyn Seat> {
-    let declaration = operator.declaration();
+    let declaration = Arc::new(operator.declaration());
     Box::new(Machines { operator: Arc::new(operator), declaration, live: BTreeMap::new(), trial: BTreeMap::new() })
 }
 
 impl<O: Operator> Seat for Machines<O> {
-    fn declaration(&self) -> &Declaration {
+    fn declaration(&self) -> &Arc<Declaration> {
         &self.declaration
     }
 

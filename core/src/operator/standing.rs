@@ -1,6 +1,7 @@
 //! What is remembered of a key between its steps.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sampan_machine::Decision;
 
@@ -27,7 +28,7 @@ pub(super) struct Standing {
 
 /// What the last decision said, without its commands and reads.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Verdict(Option<Decision>);
+pub(super) struct Verdict(Option<Arc<Decision>>);
 
 impl Verdict {
     /// Whether a decision says the same again.
@@ -38,7 +39,7 @@ impl Verdict {
     fn of(decision: Decision) -> Self {
         let brief =
             Decision { wake: Vec::new(), guards: Vec::new(), commands: Vec::new(), reads: Vec::new(), ..decision };
-        Self(Some(brief))
+        Self(Some(Arc::new(brief)))
     }
 }
 

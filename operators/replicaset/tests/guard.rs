@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
 
+use std::sync::Arc;
+
 use sampan_conformance::{Cluster, Edit, Moved, World, actors};
 use sampan_core::store::Snapshot;
 use sampan_podset::replicas::conformance::{self, orphan};
@@ -13,7 +15,7 @@ fn replica_set(replicas: usize) -> Value {
     conformance::set::<ReplicaSetOperator>(replicas, 0)
 }
 
-fn active(snapshot: &Snapshot) -> Vec<Value> {
+fn active(snapshot: &Snapshot) -> Vec<Arc<Value>> {
     conformance::active::<ReplicaSetOperator>(snapshot)
 }
 

@@ -8,6 +8,7 @@ use sampan_core::resource::{EVENTS, PODS};
 use sampan_core::store::Snapshot;
 use serde_json::{Value, json};
 
+use crate::read;
 use crate::world::{Actor, Deed, Edit};
 
 /// Makes pods ready, and lets go of those that are deleted: what every node does sooner or later.
@@ -65,13 +66,13 @@ pub fn ruler(
 
 /// Pods that are not ready become so.
 pub fn become_ready(snapshot: &Snapshot, now: Timestamp) -> Vec<Deed> {
-    let waiting = pods(snapshot).filter(|pod| !is_ready(&pod.value()) && is_alive(pod));
+    let waiting = pods(snapshot).filter(|pod| !is_ready(&read(pod)) && is_alive(pod));
     waiting.map(|pod| with_readiness(pod, true, now)).collect()
 }
 
 /// Pods that are ready are so no longer.
 pub fn lose_readiness(snapshot: &Snapshot, now: Timestamp) -> Vec<Deed> {
-    pods(snapshot).filter(|pod| is_ready(&pod.value())).map(|pod| with_readiness(pod, false, now)).collect()
+    pods(snapshot).filter(|pod| is_ready(&read(pod))).map(|pod| with_readiness(pod, false, now)).collect()
 }
 
 /// Pods that are deleted end.
@@ -92,7 +93,7 @@ pub fn pods(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Object>> {
 
 /// Whether a pod is neither on its way out nor ended.
 pub fn is_alive(pod: &Object) -> bool {
-    let value = pod.value();
+    let value = read(pod);
     let phase = value.pointer("/status/phase").and_then(Value::as_str);
     !pod.metadata().is_terminating() && !matches!(phase, Some("Failed" | "Succeeded"))
 }
@@ -126,7 +127,7 @@ fn with_phase(pod: &Object, phase: &str) -> Deed {
 
 /// An object whose status has other values in some of its fields.
 pub fn with_status(object: &Object, fields: &[(&str, Value)]) -> Value {
-    let mut value = object.value();
+    let mut value = Value::clone(&read(object));
     if let Some(whole) = value.as_object_mut() {
         let status = whole.entry("status").or_insert_with(|| json!({}));
         if let Some(status) = status.as_object_mut() {

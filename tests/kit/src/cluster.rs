@@ -1,5 +1,6 @@
 //! The shipping gateway, sequencer and driver on a store in memory and on virtual time.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +30,17 @@ pub const EPOCH: Timestamp = Timestamp::constant(1_767_225_600, 0);
 const STEP: Ticket = Ticket(0);
 /// The ticket of writes that are not steps'.
 const OTHERS: Ticket = Ticket(1);
+
+thread_local! {
+    /// Steps run on this thread: by every cluster there was, whatever became of it.
+    static STEPS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many steps were run on this thread. A difference of two is what the work between them came to: all of it, also what was only
+/// tried.
+pub(crate) fn steps_of_this_thread() -> u64 {
+    STEPS.get()
+}
 
 /// A transition a machine took: the machine's name, the states and the guard.
 pub(crate) type Crossed = (&'static str, &'static str, &'static str, &'static str);
@@ -80,6 +92,8 @@ pub struct Cluster<'w> {
     pub(crate) steps: u64,
     /// The first thing found wrong.
     pub(crate) breach: Option<Breach>,
+    /// Where the laws of every revision were last found to hold.
+    pub(crate) lawful_at: Cell<Option<(Revision, Timestamp)>>,
 }
 
 impl<'w> Cluster<'w> {
@@ -112,6 +126,7 @@ impl<'w> Cluster<'w> {
             crossed: BTreeSet::new(),
             steps: 0,
             breach: None,
+            lawful_at: Cell::new(None),
         };
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}});
         for object in std::iter::once(&namespace).chain(&world.initial) {
@@ -137,6 +152,7 @@ impl<'w> Cluster<'w> {
             crossed: BTreeSet::new(),
             steps: 0,
             breach: self.breach.clone(),
+            lawful_at: self.lawful_at.clone(),
         }
     }
 
@@ -283,26 +299,46 @@ impl Cluster<'_> {
         let mut dock = Dock::new(&mut self.sequencer, self.now);
         let turned = turn(&mut self.driver, &mut dock);
         let Dock { launched, effects, .. } = dock;
-        self.steps += self.steps_run() - before;
+        let run = self.steps_run() - before;
+        self.steps += run;
+        STEPS.set(STEPS.get() + run);
         self.look_at_the_step();
         (turned, launched, effects)
     }
 
     fn look_at_the_step(&mut self) {
-        if let Some(report) = self.driver.last_step() {
-            let crossings = report.crossings.iter();
-            self.crossed.extend(crossings.map(|it| (report.operator, it.from, it.to, it.guard)));
-            if let Some(fault) = &report.fault {
-                let undeclared = fault.contains("does not declare");
-                let property = if undeclared { Property::Declared } else { Property::Soundness };
-                let breach = Breach::of(property, format!("{} of {}: {fault}", report.operator, report.key));
-                self.breach.get_or_insert(breach);
-            }
+        if let Some(report) = self.driver.last_step()
+            && let Some(fault) = &report.fault
+        {
+            let undeclared = fault.contains("does not declare");
+            let property = if undeclared { Property::Declared } else { Property::Soundness };
+            let breach = Breach::of(property, format!("{} of {}: {fault}", report.operator, report.key));
+            self.breach.get_or_insert(breach);
         }
         if let Some(disabled) = self.driver.disabled().first() {
             let problem = format!("{} of {} panicked: {}", disabled.operator, disabled.object, disabled.reason);
             self.breach.get_or_insert(Breach::of(Property::Soundness, problem));
         }
+        self.look_at_the_crossings();
+    }
+
+    fn look_at_the_crossings(&mut self) {
+        let Some(report) = self.driver.last_step() else { return };
+        let crossings = report.crossings.iter().map(|it| (report.operator, it.from, it.to, it.guard));
+        let new: Vec<Crossed> = crossings.filter(|crossed| !self.crossed.contains(crossed)).collect();
+        let undeclared = new.iter().find_map(|crossed| self.undeclared(*crossed));
+        self.crossed.extend(new);
+        self.breach = self.breach.take().or(undeclared);
+    }
+
+    /// What is wrong with a transition that was taken and that no chart declares.
+    fn undeclared(&self, (machine, from, to, guard): Crossed) -> Option<Breach> {
+        let mut charts = self.driver.charts().filter(|chart| chart.name == machine);
+        let is_declared = charts.any(|chart| chart.edge(from, to, guard).is_some());
+        (!is_declared).then(|| {
+            let problem = format!("{machine}: {from} → {to} ({guard:?}) was taken and is not declared");
+            Breach::of(Property::DeclaredEdges, problem)
+        })
     }
 
     fn steps_run(&self) -> u64 {

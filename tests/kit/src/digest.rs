@@ -13,6 +13,7 @@ use sampan_core::store::Snapshot;
 use serde_json::{Map, Value};
 
 use crate::cluster::Cluster;
+use crate::read;
 use crate::world::World;
 
 /// Metadata that tells objects apart but not what becomes of them.
@@ -50,20 +51,21 @@ impl Digester {
         let snapshot = cluster.snapshot();
         let driver = &cluster.driver;
         let uids: BTreeSet<&Uid> = lasting(&snapshot).map(|object| &object.metadata().uid).collect();
+        let waiting: Vec<(&str, &ObjectKey)> = driver.waiting().collect();
+        let charts: Vec<&'static str> = driver.charts().map(|chart| chart.name).collect();
         let mut sum: Digest = 0;
         for object in lasting(&snapshot) {
             // One whose owner was made anew under the same name looks like one of the new owner, and is collected.
             let is_forsaken = object.metadata().owner_references.iter().any(|owner| !uids.contains(&owner.uid));
-            let states: Vec<&str> =
-                driver.charts().filter_map(|chart| driver.state(chart.name, object.key())).collect();
+            let states: Vec<&str> = charts.iter().filter_map(|chart| driver.state(chart, object.key())).collect();
             let waits: Vec<&str> =
-                driver.waiting().filter(|(_, key)| *key == object.key()).map(|(operator, _)| operator).collect();
+                waiting.iter().filter(|(_, key)| *key == object.key()).map(|(operator, _)| *operator).collect();
             sum = sum.wrapping_add(digest(&(self.object(object, cluster.now), states, waits, is_forsaken)));
         }
         // A step for an object that is gone changes nothing but how much is left to do.
         let effects = driver.effects_under_way();
         let rest = (driver.next_deadline().is_some(), driver.is_ready(), driver.queued(), effects, &cluster.acted);
-        sum.wrapping_add(digest(&rest)).wrapping_add(beyond(cluster))
+        sum.wrapping_add(digest(&rest)).wrapping_add(of_beyond(cluster.beyond()))
     }
 
     fn object(&mut self, object: &Arc<Object>, now: Timestamp) -> Digest {
@@ -80,9 +82,9 @@ impl Digester {
     }
 
     /// What is seen of a cluster that has come to its end: its objects, without times and what is incidental, and what is beyond it.
-    pub(crate) fn look(&mut self, cluster: &Cluster<'_>) -> Digest {
+    pub(crate) fn look(&mut self, snapshot: &Snapshot, beyond: &Value) -> Digest {
         let incidental = self.incidental;
-        lasting(&cluster.snapshot()).fold(beyond(cluster), |sum: Digest, object| {
+        lasting(snapshot).fold(of_beyond(beyond), |sum: Digest, object| {
             let known = self.looks.entry((Arc::as_ptr(object) as usize, 0));
             let seen = || seen(object, incidental).map_or(0, |text| digest(&text));
             sum.wrapping_add(known.or_insert_with(|| (object.clone(), seen())).1)
@@ -140,8 +142,8 @@ fn seen(object: &Object, incidental: Incidental) -> Option<String> {
     incidental(&mut value).then(|| value.to_string())
 }
 
-fn beyond(cluster: &Cluster<'_>) -> Digest {
-    digest(&("beyond", cluster.beyond().to_string()))
+fn of_beyond(beyond: &Value) -> Digest {
+    digest(&("beyond", beyond.to_string()))
 }
 
 /// The hasher has fixed keys, so that one run's digests are another's.
@@ -156,7 +158,7 @@ pub(crate) fn digest(value: &impl Hash) -> Digest {
 
 /// An object without what is incidental to every object.
 pub(crate) fn canonical(object: &Object, now: Timestamp, ages_seconds: i64) -> Value {
-    let mut value = object.value();
+    let mut value = Value::clone(&read(object));
     let generation = object.metadata().generation;
     if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
         strip(metadata);
@@ -198,8 +200,9 @@ fn age(value: &mut Value, now: Timestamp, ages_seconds: i64) {
         Value::Array(items) => items.iter_mut().for_each(|item| age(item, now, ages_seconds)),
         Value::Object(fields) => {
             for (name, field) in fields.iter_mut() {
-                let time = field.as_str().and_then(|text| text.parse::<Timestamp>().ok());
-                match time.filter(|_| name.ends_with("Time") || name.ends_with("Timestamp")) {
+                let is_time = name.ends_with("Time") || name.ends_with("Timestamp");
+                let text = field.as_str().filter(|_| is_time);
+                match text.and_then(|text| text.parse::<Timestamp>().ok()) {
                     Some(time) => {
                         *field = (now.as_second() - time.as_second()).clamp(-ages_seconds, ages_seconds).into()
                     }

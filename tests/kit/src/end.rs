@@ -1,18 +1,19 @@
 //! Where a world ends when nobody disturbs it: the operators come to rest, those who help do what they do, timers run out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::SignedDuration;
 use sampan_core::object::{Object, ObjectKey};
 use sampan_core::store::{Origin, Snapshot};
 use sampan_machine::{Chart, UNOBSERVED};
+use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::digest::{Digest, Digester, untouched};
 use crate::done::Became;
 use crate::property::{Breach, Property, Tally};
-use crate::world::{Deed, World};
+use crate::world::World;
 
 /// A world that has not come to its end after so many moves never will.
 const MOVES_MAX: usize = 600;
@@ -67,8 +68,6 @@ pub(crate) struct Ends {
     known: HashMap<Digest, Arc<End>>,
     pictures: HashMap<Digest, Vec<String>>,
     pub(crate) tally: Tally,
-    /// Steps run, for figures.
-    pub(crate) steps: u64,
 }
 
 impl Ends {
@@ -78,45 +77,53 @@ impl Ends {
             known: HashMap::new(),
             pictures: HashMap::new(),
             tally: Tally::default(),
-            steps: 0,
         }
     }
 
     /// Where the world ends from here.
     pub(crate) fn of(&mut self, cluster: &Cluster<'_>) -> Result<Arc<End>, Box<Broken>> {
+        let state = self.digester.state(cluster);
+        self.of_state(state, cluster)
+    }
+
+    /// The same of a cluster whose state is known.
+    pub(crate) fn of_state(&mut self, state: Digest, cluster: &Cluster<'_>) -> Result<Arc<End>, Box<Broken>> {
         self.tally.checked(Property::Convergence);
-        let first = self.digester.state(cluster);
-        if let Some(end) = self.known.get(&first) {
+        if let Some(end) = self.known.get(&state) {
             return Ok(end.clone());
         }
         let mut way = Way { cluster: cluster.fork(), path: Vec::new(), story: Vec::new(), created: 0 };
-        let outcome = self.follow(&mut way);
-        self.steps += way.cluster.steps;
+        let outcome = self.follow(state, &mut way);
         let Way { path, story, .. } = way;
         let end = outcome.map_err(|breach| Box::new(Broken { breach, story }))?;
-        self.known.extend(path.into_iter().map(|(state, _)| (state, end.clone())));
+        self.known.extend(path.into_iter().map(|stage| (stage.state, end.clone())));
         Ok(end)
     }
 
-    fn follow(&mut self, way: &mut Way<'_>) -> Result<Arc<End>, Breach> {
+    fn follow(&mut self, mut state: Digest, way: &mut Way<'_>) -> Result<Arc<End>, Breach> {
         for _ in 0..MOVES_MAX {
-            let state = self.digester.state(&way.cluster);
             if let Some(end) = self.known.get(&state) {
                 return Ok(end.clone());
             }
-            let look = self.digester.look(&way.cluster);
-            let again = way.path.iter().position(|(before, _)| *before == state);
-            way.path.push((state, look));
+            let again = way.path.iter().position(|before| before.state == state);
+            way.path.push(Stage::of(state, &way.cluster));
             if let Some(again) = again {
-                let is_still = way.path.iter().skip(again).all(|(_, seen)| *seen == look);
-                return if is_still { self.arrive(way, look) } else { Err(circle()) };
+                return if self.is_still(way, again) { self.arrive(way) } else { Err(circle()) };
             }
             if !way.go_on() {
-                return self.arrive(way, look);
+                return self.arrive(way);
             }
             self.check(way)?;
+            state = self.digester.state(&way.cluster);
         }
         Err(Breach::of(Property::Convergence, format!("the operators do not come to rest within {MOVES_MAX} moves")))
+    }
+
+    /// Whether one sees nothing change from a stage on: what goes round there is timers, and the world has come to its end.
+    fn is_still(&mut self, way: &Way<'_>, from: usize) -> bool {
+        let looks = way.path.iter().skip(from).map(|stage| self.digester.look(&stage.snapshot, &stage.beyond));
+        let looks: BTreeSet<Digest> = looks.collect();
+        looks.len() == 1
     }
 
     fn check(&mut self, way: &Way<'_>) -> Result<(), Breach> {
@@ -131,8 +138,9 @@ impl Ends {
         }
     }
 
-    fn arrive(&mut self, way: &Way<'_>, look: Digest) -> Result<Arc<End>, Breach> {
+    fn arrive(&mut self, way: &Way<'_>) -> Result<Arc<End>, Breach> {
         let cluster = &way.cluster;
+        let look = self.digester.look(&cluster.snapshot(), cluster.beyond());
         check_laws_of_rest(cluster, &mut self.tally)?;
         self.check_day(cluster)?;
         let picture = self.digester.picture(cluster);
@@ -164,7 +172,6 @@ impl Ends {
             }
             last = day.now;
         }
-        self.steps += day.steps;
         Ok(())
     }
 
@@ -191,9 +198,22 @@ fn circle() -> Breach {
 /// The way to an end.
 struct Way<'w> {
     cluster: Cluster<'w>,
-    path: Vec<(Digest, Digest)>,
+    path: Vec<Stage>,
     story: Vec<String>,
     created: usize,
+}
+
+/// A state on the way, and what is seen of it: looked at only where the way comes back to it.
+struct Stage {
+    state: Digest,
+    snapshot: Snapshot,
+    beyond: Value,
+}
+
+impl Stage {
+    fn of(state: Digest, cluster: &Cluster<'_>) -> Self {
+        Self { state, snapshot: cluster.snapshot(), beyond: cluster.beyond().clone() }
+    }
 }
 
 impl Way<'_> {
@@ -204,11 +224,8 @@ impl Way<'_> {
             self.tell("step");
             return true;
         }
-        for deed in help(&self.cluster) {
-            if self.cluster.edit(&deed.edit).is_ok() {
-                self.story.push(deed.what);
-                return true;
-            }
+        if self.is_helped() {
+            return true;
         }
         let goes_on = self.cluster.advance();
         if goes_on {
@@ -216,6 +233,19 @@ impl Way<'_> {
             self.tell("the next timer");
         }
         goes_on
+    }
+
+    /// One of those who help does the first thing it can.
+    fn is_helped(&mut self) -> bool {
+        for helper in self.cluster.world().actors.iter().filter(|actor| actor.helps) {
+            for deed in (helper.deeds)(&self.cluster.snapshot(), self.cluster.now) {
+                if self.cluster.edit(&deed.edit).is_ok() {
+                    self.story.push(deed.what);
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     fn tell(&mut self, what: &str) {
@@ -232,13 +262,6 @@ pub(crate) fn told(what: &str, done: &[crate::done::Done]) -> String {
     if stories.is_empty() { what.to_owned() } else { format!("{what} ({})", stories.join("; ")) }
 }
 
-/// What those who help could do.
-fn help(cluster: &Cluster<'_>) -> Vec<Deed> {
-    let snapshot = cluster.snapshot();
-    let helpers = cluster.world().actors.iter().filter(|actor| actor.helps);
-    helpers.flat_map(|actor| (actor.deeds)(&snapshot, cluster.now)).collect()
-}
-
 /// What holds at every revision.
 pub(crate) fn check_always(cluster: &Cluster<'_>, tally: &mut Tally) -> Result<(), Breach> {
     [Property::Soundness, Property::Declared, Property::Ownership, Property::DeclaredEdges, Property::BoundedCommits]
@@ -247,15 +270,14 @@ pub(crate) fn check_always(cluster: &Cluster<'_>, tally: &mut Tally) -> Result<(
     if let Some(breach) = &cluster.breach {
         return Err(breach.clone());
     }
-    let charts: Vec<&Chart> = cluster.driver.charts().collect();
-    for (machine, from, to, guard) in &cluster.crossed {
-        let chart = charts.iter().find(|chart| chart.name == *machine);
-        if chart.is_none_or(|chart| chart.edge(from, to, guard).is_none()) {
-            let problem = format!("{machine}: {from} → {to} ({guard:?}) was taken and is not declared");
-            return Err(Breach::of(Property::DeclaredEdges, problem));
-        }
+    // A law looks at nothing but these two: where neither has changed it says what it has said.
+    let looked_at = (cluster.snapshot().revision(), cluster.now);
+    if cluster.lawful_at.get() == Some(looked_at) {
+        return Ok(());
     }
-    laws(&cluster.world().always, cluster, tally, "")
+    laws(&cluster.world().always, cluster, tally, "")?;
+    cluster.lawful_at.set(Some(looked_at));
+    Ok(())
 }
 
 /// What holds wherever the operators have nothing left to do.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::act::{Act, acts, perform};
-use crate::cluster::{Cluster, Crossed, Moved};
+use crate::cluster::{Cluster, Crossed, Moved, steps_of_this_thread};
 use crate::digest::Digest;
 use crate::end::{Broken, End, Ends, check_always, check_rest, told};
 use crate::probe::{Probed, of_crashes, stale};
@@ -27,7 +27,7 @@ pub struct Report {
     pub conflicts: usize,
     /// How often each property was checked.
     pub tally: Tally,
-    /// Steps run.
+    /// Steps run: every call of an operator's step, also those of what was only tried.
     pub steps: u64,
     /// Seconds a suite took for it.
     pub busy_seconds: f64,
@@ -74,11 +74,12 @@ pub fn explore(world: &World) -> Result<Report, Box<Failure>> {
 }
 
 pub(crate) fn explore_with(world: &World, thoroughness: Thoroughness) -> Result<Report, Box<Failure>> {
+    let before = steps_of_this_thread();
     let mut explorer = Explorer::new(world, thoroughness);
     explorer.run()?;
     let Explorer { mut report, ends, .. } = explorer;
     report.tally.add(&ends.tally);
-    report.steps += ends.steps;
+    report.steps = steps_of_this_thread() - before;
     Ok(report)
 }
 
@@ -89,12 +90,19 @@ struct Explorer<'w> {
     known: BTreeSet<Digest>,
     /// How each state was first reached: from which, by what.
     reached: Vec<Option<(usize, String)>>,
-    frontier: VecDeque<(usize, Cluster<'w>)>,
+    frontier: VecDeque<(usize, Digest, Cluster<'w>)>,
     /// The ends of fresh deploys of the world's specs.
     fresh: Vec<Digest>,
     /// The end of the world without its subject.
     without: Option<Arc<End>>,
     report: Report,
+}
+
+/// Where an act led.
+struct Gone<'w> {
+    next: Cluster<'w>,
+    state: Digest,
+    moved: Moved,
 }
 
 impl<'w> Explorer<'w> {
@@ -119,8 +127,8 @@ impl<'w> Explorer<'w> {
         self.fresh = fresh_ends(self.world, &mut self.ends).map_err(|broken| self.failure(None, *broken))?;
         self.without = end_without_subject(self.world, &mut self.ends).map_err(|broken| self.failure(None, *broken))?;
         self.arrive(&Cluster::new(self.world), None)?;
-        while let Some((id, cluster)) = self.frontier.pop_front() {
-            let end = self.end(id, &cluster)?;
+        while let Some((id, state, cluster)) = self.frontier.pop_front() {
+            let end = self.ends.of_state(state, &cluster).map_err(|broken| self.failure_at(id, *broken))?;
             if !cluster.driver.is_ready() {
                 self.report.rests += 1;
                 check_rest(&cluster, &mut self.report.tally).map_err(|breach| self.failure_at(id, breach.into()))?;
@@ -133,19 +141,15 @@ impl<'w> Explorer<'w> {
         Ok(())
     }
 
-    fn end(&mut self, id: usize, cluster: &Cluster<'_>) -> Result<Arc<End>, Box<Failure>> {
-        self.ends.of(cluster).map_err(|broken| self.failure_at(id, *broken))
-    }
-
-    fn go_everywhere(&mut self, id: usize, cluster: &Cluster<'w>, end: &End) -> Result<(), Box<Failure>> {
+    fn go_everywhere(&mut self, id: usize, cluster: &Cluster<'w>, end: &Arc<End>) -> Result<(), Box<Failure>> {
         // Where the world ends had nothing interfered: after the step, and after the deed looked at last.
         let (mut stepped, mut after_deed) = (end.clone(), None);
         for act in acts(cluster) {
-            let Some((next, moved)) = self.go(id, cluster, &act)? else { continue };
-            let found = self.ends.of(&next).map_err(|broken| self.failure_by(id, &act, *broken))?;
+            let Some(Gone { next, state, moved }) = self.go(id, cluster, &act)? else { continue };
+            let found = self.ends.of_state(state, &next).map_err(|broken| self.failure_by(id, &act, *broken))?;
             match &act {
-                Act::Step => stepped = (*found).clone(),
-                Act::Deed(..) => after_deed = Some((*found).clone()),
+                Act::Step => stepped = found,
+                Act::Deed(..) => after_deed = Some(found),
                 Act::Wait => {}
                 Act::Restart => self.compare(id, &act, of_crashes(cluster), end, &found)?,
                 Act::Crash => self.compare(id, &act, Property::Crashes, &stepped, &found)?,
@@ -154,7 +158,7 @@ impl<'w> Explorer<'w> {
                     let rules = self.world.actors.get(*actor).is_some_and(|actor| actor.rules);
                     let expected = match (rules, moved) {
                         (true, Moved::Committed) => self.end_of_step_then(id, cluster, deed)?,
-                        _ => after_deed.clone().unwrap_or_else(|| (*found).clone()),
+                        _ => after_deed.clone().unwrap_or_else(|| found.clone()),
                     };
                     self.compare(id, &act, Property::Conflicts, &expected, &found)?;
                     if moved == Moved::Committed && !rules {
@@ -169,27 +173,21 @@ impl<'w> Explorer<'w> {
     }
 
     /// Where the world ends when the step comes first.
-    fn end_of_step_then(&mut self, id: usize, cluster: &Cluster<'_>, deed: &Deed) -> Result<End, Box<Failure>> {
+    fn end_of_step_then(&mut self, id: usize, cluster: &Cluster<'_>, deed: &Deed) -> Result<Arc<End>, Box<Failure>> {
         let mut other = cluster.fork();
         other.step();
         let _ = other.edit(&deed.edit);
-        Ok((*self.end(id, &other)?).clone())
+        self.ends.of(&other).map_err(|broken| self.failure_at(id, *broken))
     }
 
-    fn go(
-        &mut self,
-        from: usize,
-        cluster: &Cluster<'w>,
-        act: &Act,
-    ) -> Result<Option<(Cluster<'w>, Moved)>, Box<Failure>> {
+    fn go(&mut self, from: usize, cluster: &Cluster<'w>, act: &Act) -> Result<Option<Gone<'w>>, Box<Failure>> {
         let mut next = cluster.fork();
         self.report.moves += 1;
         let Ok(moved) = perform(&mut next, act) else { return Ok(None) };
         self.report.conflicts += usize::from(moved == Moved::Refused);
-        self.report.steps += next.steps;
         let what = told(&act.to_string(), &next.done);
-        self.arrive(&next, Some((from, what)))?;
-        Ok(Some((next, moved)))
+        let state = self.arrive(&next, Some((from, what)))?;
+        Ok(Some(Gone { next, state, moved }))
     }
 
     fn probe(&mut self, id: usize, cluster: &Cluster<'w>, end: &End) -> Result<(), Box<Failure>> {
@@ -248,14 +246,14 @@ impl<'w> Explorer<'w> {
         Err(Box::new(Breach::of(property, format!("the world ends differently:{difference}")).into()))
     }
 
-    fn arrive(&mut self, cluster: &Cluster<'w>, way: Option<(usize, String)>) -> Result<(), Box<Failure>> {
+    fn arrive(&mut self, cluster: &Cluster<'w>, way: Option<(usize, String)>) -> Result<Digest, Box<Failure>> {
         self.report.crossed.extend(cluster.crossed.iter().copied());
         if let Err(breach) = check_always(cluster, &mut self.report.tally) {
             return Err(self.failure(way, breach.into()));
         }
-        let digest = self.ends.digester.state(cluster);
-        if !self.known.insert(digest) {
-            return Ok(());
+        let state = self.ends.digester.state(cluster);
+        if !self.known.insert(state) {
+            return Ok(state);
         }
         let id = self.reached.len();
         if id >= self.world.states_max {
@@ -265,8 +263,8 @@ impl<'w> Explorer<'w> {
         }
         self.reached.push(way);
         self.report.states += 1;
-        self.frontier.push_back((id, cluster.fork()));
-        Ok(())
+        self.frontier.push_back((id, state, cluster.fork()));
+        Ok(state)
     }
 
     fn failure_by(&self, id: usize, act: &Act, mut broken: Broken) -> Box<Failure> {

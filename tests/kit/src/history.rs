@@ -121,7 +121,6 @@ pub(crate) struct Histories {
     pub(crate) fired: BTreeMap<Fault, u64>,
     pub(crate) crossed: BTreeSet<Crossed>,
     pub(crate) tally: Tally,
-    pub(crate) steps: u64,
     /// Whether an effect acted on the world beyond the store.
     pub(crate) acts_beyond: bool,
 }
@@ -132,13 +131,14 @@ pub(crate) fn draw(world: &World, seeds: impl Iterator<Item = u64>) -> Result<Hi
     let mut ends = Ends::new(world);
     let fresh = crate::explore::fresh_ends(world, &mut ends);
     let fresh = fresh.map_err(|broken| Box::new(Failure::new(&world.name, broken.breach, broken.story, None)))?;
+    let start = Cluster::new(world);
     for (nth, seed) in seeds.enumerate() {
-        let mut tale = Tale::new(world, Numbers::drawn(seed));
+        let mut tale = Tale::new(&start, Numbers::drawn(seed));
         if let Err(broken) = tale.go(&mut ends, &fresh) {
-            return Err(shortest(world, &mut ends, &fresh, tale.numbers.taken, *broken, seed));
+            return Err(shortest(&start, &mut ends, &fresh, tale.numbers.taken, *broken, seed));
         }
         if nth == 0 {
-            check_repeats(world, &mut ends, &fresh, &tale, seed)?;
+            check_repeats(&start, &mut ends, &fresh, &tale, seed)?;
             drawn.tally.checked(Property::Determinism);
         }
         drawn.drawn += 1;
@@ -147,22 +147,21 @@ pub(crate) fn draw(world: &World, seeds: impl Iterator<Item = u64>) -> Result<Hi
             *drawn.fired.entry(fault).or_default() += times;
         }
         drawn.crossed.extend(tale.cluster.crossed.iter().copied());
-        drawn.steps += tale.steps;
     }
     drawn.tally.add(&ends.tally);
-    drawn.steps += ends.steps;
     Ok(drawn)
 }
 
 /// The same numbers once more: the same story, to the last name.
 fn check_repeats(
-    world: &World,
+    start: &Cluster<'_>,
     ends: &mut Ends,
     fresh: &[Digest],
     first: &Tale<'_>,
     seed: u64,
 ) -> Result<(), Box<Failure>> {
-    let mut again = Tale::new(world, Numbers::again(first.numbers.taken.clone()));
+    let anew = Cluster::new(start.world());
+    let mut again = Tale::new(&anew, Numbers::again(first.numbers.taken.clone()));
     let _ = again.go(ends, fresh);
     let differing = first.story.iter().zip(&again.story).position(|(one, other)| one != other);
     let Some(at) = differing else { return Ok(()) };
@@ -172,12 +171,12 @@ fn check_repeats(
         again.story.get(at).map_or("", String::as_str)
     );
     let trace = first.story.iter().take(at).cloned().collect();
-    Err(Box::new(Failure::new(&world.name, Breach::of(Property::Determinism, problem), trace, Some(seed))))
+    Err(Box::new(Failure::new(&start.world().name, Breach::of(Property::Determinism, problem), trace, Some(seed))))
 }
 
 /// Leaves out what the failure does not need: halves first, then single numbers.
 fn shortest(
-    world: &World,
+    start: &Cluster<'_>,
     ends: &mut Ends,
     fresh: &[Digest],
     mut numbers: Vec<u64>,
@@ -194,7 +193,7 @@ fn shortest(
                 .filter(|(index, _)| !(at..at + width).contains(index))
                 .map(|(_, it)| *it)
                 .collect();
-            let mut tale = Tale::new(world, Numbers::again(fewer.clone()));
+            let mut tale = Tale::new(start, Numbers::again(fewer.clone()));
             tried += 1;
             match tale.go(ends, fresh) {
                 Err(shorter) if shorter.breach.property == broken.breach.property => {
@@ -208,7 +207,7 @@ fn shortest(
         }
         width /= 2;
     }
-    Box::new(Failure::new(&world.name, broken.breach, broken.story, Some(seed)))
+    Box::new(Failure::new(&start.world().name, broken.breach, broken.story, Some(seed)))
 }
 
 /// The numbers a history is made of: drawn, or given and then at their end.
@@ -244,20 +243,18 @@ struct Tale<'w> {
     numbers: Numbers,
     story: Vec<String>,
     fired: BTreeMap<Fault, u64>,
-    steps: u64,
     /// Effects that have begun and not ended.
     begun: Vec<EffectRun>,
     acts_beyond: bool,
 }
 
 impl<'w> Tale<'w> {
-    fn new(world: &'w World, numbers: Numbers) -> Self {
+    fn new(start: &Cluster<'w>, numbers: Numbers) -> Self {
         Self {
-            cluster: Cluster::new(world),
+            cluster: start.fork(),
             numbers,
             story: Vec::new(),
             fired: BTreeMap::new(),
-            steps: 0,
             begun: Vec::new(),
             acts_beyond: false,
         }
@@ -463,6 +460,5 @@ impl<'w> Tale<'w> {
 
     fn tell(&mut self, what: &str) {
         self.story.push(told(what, &std::mem::take(&mut self.cluster.done)));
-        self.steps += std::mem::take(&mut self.cluster.steps);
     }
 }

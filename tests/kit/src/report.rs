@@ -88,7 +88,7 @@ pub struct Outcome {
     pub tally: Tally,
     /// How many of the declared transitions were taken, and how many there are.
     pub edges: (usize, usize),
-    /// Steps run.
+    /// Steps run: every call of an operator's step, also those of what was only tried.
     pub steps: u64,
     /// Seconds all cores together were busy with it.
     pub busy_seconds: f64,

@@ -13,7 +13,7 @@ use sampan_machine::Chart;
 use serde_json::Value;
 
 use crate::actors;
-use crate::cluster::{Cluster, Crossed};
+use crate::cluster::{Cluster, Crossed, steps_of_this_thread};
 use crate::digest::{Alike, Incidental};
 use crate::explore::{Report, Thoroughness, explore_with};
 use crate::history::{Fault, Histories, draw};
@@ -362,18 +362,17 @@ impl Suite {
         let mut outcome = Outcome { suite: self.name.to_owned(), ..Outcome::default() };
         let mut crossed: BTreeSet<Crossed> = BTreeSet::new();
         let mut acts_beyond = false;
-        for Done { result, busy_seconds } in results {
+        for Done { result, steps, busy_seconds } in results {
+            outcome.steps += steps;
             outcome.busy_seconds += busy_seconds;
             match result {
                 Ok(Came::Explored(report)) => {
                     outcome.tally.add(&report.tally);
-                    outcome.steps += report.steps;
                     crossed.extend(&report.crossed);
                     outcome.reports.push(*report);
                 }
                 Ok(Came::Drawn(histories)) => {
                     outcome.tally.add(&histories.tally);
-                    outcome.steps += histories.steps;
                     outcome.histories += histories.drawn;
                     acts_beyond |= histories.acts_beyond;
                     outcome.drawing_seconds += busy_seconds;
@@ -439,6 +438,7 @@ enum Came {
 
 struct Done {
     result: Result<Came, Box<Failure>>,
+    steps: u64,
     busy_seconds: f64,
 }
 
@@ -454,7 +454,7 @@ fn jobs<'w>(worlds: &'w [World], plan: &Plan) -> VecDeque<Job<'w>> {
 
 impl Job<'_> {
     fn run(self, plan: &Plan) -> Done {
-        let begun = Instant::now();
+        let (begun, before) = (Instant::now(), steps_of_this_thread());
         let mut result = match self {
             Self::Explore(world) => explore_with(world, plan.thoroughness).map(|it| Came::Explored(Box::new(it))),
             Self::Draw(world, seeds) => draw(world, seeds).map(|it| Came::Drawn(Box::new(it))),
@@ -463,7 +463,7 @@ impl Job<'_> {
         if let Ok(Came::Explored(report)) = &mut result {
             report.busy_seconds = busy_seconds;
         }
-        Done { result, busy_seconds }
+        Done { result, steps: steps_of_this_thread() - before, busy_seconds }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Those who act beside Jobs: nodes whose pods come to an end, and whoever cuts pods off.
 
 use jiff::Timestamp;
-use sampan_conformance::{Actor, Deed, Edit, actors};
+use sampan_conformance::{Actor, Deed, Edit, actors, read};
 use sampan_core::object::Object;
 use sampan_core::store::Snapshot;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::work;
 /// A node whose pods run and succeed.
 pub(super) fn worker() -> Actor {
     actors::helper("worker", |snapshot, now| {
-        let running = actors::pods(snapshot).filter(|pod| actors::is_alive(pod) && actors::is_ready(&pod.value()));
+        let running = actors::pods(snapshot).filter(|pod| actors::is_alive(pod) && actors::is_ready(&read(pod)));
         let ended = running.map(|pod| ends(pod, "Succeeded", 0, now));
         actors::become_ready(snapshot, now).into_iter().chain(ended).chain(leave(snapshot, now)).collect()
     })
@@ -26,7 +26,7 @@ pub(super) fn sleeper() -> Actor {
 fn leave(snapshot: &Snapshot, now: Timestamp) -> Vec<Deed> {
     let going = actors::pods(snapshot).filter(|pod| pod.metadata().is_terminating());
     let deed = |pod: &Object| {
-        let phase = pod.value()["status"]["phase"].as_str().unwrap_or_default().to_owned();
+        let phase = read(pod)["status"]["phase"].as_str().unwrap_or_default().to_owned();
         if phase != "Failed" && phase != "Succeeded" {
             return Some(ends(pod, "Failed", 143, now));
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sampan_conformance::actors;
+use sampan_conformance::{actors, read};
 use sampan_core::object::Object;
 use sampan_core::store::Snapshot;
 use serde_json::Value;
@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::work;
 use crate::pod::TRACKING;
 
-fn job(snapshot: &Snapshot) -> Option<Value> {
-    snapshot.get(&work()).map(|job| job.value())
+fn job(snapshot: &Snapshot) -> Option<Arc<Value>> {
+    snapshot.get(&work()).map(|job| read(job))
 }
 
 /// The pods of the Job there is.
@@ -27,7 +27,7 @@ fn is_held(pod: &Object) -> bool {
 }
 
 fn phase(pod: &Object) -> String {
-    pod.value()["status"]["phase"].as_str().unwrap_or_default().to_owned()
+    read(pod)["status"]["phase"].as_str().unwrap_or_default().to_owned()
 }
 
 fn told(job: &Value, field: &str) -> usize {
@@ -76,7 +76,7 @@ pub(super) fn status_tells_what_is(snapshot: &Snapshot, _: Timestamp) -> Result<
     };
     let pods = own(snapshot);
     let active = pods.iter().filter(|pod| actors::is_alive(pod)).count();
-    let ready = pods.iter().filter(|pod| actors::is_alive(pod) && actors::is_ready(&pod.value())).count();
+    let ready = pods.iter().filter(|pod| actors::is_alive(pod) && actors::is_ready(&read(pod))).count();
     same("status.active", told(&job, "active"), active)?;
     same("status.ready", told(&job, "ready"), ready)?;
     same("status.uncountedTerminatedPods", &job["status"]["uncountedTerminatedPods"], &serde_json::json!({}))?;
@@ -97,7 +97,7 @@ pub(super) fn no_pod_is_held_for_nothing(snapshot: &Snapshot, _: Timestamp) -> R
 }
 
 /// Whether a failed pod is kept until its index has another.
-fn is_waiting(pod: &Object, job: Option<&Value>) -> bool {
+fn is_waiting(pod: &Object, job: Option<&Arc<Value>>) -> bool {
     phase(pod) == "Failed" && job.is_some_and(|job| !job["spec"]["backoffLimitPerIndex"].is_null() && !has_ended(job))
 }
 
@@ -122,7 +122,7 @@ pub(super) fn fails_by_its_rule_alone(snapshot: &Snapshot, _: Timestamp) -> Resu
     let Some(job) = job(snapshot).filter(|job| !is_deleted(job)) else { return Ok(()) };
     let exits = own(snapshot);
     let code =
-        |pod: &Arc<Object>| pod.value()["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"].as_i64();
+        |pod: &Arc<Object>| read(pod)["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"].as_i64();
     let fatal = exits.iter().filter(|pod| code(pod) == Some(42)).count();
     same("Failed", holds(&job, "Failed"), fatal > 0)?;
     same("status.failed", told(&job, "failed"), fatal)
@@ -143,8 +143,7 @@ pub(super) fn suspended_pods_are_gone(snapshot: &Snapshot, _: Timestamp) -> Resu
 }
 
 pub(super) fn no_index_has_two_pods(snapshot: &Snapshot, _: Timestamp) -> Result<(), String> {
-    let index =
-        |pod: &Object| pod.value()["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"].to_string();
+    let index = |pod: &Object| read(pod)["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"].to_string();
     let mut indexes: Vec<String> =
         own(snapshot).iter().filter(|pod| actors::is_alive(pod)).map(|pod| index(pod)).collect();
     indexes.sort();

@@ -7,7 +7,7 @@
 mod actors;
 mod laws;
 
-use sampan_conformance::{Deed, Edit, Suite, World, actors as common};
+use sampan_conformance::{Deed, Edit, Suite, World, actors as common, read};
 use sampan_core::object::{Object, ObjectKey};
 use sampan_core::operator::Operator;
 use sampan_core::resource::{JOBS, PODS};
@@ -141,7 +141,7 @@ fn stopped(world: World) -> World {
         .holding(job(json!({})))
         .with(actors::worker())
         .with(common::rare(2, "user", |snapshot, _| {
-            let suspend = snapshot.get(&work()).is_some_and(|job| job.value()["spec"]["suspend"] == true);
+            let suspend = snapshot.get(&work()).is_some_and(|job| read(job)["spec"]["suspend"] == true);
             let what = if suspend { "work is resumed" } else { "work is suspended" };
             changed(snapshot, what, |spec| spec["suspend"] = json!(!suspend))
         }))

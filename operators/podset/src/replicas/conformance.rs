@@ -4,8 +4,10 @@
 
 #![allow(clippy::indexing_slicing, reason = "a JSON value has null where a name is missing")]
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use sampan_conformance::{Deed, Edit, Suite, World, actors};
+use sampan_conformance::{Deed, Edit, Suite, World, actors, read};
 use sampan_core::gateway::{Admission, AdmissionRequest};
 use sampan_core::object::{Object, ObjectKey};
 use sampan_core::operator::Kind as _;
@@ -160,27 +162,27 @@ fn relabelled(pod: &Object) -> Deed {
 }
 
 /// The pods that count.
-pub fn active<R: Replicator>(snapshot: &Snapshot) -> Vec<Value> {
+pub fn active<R: Replicator>(snapshot: &Snapshot) -> Vec<Arc<Value>> {
     let uid = snapshot.get(&web::<R>()).map(|set| set.metadata().uid.clone());
     let owned =
         actors::pods(snapshot).filter(|pod| pod.metadata().controller().map(|owner| &owner.uid) == uid.as_ref());
-    owned.filter(|pod| actors::is_alive(pod)).map(|pod| pod.value()).collect()
+    owned.filter(|pod| actors::is_alive(pod)).map(|pod| read(pod)).collect()
 }
 
 fn as_many_as_wanted<R: Replicator>(snapshot: &Snapshot, _: Timestamp) -> Result<(), String> {
     let Some(set) = snapshot.get(&web::<R>()).filter(|set| !set.metadata().is_terminating()) else { return Ok(()) };
-    let wanted = set.value()["spec"]["replicas"].as_u64().unwrap_or_default() as usize;
+    let wanted = read(set)["spec"]["replicas"].as_u64().unwrap_or_default() as usize;
     let found = active::<R>(snapshot).len();
     if wanted == found { Ok(()) } else { Err(format!("{found} pods, wanted {wanted}")) }
 }
 
 fn status_tells_what_is<R: Replicator>(snapshot: &Snapshot, now: Timestamp) -> Result<(), String> {
     let Some(set) = snapshot.get(&web::<R>()) else { return Ok(()) };
-    let value = set.value();
+    let value = read(set);
     let active = active::<R>(snapshot);
     let ready = active.iter().filter(|pod| actors::is_ready(pod)).count();
     let wait = value["spec"]["minReadySeconds"].as_i64().unwrap_or_default();
-    let is_available = |pod: &&Value| actors::is_ready_for(pod, wait, now);
+    let is_available = |pod: &&Arc<Value>| actors::is_ready_for(pod, wait, now);
     let expected = [
         ("replicas", active.len() as u64),
         ("readyReplicas", ready as u64),
@@ -246,7 +248,7 @@ impl Admission for Quota {
 
     fn mutate(&self, request: &AdmissionRequest<'_>, _object: &mut Value) -> Result<(), Status> {
         let quota = request.snapshot.get(&quota_key());
-        let limit = quota.and_then(|quota| quota.value()["data"]["pods"].as_str()?.parse().ok());
+        let limit = quota.and_then(|quota| read(quota)["data"]["pods"].as_str()?.parse().ok());
         match limit.is_some_and(|limit: usize| actors::pods(request.snapshot).count() >= limit) {
             true => Err(Status::forbidden("exceeded quota: pods")),
             false => Ok(()),

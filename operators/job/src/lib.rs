@@ -183,6 +183,10 @@ fn carry_out(intent: Intent, view: &View, cx: &mut Context<'_>) {
         }
         Intent::Announce(news) => cx.event(news.kind, news.reason, news.message),
         Intent::WriteStatus(status) => {
+            if status::concludes(view, &status) {
+                // No later step takes it back, so it rests on every pod as this one saw it.
+                cx.guard_status();
+            }
             let mut job = Job::clone(&view.job);
             job.status = Some(*status);
             cx.update_status(&job);

@@ -148,6 +148,12 @@ fn conclude(view: &View, status: &mut JobStatus) {
     }
 }
 
+/// Whether the status to write is the first to say how the Job ends: that is final.
+pub(crate) fn concludes(view: &View, status: &JobStatus) -> bool {
+    let finals = ["SuccessCriteriaMet", "FailureTarget", "Complete", "Failed"];
+    finals.iter().any(|kind| holds(status, kind).is_some() && view.condition(kind).is_none())
+}
+
 fn suspend(view: &View, status: &mut JobStatus) {
     if view.is_suspended() && view.condition("Suspended").is_none() {
         let suspended = Verdict::success("JobSuspended", "Job suspended");

@@ -323,19 +323,27 @@ impl Suite {
         let jobs = jobs(&worlds, plan);
         let all = jobs.len();
         let (jobs, results) = (Mutex::new(jobs), Mutex::new(Vec::new()));
+        let failed: Mutex<BTreeSet<&str>> = Mutex::default();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         std::thread::scope(|scope| {
             for _ in 0..cores {
                 scope.spawn(|| {
                     while let Some(job) = locked(&jobs).pop_front() {
-                        let result = job.run(plan);
-                        locked(&results).push(result);
+                        let drawn_in = job.drawn_in();
+                        // One failure a world is told: each is made short first, which takes longer than all that holds.
+                        let is_done = drawn_in.is_some_and(|world| locked(&failed).contains(world));
+                        let done = (!is_done).then(|| job.run(plan));
+                        if done.as_ref().is_some_and(|done| done.result.is_err()) {
+                            locked(&failed).extend(drawn_in);
+                        }
+                        locked(&results).push(done);
                         progress(locked(&results).len(), all);
                     }
                 });
             }
         });
-        self.gather(plan, results.into_inner().unwrap_or_else(PoisonError::into_inner))
+        let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.gather(plan, results.into_iter().flatten())
     }
 
     /// Proves the operator as `cargo test` does, and prints what was checked.
@@ -358,7 +366,7 @@ impl Suite {
         self.run(&plan, &|_, _| ()).failures.into_iter().next().expect("the mutant gets through")
     }
 
-    fn gather(&self, plan: &Plan, results: Vec<Done>) -> Outcome {
+    fn gather(&self, plan: &Plan, results: impl Iterator<Item = Done>) -> Outcome {
         let mut outcome = Outcome { suite: self.name.to_owned(), ..Outcome::default() };
         let mut crossed: BTreeSet<Crossed> = BTreeSet::new();
         let mut acts_beyond = false;
@@ -452,7 +460,15 @@ fn jobs<'w>(worlds: &'w [World], plan: &Plan) -> VecDeque<Job<'w>> {
     explorations.chain(worlds.iter().flat_map(batches)).collect()
 }
 
-impl Job<'_> {
+impl<'w> Job<'w> {
+    /// The world it draws histories in, where it does.
+    fn drawn_in(&self) -> Option<&'w str> {
+        match self {
+            Self::Explore(_) => None,
+            Self::Draw(world, _) => Some(&world.name),
+        }
+    }
+
     fn run(self, plan: &Plan) -> Done {
         let (begun, before) = (Instant::now(), steps_of_this_thread());
         let mut result = match self {

@@ -290,6 +290,20 @@ impl Object {
         serde_json::from_slice(&self.bytes).expect("what the store encoded decodes")
     }
 
+    /// The same without its `managedFields`, which are half of many objects: whoever writes an object without them leaves them as
+    /// they are.
+    pub fn value_without_managers(&self) -> Value {
+        let [before, after] = self.around_managed_fields();
+        if after.is_empty() {
+            return self.value();
+        }
+        self.look();
+        let mut value: Value =
+            serde_json::from_slice(&[before, b"null", after].concat()).expect("what the store encoded decodes");
+        value.get_mut("metadata").and_then(Value::as_object_mut).map(|metadata| metadata.remove("managedFields"));
+        value
+    }
+
     /// The object as `T`, decoded on first use and kept until [`forget_typed`](Self::forget_typed). Its `managedFields` are
     /// left out: they would take as much as all else, and whoever writes an object without them leaves them as they are.
     ///
@@ -359,13 +373,17 @@ mod tests {
         let value = json!({"data": {"k": "\"managedFields\":[1]"}, "metadata": {
             "annotations": {"managedFields": "mine"}, "managedFields": [{"manager": "m", "fieldsV1": {"f:data": {}}}],
             "name": "a", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}, "kind": "ConfigMap"});
-        let decoded = Draft::new(key, value.clone(), Vec::new()).unwrap().at(Revision(7)).decode::<Value>().unwrap();
+        let object = Draft::new(key, value.clone(), Vec::new()).unwrap().at(Revision(7));
+        let decoded = object.decode::<Value>().unwrap();
         let mut expect = value;
         expect["metadata"]["managedFields"] = Value::Null;
         expect["metadata"]["resourceVersion"] = json!("7");
         assert_eq!(*decoded, expect);
+        expect["metadata"].as_object_mut().unwrap().remove("managedFields");
+        assert_eq!(object.value_without_managers(), expect);
         let plain = draft().at(Revision(1234));
         assert_eq!(*plain.decode::<Value>().unwrap(), plain.value());
+        assert_eq!(plain.value_without_managers(), plain.value());
     }
 
     #[test]

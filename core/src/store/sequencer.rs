@@ -416,7 +416,7 @@ impl<B: Backend> Sequencer<B> {
 
 impl Sequencer<MemoryBackend> {
     /// The same store to go on another way, sharing all that neither of them changes: a simulation branches at every
-    /// step.
+    /// step. What was prepared before the fork and is committed after it is refused, as if something it rests on had changed.
     ///
     /// # Panics
     /// When requests are under way: who submitted them could not tell which of the two will answer.
@@ -439,7 +439,7 @@ impl Sequencer<MemoryBackend> {
             shared: Arc::new(shared),
             head: self.head.clone(),
             queue: VecDeque::new(),
-            touched: self.touched.clone(),
+            touched: Touched::new(revision),
             reservations: self.reservations.clone(),
             counters: self.counters.clone(),
             window: self.window.clone(),

@@ -12,7 +12,6 @@ const GENERATION_MAX: usize = 1 << 16;
 
 /// The last revision that touched each read, by digest. Two reads that share a digest cost a needless refusal, never a
 /// missed one.
-#[derive(Clone)]
 pub(super) struct Touched {
     recent: HashMap<u64, Revision>,
     older: HashMap<u64, Revision>,

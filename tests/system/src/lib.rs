@@ -9,6 +9,7 @@
 //! * [`Node`] runs `sampan node`, in a process of its own, for a cluster it joins.
 //! * [`Api`] sends any bytes to the API server and gives back what came.
 //! * [`Collector`] takes logs, by Fluent's own library; a [`Relay`] before it swallows its answers.
+//! * [`console`] reads the commands of a page, and runs them; [`SourceCopy`] is Sampan's source for them to stand in.
 //! * [`disk::Disk`] is a disk that can be full.
 //! * [`table`] plays tables of command lines.
 //! * [`Load`] sends requests to a Service while something happens to its pods, and tells which of them failed.
@@ -17,6 +18,7 @@
 pub mod api;
 pub mod cluster;
 pub mod collector;
+pub mod console;
 pub mod disk;
 pub mod docker;
 pub mod lan;
@@ -25,6 +27,7 @@ pub mod manifest;
 pub mod node;
 pub mod relay;
 pub mod run;
+pub mod source;
 pub mod table;
 pub mod wait;
 pub mod wire;
@@ -37,5 +40,6 @@ pub use load::Load;
 pub use node::Node;
 pub use relay::Relay;
 pub use run::{Run, run};
+pub use source::SourceCopy;
 pub use wait::{eventually, while_holding};
 pub use wire::Answer;

@@ -11,6 +11,7 @@ mod custom;
 mod database;
 mod directory;
 mod full_disk;
+mod guide;
 mod join;
 mod kinds;
 mod kube_rs;

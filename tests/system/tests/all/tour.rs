@@ -1,20 +1,13 @@
 //! The README's tour, run as it is written.
 
-use std::path::Path;
-use std::process::Command;
-
 use anyhow::{Context as _, Result, ensure};
+use sampan_system_tests::console::{commands, walk};
+use sampan_system_tests::source::source;
 use sampan_system_tests::{Setup, run};
-
-/// The commands of every `console` block, in order.
-fn commands(readme: &str) -> Vec<&str> {
-    let blocks = readme.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
-    blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("$ ")).collect()
-}
 
 #[test]
 fn every_command_of_the_tour_works_as_written() -> Result<()> {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let project = source()?;
     let readme = std::fs::read_to_string(project.join("README.md"))?;
     let commands = commands(&readme);
     ensure!(commands.len() > 15, "the tour is short: {commands:?}");
@@ -35,9 +28,7 @@ fn every_command_of_the_tour_works_as_written() -> Result<()> {
     cluster.kubectl(&["wait", "-n", "demo", "deploy/web", "--for=create", "--timeout=60s"])?;
     cluster.kubectl(&["rollout", "status", "-n", "demo", "deploy/web", "--timeout=60s"])?;
 
-    let script = format!("set -ex\n{}\n", commands.join("\n"));
-    let mut bash = Command::new("bash");
-    let walked = run(bash.arg("-c").arg(&script).current_dir(here), "")?.succeeded()?;
+    let walked = run(&mut walk(&commands, here), "")?.succeeded()?;
     for expected in ["version v1", "version v2", "web.yaml:", "stateDiagram", "there is a message", "conflicts resolve"]
     {
         ensure!(walked.stdout.contains(expected), "the tour never shows `{expected}`:\n{}", walked.stdout);

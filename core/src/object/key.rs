@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -48,8 +49,10 @@ impl fmt::Display for Uid {
 /// A resource type by its API group and plural name: `deployments` of `apps`.
 ///
 /// The version is not part of it: an object is stored once, whatever versions it is served in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResourceType {
+    /// How both begin. Every look into the store compares resource types, most of which differ there.
+    heads: [u64; 2],
     /// The API group; empty for the core group.
     pub group: &'static str,
     /// The plural name, such as `deployments`.
@@ -59,14 +62,36 @@ pub struct ResourceType {
 impl ResourceType {
     /// A resource type known when Sampan is built.
     pub const fn new(group: &'static str, plural: &'static str) -> Self {
-        Self { group, plural }
+        Self { group, plural, heads: [head(group), head(plural)] }
     }
 
     /// A resource type learnt at run time. Each distinct name is kept for the life of the process: the number of
     /// resource types is bounded by the registry.
     pub fn intern(group: &str, plural: &str) -> Self {
-        Self { group: intern(group), plural: intern(plural) }
+        Self::new(intern(group), intern(plural))
     }
+}
+
+/// The first eight bytes of a name as a number that is ordered as the names are. What is missing counts as less than any byte of
+/// a name.
+const fn head(name: &str) -> u64 {
+    let (mut rest, mut head, mut bytes) = (name.as_bytes(), 0, 0);
+    while bytes < 8 {
+        head <<= 8;
+        if let [first, others @ ..] = rest {
+            head |= *first as u64;
+            rest = others;
+        }
+        bytes += 1;
+    }
+    head
+}
+
+/// Compares two names that begin with these heads.
+fn compare(names: [&'static str; 2], heads: [u64; 2]) -> Ordering {
+    let [one, other] = names;
+    let [head, other_head] = heads;
+    head.cmp(&other_head).then_with(|| if std::ptr::eq(one, other) { Ordering::Equal } else { one.cmp(other) })
 }
 
 /// Keeps one copy of a name for the life of the process. Only for names whose number is bounded: those of resource types
@@ -97,12 +122,17 @@ pub(crate) fn intern_list(names: &[&str]) -> &'static [&'static str] {
 }
 
 impl Ord for ResourceType {
-    /// By group, then by plural name. Most comparisons are of a resource type with itself, which needs no look at the text.
+    /// By group, then by plural name.
     fn cmp(&self, other: &Self) -> Ordering {
-        if std::ptr::eq(self.plural, other.plural) && std::ptr::eq(self.group, other.group) {
-            return Ordering::Equal;
-        }
-        (self.group, self.plural).cmp(&(other.group, other.plural))
+        let ([group, plural], [other_group, other_plural]) = (self.heads, other.heads);
+        compare([self.group, other.group], [group, other_group])
+            .then_with(|| compare([self.plural, other.plural], [plural, other_plural]))
+    }
+}
+
+impl Hash for ResourceType {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.group, self.plural).hash(state);
     }
 }
 

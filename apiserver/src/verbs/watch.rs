@@ -1,6 +1,7 @@
 //! Changes as they happen.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use sampan_core::gateway::Verb;
 use sampan_core::object::{Object, Revision};
 use sampan_core::status::Status;
 use sampan_core::store::{Event, Told, Watch, WatchChange, WatchError};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::read::require_reached;
 use super::selection::Selection;
@@ -53,6 +55,9 @@ struct Watcher {
     bookmarks: bool,
     bookmark_at: Instant,
     ends_at: Instant,
+    /// Set anew only where its end changes, and kept through what is told, as is the other.
+    timer: Pin<Box<Sleep>>,
+    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     is_first: bool,
     has_ended: bool,
 }
@@ -81,10 +86,12 @@ impl Watcher {
             initial.retain(|object| fields.matches_json(&view.served.definition, object));
         }
         let spread = state.next_watch().wrapping_mul(997) % LASTS_SPREAD;
-        let lasts = options.timeout.unwrap_or(LASTS_MIN + Duration::from_secs(spread));
+        let ends_at = Instant::now() + options.timeout.unwrap_or(LASTS_MIN + Duration::from_secs(spread));
         Ok(Self {
             _counted: Counted::begin(&state),
             watch: state.cluster.store().reader().watch(selection.scope(), from),
+            timer: Box::pin(sleep_until(ends_at)),
+            shutdown: Box::pin(state.shutdown.clone().cancelled_owned()),
             state,
             view,
             selection,
@@ -92,7 +99,7 @@ impl Watcher {
             owes_end_of_initial: options.initial_events == Some(true) && options.bookmarks,
             bookmarks: options.bookmarks,
             bookmark_at: Instant::now() + BOOKMARK_INTERVAL,
-            ends_at: Instant::now() + lasts,
+            ends_at,
             is_first: true,
             has_ended: false,
         })
@@ -107,11 +114,15 @@ impl Watcher {
             return Some(piece);
         }
         loop {
-            let timer = if self.bookmarks { self.bookmark_at.min(self.ends_at) } else { self.ends_at };
+            let until = if self.bookmarks { self.bookmark_at.min(self.ends_at) } else { self.ends_at };
+            if self.timer.deadline() != until {
+                self.timer.as_mut().reset(until);
+            }
             let told = tokio::select! {
+                biased;
+                () = &mut self.shutdown => return None,
+                () = &mut self.timer => None,
                 told = self.watch.next(EVENTS_MAX) => Some(told),
-                () = sleep_until(timer) => None,
-                () = self.state.shutdown.cancelled() => return None,
             };
             if told.is_some() && self.is_outdated() {
                 return None;

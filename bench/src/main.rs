@@ -3,6 +3,7 @@
 //! `make bench` runs all of them on a release build; `make bench ONLY=writes` runs one. Each figure stands beside its
 //! budget and says whether it keeps it. A budget that is not kept fails nothing: figures drift with machines.
 
+mod crowd;
 mod death;
 mod docker;
 mod endpoints;

@@ -1,13 +1,13 @@
 //! From a write to the last of its watchers.
 
-use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use sampan_system_tests::api::Credentials;
 use sampan_system_tests::{Cluster, Setup};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::crowd::Crowd;
 use crate::figures::{Budget, Report, Samples};
 use crate::reads::answered;
 
@@ -15,6 +15,8 @@ use crate::reads::answered;
 const LENGTH: Duration = Duration::from_secs(5);
 const OBJECT: &str = "/api/v1/namespaces/default/configmaps/watched";
 const COLLECTION: &str = "/api/v1/namespaces/default/configmaps";
+/// What stands once in what a watcher is told of a write.
+const TOLD: &[u8] = b"\"turn\":\"";
 
 pub(crate) fn measure(report: &mut Report) -> Result<()> {
     for (watchers, per_second, budget_ms) in [(100, 200, 5.0), (1_000, 20, 25.0)] {
@@ -32,44 +34,17 @@ fn fan_out(cluster: &Cluster, watchers: usize, per_second: u32) -> Result<Sample
     let credentials = Credentials::from_kubeconfig(&cluster.kubeconfig()?)?;
     let writes = (LENGTH.as_secs_f64() * f64::from(per_second)) as usize;
     answered(credentials.connect().create(COLLECTION, &json!({"metadata": {"name": "watched"}}))?, 201)?;
-    let ready = Arc::new(Barrier::new(watchers + 1));
+    let crowd = Crowd::gather(&credentials, COLLECTION, watchers)?;
     std::thread::scope(|scope| {
-        let watching: Vec<_> = (0..watchers)
-            .map(|_| {
-                let (credentials, ready) = (&credentials, Arc::clone(&ready));
-                scope.spawn(move || arrivals(credentials, &ready, writes))
-            })
-            .collect();
-        ready.wait();
-        let written = write(&credentials, writes, per_second);
-        let mut last = vec![None; writes];
-        for watcher in watching {
-            let seen = watcher.join().map_err(|_| anyhow::anyhow!("a watcher panicked"))??;
-            last.iter_mut().zip(seen).for_each(|(last, arrived)| *last = (*last).max(Some(arrived)));
-        }
+        let told = scope.spawn(|| crowd.told(TOLD, writes));
+        let written = write(&credentials, writes, per_second)?;
+        let told = told.join().map_err(|_| anyhow::anyhow!("the watchers panicked"))??;
         let mut samples = Samples::default();
-        for (sent, arrived) in written?.into_iter().zip(last) {
-            samples.add(arrived.context("nobody was told of a write")?.saturating_duration_since(sent));
+        for (sent, last) in written.into_iter().zip(told) {
+            samples.add(last.saturating_duration_since(sent));
         }
         Ok(samples)
     })
-}
-
-/// When one watcher was told of each write, in their order.
-fn arrivals(credentials: &Credentials, ready: &Barrier, writes: usize) -> Result<Vec<Instant>> {
-    let events = credentials.connect().watch(COLLECTION);
-    ready.wait();
-    let mut seen = Vec::with_capacity(writes);
-    for event in events? {
-        let event = event?;
-        if event.pointer("/object/data/turn").and_then(Value::as_str).is_some() {
-            seen.push(Instant::now());
-        }
-        if seen.len() == writes {
-            return Ok(seen);
-        }
-    }
-    anyhow::bail!("the watch ended after {} of {writes} writes", seen.len())
 }
 
 fn write(credentials: &Credentials, writes: usize, per_second: u32) -> Result<Vec<Instant>> {

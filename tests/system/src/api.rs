@@ -62,12 +62,36 @@ impl Credentials {
 
     /// A connection with the certificate of the kubeconfig.
     pub fn connect(&self) -> Api {
-        Api { address: self.address.clone(), config: Arc::clone(&self.config), connection: None }
+        self.connect_with(&self.config)
+    }
+
+    /// Host and port of the API.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The name the API's certificate must be for.
+    ///
+    /// # Errors
+    /// When the address has no such name.
+    pub fn server_name(&self) -> Result<ServerName<'static>> {
+        let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host);
+        Ok(ServerName::try_from(host.to_owned())?)
+    }
+
+    /// Whom to trust, and the certificate of the kubeconfig: for a client of one's own.
+    pub fn tls(&self) -> &Arc<ClientConfig> {
+        &self.config
     }
 
     /// A connection without any certificate.
     pub fn connect_anonymously(&self) -> Api {
-        Api { address: self.address.clone(), config: Arc::clone(&self.anonymous), connection: None }
+        self.connect_with(&self.anonymous)
+    }
+
+    fn connect_with(&self, config: &Arc<ClientConfig>) -> Api {
+        let credentials = Self { config: Arc::clone(config), ..self.clone() };
+        Api { credentials, connection: None }
     }
 }
 
@@ -80,8 +104,7 @@ fn builder(roots: RootCertStore) -> Result<rustls::ConfigBuilder<ClientConfig, r
 /// One connection to an API server, opened when first used and again when the server closed it.
 #[derive(Debug)]
 pub struct Api {
-    address: String,
-    config: Arc<ClientConfig>,
+    credentials: Credentials,
     connection: Option<BufReader<StreamOwned<ClientConnection, TcpStream>>>,
 }
 
@@ -139,7 +162,7 @@ impl Api {
             Some(connection) => connection,
             None => self.open()?,
         };
-        let request = Request { method, host: &self.address, path, accept, content_type, body };
+        let request = Request { method, host: self.credentials.address(), path, accept, content_type, body };
         let answer = exchange(&mut connection, &request)?;
         if !answer.closes() {
             self.connection = Some(connection);
@@ -153,19 +176,18 @@ impl Api {
     /// When the API does not take the watch.
     pub fn watch(&self, path: &str) -> Result<impl Iterator<Item = Result<Value>> + use<>> {
         let path = format!("{path}{}watch=true", if path.contains('?') { '&' } else { '?' });
-        let host = &self.address;
+        let host = self.credentials.address();
         let request = Request { method: "GET", host, path: &path, accept: JSON, content_type: JSON, body: b"" };
         let lines = follow(self.open()?, &request)?;
         Ok(lines.map(|line| Ok(serde_json::from_str(&line?)?)))
     }
 
     fn open(&self) -> Result<BufReader<StreamOwned<ClientConnection, TcpStream>>> {
-        let tcp =
-            TcpStream::connect(&self.address).with_context(|| format!("failed to connect to {}", self.address))?;
+        let address = self.credentials.address();
+        let tcp = TcpStream::connect(address).with_context(|| format!("failed to connect to {address}"))?;
         tcp.set_nodelay(true)?;
         tcp.set_read_timeout(Some(ANSWER_WITHIN))?;
-        let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host).to_owned();
-        let tls = ClientConnection::new(Arc::clone(&self.config), ServerName::try_from(host)?)?;
+        let tls = ClientConnection::new(Arc::clone(self.credentials.tls()), self.credentials.server_name()?)?;
         Ok(BufReader::new(StreamOwned::new(tls, tcp)))
     }
 }

@@ -162,7 +162,7 @@ pub(super) fn promised_room_is_kept(snapshot: &Snapshot, _now: Timestamp) -> Res
 /// What a node promises is no more than it has, with all gone that give way.
 pub(super) fn all_that_is_promised_can_be_had(snapshot: &Snapshot, _now: Timestamp) -> Result<(), String> {
     let free = free(snapshot);
-    let nodes: BTreeSet<String> = pods(snapshot).filter_map(|pod| promised(pod)).collect();
+    let nodes: BTreeSet<String> = pods(snapshot).filter_map(promised).collect();
     for node in nodes {
         let here = |pod: &&Object| pod.field("spec.nodeName") == Some(&*node);
         let leaving = pods(snapshot).filter(here).filter(|pod| gives_way(pod) || pod.metadata().is_terminating());

@@ -70,6 +70,7 @@ pub fn suite_of<O: Operator + Clone + Sync>(operator: O) -> Suite {
         .world(preemption::closing)
         .world(preemption::beaten_by_a_promise)
         .world(preemption::overtaken)
+        .world(preemption::overtaken_by_less)
         .world(company::apart)
         .world(company::together)
         .world(company::pair)

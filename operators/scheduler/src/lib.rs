@@ -85,7 +85,7 @@ impl Operator for Scheduler {
             .watching::<Pod>(Mapping::function(wake::companions))
             .heeding(wake::company_differs)
             .watching::<Pod>(Mapping::function(wake::overtaken))
-            .heeding(wake::promise_differs)
+            .heeding(wake::claim_differs)
             .watching::<Namespace>(Mapping::function(wake::seeking))
             .heeding(wake::labels_differ)
             .watching::<PersistentVolumeClaim>(Mapping::function(wake::users))

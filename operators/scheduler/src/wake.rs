@@ -54,18 +54,28 @@ pub(crate) fn freed(pod: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
     if took_less || gave_up { pending(pod, snapshot) } else { Vec::new() }
 }
 
-/// Whether a pod was promised room, or elsewhere than before.
-pub(crate) fn promise_differs(before: &Object, after: &Object) -> bool {
-    before.field(NOMINATED) != after.field(NOMINATED)
+/// Whether a pod was promised room, or elsewhere than before, or has come to stand somewhere.
+pub(crate) fn claim_differs(before: &Object, after: &Object) -> bool {
+    before.field(NOMINATED) != after.field(NOMINATED) || before.field(PLACE) != after.field(PLACE)
 }
 
-/// The pods that were promised room on the node where a more important one has been promised some: theirs may be gone.
+/// The pods that were promised room on the node where a more important one has been promised some, or has come to stand without
+/// a promise, as one may that fits into what is free: theirs may be gone. Where nobody is promised any, nothing is looked at.
 pub(crate) fn overtaken(pod: &Object, snapshot: &Snapshot) -> Vec<ObjectKey> {
-    let Some(node) = pod.field(NOMINATED).filter(|_| is_promised(pod)) else { return Vec::new() };
-    let importance = |pod: &Object| pod.decode::<Pod>().map_or(i32::MIN, |pod| priority(&pod));
-    let by = importance(pod);
+    let Some(node) = claimed(pod) else { return Vec::new() };
+    let is_lesser = |other: &Object| importance(other) < importance(pod);
     let promised = snapshot.index(&nominated_for(node)).filter(|other| is_promised(other) && is_own(other));
-    promised.filter(|other| importance(other) < by).map(|other| other.key().clone()).collect()
+    promised.filter(|other| is_lesser(other)).map(|other| other.key().clone()).collect()
+}
+
+/// The node the pod stands on, or else the one it was promised.
+fn claimed(pod: &Object) -> Option<&str> {
+    let place = pod.field(PLACE).filter(|node| !node.is_empty());
+    place.or_else(|| pod.field(NOMINATED).filter(|_| is_promised(pod)))
+}
+
+fn importance(pod: &Object) -> i32 {
+    pod.decode::<Pod>().map_or(i32::MIN, |pod| priority(&pod))
 }
 
 /// The pods that wait for a node and use the claim.

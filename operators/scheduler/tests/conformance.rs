@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 
 use sampan_conformance::Plan;
-use sampan_core::operator::{Command, Context, Declaration, Guarding, Operator, Wake};
+use sampan_core::object::Object;
+use sampan_core::operator::{Command, Context, Declaration, Guarding, Operator, Wake, Watch};
 use sampan_core::store::ReadKey;
 use sampan_scheduler::conformance::{suite, suite_of};
 use sampan_scheduler::{Scheduler, SchedulerMachine};
@@ -134,6 +135,36 @@ fn a_mutant_that_does_not_rest_on_promises_is_caught() {
     let rest = |reads: &mut BTreeSet<ReadKey>| reads.retain(|read| !format!("{read:?}").contains("nominatedNodeName"));
     let problem = problem_in("beaten by a promise", Mutant { rest, ..HONEST });
     assert!(problem.contains("was promised small"), "{problem}");
+}
+
+/// The watch for who takes what others were promised.
+fn overtaking(declaration: &mut Declaration) -> usize {
+    let of_pods = |watch: &Watch| watch.resource == Some(sampan_core::resource::PODS);
+    declaration.watches.iter().rposition(of_pods).unwrap()
+}
+
+fn nominated(pod: &Object) -> &str {
+    pod.field("status.nominatedNodeName").unwrap_or_default()
+}
+
+#[test]
+fn a_mutant_that_does_not_hear_of_who_overtakes_is_caught() {
+    let declare = |declaration: &mut Declaration| {
+        let at = overtaking(declaration);
+        declaration.watches.remove(at);
+    };
+    let problem = problem_in("overtaken", Mutant { declare, ..HONEST });
+    assert!(problem.contains("1800m are promised of small, and 1000m can be had"), "{problem}");
+}
+
+#[test]
+fn a_mutant_that_does_not_hear_of_who_overtakes_without_a_promise_is_caught() {
+    let declare = |declaration: &mut Declaration| {
+        let at = overtaking(declaration);
+        declaration.watches[at].heeds = Some(|before, after| nominated(before) != nominated(after));
+    };
+    let problem = problem_in("overtaken by less", Mutant { declare, ..HONEST });
+    assert!(problem.contains("900m are promised of small, and 600m can be had"), "{problem}");
 }
 
 #[test]

@@ -93,7 +93,8 @@ pub(crate) struct Up {
     /// The name of this node; the host's unless given
     #[arg(long, value_name = "NAME")]
     pub(crate) node_name: Option<String>,
-    /// Keep this many pods that have ended; of more the oldest are deleted. 0 keeps all
+    /// Keep this many pods that have ended; of more the oldest are deleted, up to one in 128 ahead of need. Pods being deleted do
+    /// not count. 0 keeps all
     #[arg(long, value_name = "N", default_value_t = sampan_podcollector::KEPT_BY_DEFAULT)]
     pub(crate) terminated_pod_gc_threshold: usize,
     #[command(flatten)]

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use sampan_conformance::{Actor, Deed, EPOCH, Edit, Suite, World, actors};
+use sampan_core::gateway::{Admission, AdmissionRequest, Operation};
 use sampan_core::object::Object;
 use sampan_core::operator::Operator;
 use sampan_core::resource::PODS;
+use sampan_core::status::Status;
 use sampan_core::store::Snapshot;
 use serde_json::{Value, json};
 
@@ -32,6 +34,7 @@ pub fn suite_of(operator: impl Operator + Clone) -> Suite {
         .world(at_once)
         .world(evicted)
         .world(held)
+        .world(refused)
 }
 
 fn called(mut world: World, name: &str) -> World {
@@ -137,6 +140,28 @@ fn held(world: World) -> World {
                 false => Err("b is gone".into()),
             }
         })
+}
+
+/// Refuses that the pods of these names are deleted.
+struct Keeping(&'static [&'static str]);
+
+impl Admission for Keeping {
+    fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
+        let target = &request.mutation.target;
+        let is_kept = target.name.as_deref().is_some_and(|name| self.0.contains(&name));
+        request.operation == Operation::Delete && target.resource() == PODS && is_kept
+    }
+
+    fn mutate(&self, _request: &AdmissionRequest<'_>, _object: &mut Value) -> Result<(), Status> {
+        Err(Status::forbidden("it is kept"))
+    }
+}
+
+/// Somebody refuses that the oldest is deleted: it stays, and all others go.
+fn refused(world: World) -> World {
+    let mut world = holding(called(world, "refused"), &["a", "b", "c"]).with(node("Succeeded", |_| ""));
+    world.admissions = || vec![Box::new(Keeping(&["a"]))];
+    world
 }
 
 fn no_more_are_left_than_are_kept(snapshot: &Snapshot, _: Timestamp) -> Result<(), String> {

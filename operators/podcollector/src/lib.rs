@@ -5,6 +5,10 @@
 //! of, which tell least, then by when they were created, as in
 //! <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-garbage-collection>.
 //!
+//! Up to one in 128 of those that may be kept go together with those that are too many, so that not each pod that ends has all
+//! others looked through: of 12 500 there are between 12 403 and 12 500 left. Pods that are being deleted do not count, whatever
+//! still holds them. A pod whose deletion somebody refuses, such as a webhook, stays, and younger ones go in its place.
+//!
 //! How many have ended the store knows at any time, so that nothing is looked at while they are few enough. There is one machine,
 //! of the namespace of the cluster's own parts: the limit is one for the whole cluster.
 
@@ -87,18 +91,21 @@ impl Operator for PodCollector {
         let view = View { kept: kept_after_end(cx.unguarded()), limit: self.limit };
         let (view, intents) = cx.observe(machine, view);
         for Intent::Collect in intents {
-            collect(view.surplus().min(self.batch), cx);
+            collect(&view, self.batch, cx);
         }
     }
 }
 
-/// Deletes so many of the oldest.
-fn collect(count: usize, cx: &mut Context<'_>) {
-    let mut chosen = plan::oldest(cx.unguarded(), count);
-    if let Some(before) = cx.refusal().map(|refused| refused.accepted_before) {
-        let lot = cx.random().next_u64();
-        chosen = plan::without_refused(&chosen, before, lot);
-    }
+/// Deletes the oldest of those that are too many. Where somebody refuses one, the next oldest goes in its place.
+fn collect(view: &View, batch: usize, cx: &mut Context<'_>) {
+    let surplus = view.surplus();
+    let chosen = match cx.refusal().map(|refused| refused.accepted_before) {
+        None => plan::oldest(cx.unguarded(), surplus.min(batch)),
+        Some(accepted) => {
+            let lot = cx.random().next_u64();
+            plan::without_refused(&plan::oldest(cx.unguarded(), surplus + 1), accepted, surplus.min(batch), lot)
+        }
+    };
     for pod in chosen {
         cx.rests_on(ReadKey::Object(pod.key().clone()));
         cx.delete_object(&pod, DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() });

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use sampan_core::object::selector::Selector;
 use sampan_core::object::{Name, Object, ObjectKey, ResourceType};
-use sampan_core::resource::Scope;
+use sampan_core::resource::{Scope, is_indexed};
 use sampan_core::status::Status;
-use sampan_core::store::{IndexKey, Snapshot, WatchScope, is_indexed};
+use sampan_core::store::{IndexKey, Snapshot, WatchScope};
 
 use crate::call::Call;
 use crate::request::{FieldSelector, ListOptions};
@@ -39,10 +39,12 @@ impl Selection {
             namespace: call.path.namespace.clone().or_else(|| exact("metadata.namespace")),
             name: call.path.name.clone().or_else(|| exact("metadata.name")),
             labels: options.labels.clone(),
-            indexed: definition.selectable_fields().filter(|field| is_indexed(field)).find_map(|field| {
-                let value = fields.exact(field)?.into();
-                Some(IndexKey::Field { resource: definition.resource, field, value })
-            }),
+            indexed: definition.selectable_fields().filter(|field| is_indexed(definition.resource, field)).find_map(
+                |field| {
+                    let value = fields.exact(field)?.into();
+                    Some(IndexKey::Field { resource: definition.resource, field, value })
+                },
+            ),
             fields,
             converted_fields,
             is_namespaced: definition.scope == Scope::Namespaced,

@@ -89,6 +89,9 @@ async fn selectors_choose_by_label_and_field() {
         (format!("{CONFIG_MAPS}?fieldSelector=metadata.name%3Db"), vec!["b"]),
         (format!("{CONFIG_MAPS}?fieldSelector=metadata.name!%3Db"), vec!["a", "c"]),
         (format!("{PODS}?fieldSelector=spec.nodeName%3Dn2"), vec!["a", "c"]),
+        (format!("{PODS}?fieldSelector=spec.restartPolicy%3DAlways"), vec!["a", "b", "c"]),
+        (format!("{PODS}?fieldSelector=spec.restartPolicy%3DAlways,spec.nodeName%3Dn1"), vec!["b"]),
+        (format!("{PODS}?fieldSelector=spec.restartPolicy%3DNever"), vec![]),
         ("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1,metadata.namespace%3Ddefault".to_owned(), vec!["b"]),
         ("/api/v1/pods?fieldSelector=metadata.namespace%3Dother".to_owned(), vec![]),
     ] {

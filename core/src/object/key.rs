@@ -51,7 +51,8 @@ impl fmt::Display for Uid {
 /// The version is not part of it: an object is stored once, whatever versions it is served in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResourceType {
-    /// How both begin. Every look into the store compares resource types, most of which differ there.
+    /// How both begin: made with them, and never changed without them. Every look into the store compares resource types, most of
+    /// which differ there.
     heads: [u64; 2],
     /// The API group; empty for the core group.
     pub group: &'static str,
@@ -201,7 +202,23 @@ impl fmt::Display for ObjectKey {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn resource_types_are_ordered_by_group_and_then_by_name(
+            (group, name) in ("[ab]{0,9}", "[ab]{0,9}"), (other_group, other_name) in ("[ab]{0,9}", "[ab]{0,9}"),
+        ) {
+            let (one, other) = (ResourceType::intern(&group, &name), ResourceType::intern(&other_group, &other_name));
+            let expect = (&group, &name).cmp(&(&other_group, &other_name));
+            prop_assert_eq!((one.cmp(&other), one == other), (expect, expect.is_eq()));
+            // The same names, kept elsewhere.
+            let apart = ResourceType::new(Box::leak(group.into()), Box::leak(name.into()));
+            prop_assert_eq!((one.cmp(&apart), one == apart), (Ordering::Equal, true));
+        }
+    }
 
     #[test]
     fn a_key_reads_back_as_written() {

@@ -15,7 +15,7 @@ use crate::entropy::Entropy;
 use crate::gateway::DeleteOptions;
 use crate::object::selector::{Operator as LabelOperator, Selector};
 use crate::object::{Object, ObjectKey, ResourceType, Uid};
-use crate::resource::{EFFECTS, Registry};
+use crate::resource::{EFFECTS, Registry, is_indexed};
 use crate::store::{IndexKey, ReadKey, Snapshot};
 
 /// What a step may look at, and where it puts its commands. Every read is recorded: it guards the commit.
@@ -254,10 +254,18 @@ impl<'a> Context<'a> {
         objects
     }
 
-    /// The objects of a kind with this value in a selectable field, such as `spec.nodeName`.
+    /// The objects of a kind with this value in a selectable field, such as `spec.nodeName`. Where objects are [not found by
+    /// it](is_indexed) all of the kind are gone through, and what is decided rests on all.
     pub fn with_field<K: Kind>(&mut self, field: &'static str, value: &str) -> Vec<Arc<K>> {
-        self.watched(K::RESOURCE);
-        let objects = self.indexed(IndexKey::Field { resource: K::RESOURCE, field, value: value.into() });
+        let resource = K::RESOURCE;
+        self.watched(resource);
+        let asked = IndexKey::Field { resource, field, value: value.into() };
+        let objects = if is_indexed(resource, field) {
+            self.indexed(asked)
+        } else {
+            let all = self.objects(resource, None);
+            all.into_iter().filter(|object| asked.holds(object)).collect()
+        };
         self.all_decoded(&objects)
     }
 
@@ -271,7 +279,13 @@ impl<'a> Context<'a> {
     }
 
     /// Marks something read through [`unguarded`](Self::unguarded) as decisive.
+    ///
+    /// # Panics
+    /// When it is of a field that objects are [not found by](is_indexed): nothing would tell that it has changed.
     pub fn rests_on(&mut self, read: ReadKey) {
+        if let ReadKey::Index(key) | ReadKey::Members(key) | ReadKey::Placed(key) = &read {
+            key.require_index();
+        }
         self.out.decisive.insert(read);
     }
 

@@ -121,6 +121,19 @@ pub use verb::Verb;
 pub use volume::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES};
 pub use webhook_address::{ServiceReference, WebhookAddress, is_ca_bundle};
 
+use crate::object::{ResourceType, SHARE};
+
+/// Whether objects of a resource type are found by a field of theirs. By those of pods and Events that few ask for they are not:
+/// each would be an entry in the index, paid by every change. Who selects by such a field alone has all objects gone through.
+pub fn is_indexed(resource: ResourceType, field: &str) -> bool {
+    let others = match resource {
+        PODS => pod::NOT_INDEXED,
+        EVENTS => event::NOT_INDEXED,
+        _ => &[],
+    };
+    field != SHARE && !others.contains(&field)
+}
+
 /// The kinds that have no operator of their own.
 pub fn builtin() -> Vec<ResourceDefinition> {
     let mut definitions = vec![
@@ -160,4 +173,20 @@ pub fn builtin() -> Vec<ResourceDefinition> {
     definitions.extend(rbac::definitions());
     definitions.extend(review::definitions());
     definitions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_objects_are_not_found_by_can_be_selected_by() {
+        for (definition, not_indexed) in
+            [(pod::definition(), pod::NOT_INDEXED), (event::definition(), event::NOT_INDEXED)]
+        {
+            for field in not_indexed {
+                assert!(definition.selectable_fields().any(|known| known == *field), "{}: {field}", definition.kind);
+            }
+        }
+    }
 }

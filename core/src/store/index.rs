@@ -5,42 +5,11 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use crate::object::{Draft, Metadata, Name, Object, ObjectKey, ResourceType, SHARE, Uid};
+use crate::object::{Draft, Metadata, Name, Object, ObjectKey, ResourceType, Uid};
+use crate::resource::is_indexed;
 
 /// The selectable field that says where an object stands, where its kind has one: the node of a pod.
 pub const PLACE: &str = "spec.nodeName";
-
-/// Whether objects are found by that selectable field. The others few ask for, and an entry in the index would be paid by each
-/// change of each pod and Event: who selects by them alone has the objects gone through.
-pub fn is_indexed(field: &str) -> bool {
-    let is_asked_for_seldom = matches!(
-        field,
-        "spec.restartPolicy"
-            | "spec.schedulerName"
-            | "spec.serviceAccountName"
-            | "spec.hostNetwork"
-            | "status.podIP"
-            | "status.podIPs"
-            | "involvedObject.kind"
-            | "involvedObject.namespace"
-            | "involvedObject.apiVersion"
-            | "involvedObject.resourceVersion"
-            | "involvedObject.fieldPath"
-            | "regarding.kind"
-            | "regarding.namespace"
-            | "regarding.name"
-            | "regarding.uid"
-            | "regarding.apiVersion"
-            | "regarding.resourceVersion"
-            | "regarding.fieldPath"
-            | "reason"
-            | "reportingComponent"
-            | "reportingController"
-            | "source"
-            | "type"
-    );
-    !is_asked_for_seldom && field != SHARE
-}
 
 /// What objects are indexed by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,7 +32,7 @@ pub enum IndexKey {
     Field {
         /// The resource type.
         resource: ResourceType,
-        /// The field's path, of those that are [indexed](is_indexed).
+        /// The field's path, of those that [objects are found by](is_indexed).
         field: &'static str,
         /// Its value.
         value: Name,
@@ -93,21 +62,26 @@ impl IndexKey {
         }
     }
 
-    /// A number that stands for the key. Different keys may share one, so what is found by it is checked with
-    /// [`holds`](Self::holds).
+    /// Ends what would read by a field that objects are not found by: it would find nothing, and rest on nothing.
     ///
     /// # Panics
-    /// When no object is found by the field: what was read by it would be nothing, and rest on nothing.
+    /// When it is such a field.
+    pub(crate) fn require_index(&self) {
+        if let Self::Field { resource, field, .. } = self {
+            assert!(is_indexed(*resource, field), "{resource} are not found by `{field}`");
+        }
+    }
+
+    /// A number that stands for the key. Different keys may share one, so what is found by it is checked with
+    /// [`holds`](Self::holds).
     pub(super) fn digest(&self) -> u64 {
+        self.require_index();
         match self {
             Self::Owner(uid) => owner_digest(uid),
             Self::Label { resource, namespace, label, value } => {
                 label_digest(*resource, namespace.as_deref(), label, value)
             }
-            Self::Field { resource, field, value } => {
-                assert!(is_indexed(field), "no object is found by `{field}`: it is not indexed");
-                field_digest(*resource, field, value)
-            }
+            Self::Field { resource, field, value } => field_digest(*resource, field, value),
         }
     }
 }
@@ -121,7 +95,7 @@ pub(super) fn digests<'o>(
     let owners = metadata.owner_references.iter().map(|owner| owner_digest(&owner.uid));
     let namespace = key.namespace.as_deref();
     let labels = metadata.labels.iter().map(move |(label, value)| label_digest(key.resource, namespace, label, value));
-    let fields = fields.iter().filter(|(field, _)| is_indexed(field));
+    let fields = fields.iter().filter(|(field, _)| is_indexed(key.resource, field));
     let fields = fields.map(|(field, value)| field_digest(key.resource, field, value));
     owners.chain(labels).chain(fields)
 }

@@ -37,7 +37,7 @@ pub use decisions::{DECISIONS_MAX, DECISIONS_PER_OBJECT};
 pub use event_listener::{EventListener, Listener};
 pub use expiry::TimesToLive;
 pub use feed::Callback;
-pub use index::{IndexKey, PLACE, is_indexed};
+pub use index::{IndexKey, PLACE};
 pub use indexing::{IndexValues, Indexing, ReadIndexValues};
 pub use log_window::{LOG_CHANGES_MAX, LOG_KEPT};
 pub use past::Rewind;

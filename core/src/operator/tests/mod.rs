@@ -7,5 +7,6 @@ mod fixture;
 mod listening;
 mod plugin;
 mod questions;
+mod reading;
 mod replaying;
 mod shell;

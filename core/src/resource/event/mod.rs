@@ -40,6 +40,27 @@ const SELECTABLE: &[(&str, FieldGetter)] = &[
     ("type", |event| text(event, "/type").to_owned()),
 ];
 
+/// See [`is_indexed`](super::is_indexed).
+pub(super) const NOT_INDEXED: &[&str] = &[
+    "involvedObject.kind",
+    "involvedObject.namespace",
+    "involvedObject.apiVersion",
+    "involvedObject.resourceVersion",
+    "involvedObject.fieldPath",
+    "regarding.kind",
+    "regarding.namespace",
+    "regarding.name",
+    "regarding.uid",
+    "regarding.apiVersion",
+    "regarding.resourceVersion",
+    "regarding.fieldPath",
+    "reason",
+    "reportingComponent",
+    "reportingController",
+    "source",
+    "type",
+];
+
 struct EventStrategy;
 
 /// What an Event is.

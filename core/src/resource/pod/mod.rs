@@ -53,6 +53,16 @@ const SELECTABLE: &[(&str, FieldGetter)] = &[
     ("status.nominatedNodeName", |pod| text(pod, "/status/nominatedNodeName").to_owned()),
 ];
 
+/// See [`is_indexed`](super::is_indexed).
+pub(super) const NOT_INDEXED: &[&str] = &[
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "spec.serviceAccountName",
+    "spec.hostNetwork",
+    "status.podIP",
+    "status.podIPs",
+];
+
 /// What a taint may do to pods.
 pub const TAINT_EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 

@@ -24,7 +24,7 @@ use sampan_core::gateway::DeleteOptions;
 use sampan_core::object::ObjectKey;
 use sampan_core::operator::{Context, Declaration, EventKind, Mapping, Operator, Wake, WriteVerb};
 use sampan_core::resource::NODES;
-use sampan_core::resource::pod::MARKED;
+use sampan_core::resource::pod::is_marked;
 use sampan_machine::Chart;
 
 pub use machine::EvictorMachine;
@@ -63,7 +63,7 @@ impl Operator for Evictor {
 
     fn step(&self, machine: &mut EvictorMachine, _wake: &Wake, cx: &mut Context<'_>) {
         let Some(pod) = cx.primary::<Pod>() else { return };
-        let is_marked = cx.primary_object().is_some_and(|pod| pod.field(MARKED).is_some());
+        let is_marked = cx.primary_object().is_some_and(|pod| is_marked(&pod));
         let node = node_of(&pod).and_then(|name| cx.get::<Node>(&ObjectKey::cluster(NODES, name)));
         let view = View { pod, is_marked, node, now: cx.now(), hears_since: cx.hears_since(), noticed: None };
         let (view, intents) = cx.observe(machine, view);

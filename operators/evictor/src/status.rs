@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use sampan_core::resource::pod::DISRUPTION_TARGET;
+use sampan_core::resource::pod::{DISRUPTION_TARGET, with_condition};
 
 use crate::plan::{BY_COLLECTION, BY_TAINT, Cause};
 
@@ -32,7 +32,7 @@ pub(crate) fn not_disrupted(pod: &Pod, now: Timestamp) -> Pod {
         observed_generation: pod.metadata.generation,
         ..PodCondition::default()
     };
-    saying(pod, said)
+    with_condition(pod, said)
 }
 
 fn disrupted(pod: &Pod, reason: &str, message: &str, now: Timestamp) -> Pod {
@@ -48,13 +48,5 @@ fn disrupted(pod: &Pod, reason: &str, message: &str, now: Timestamp) -> Pod {
         observed_generation: pod.metadata.generation,
         ..PodCondition::default()
     };
-    saying(pod, said)
-}
-
-fn saying(pod: &Pod, said: PodCondition) -> Pod {
-    let mut pod = pod.clone();
-    let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
-    conditions.retain(|condition| condition.type_ != said.type_);
-    conditions.push(said);
-    pod
+    with_condition(pod, said)
 }

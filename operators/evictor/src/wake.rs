@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Node;
 use sampan_core::object::{Object, ObjectKey};
-use sampan_core::resource::pod::MARKED;
+use sampan_core::resource::pod::is_marked;
 use sampan_core::resource::{NODES, PODS};
 use sampan_core::store::{IndexKey, Snapshot};
 use sampan_podset::is_node_ready;
@@ -19,8 +19,7 @@ pub(crate) fn itself(pod: &Object, snapshot: &Snapshot) -> Option<ObjectKey> {
         Some(Some(node)) => node.decode::<Node>().is_ok_and(|node| drives_pods_away(&node) || is_out_of_service(&node)),
     };
     let is_gone = snapshot.get(pod.key()).is_none();
-    let is_marked = pod.field(MARKED).is_some();
-    (concerns || is_gone || is_marked).then(|| pod.key().clone())
+    (concerns || is_gone || is_marked(pod)).then(|| pod.key().clone())
 }
 
 /// All pods on a node.

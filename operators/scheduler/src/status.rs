@@ -3,10 +3,10 @@
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sampan_core::Timestamp;
+use sampan_core::resource::pod::{DISRUPTION_TARGET, with_condition};
 
 const SCHEDULED: &str = "PodScheduled";
 const REASON: &str = "Unschedulable";
-const DISRUPTED: &str = "DisruptionTarget";
 const BY_SCHEDULER: &str = "PreemptionByScheduler";
 
 /// Whether the pod says that it cannot be placed, and for this reason.
@@ -24,13 +24,14 @@ pub(crate) fn nominated(mut pod: Pod, node: Option<&str>) -> Pod {
 /// Whether the pod gives way to another.
 pub(crate) fn is_preempted(pod: &Pod) -> bool {
     let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.any(|it| it.type_ == DISRUPTED && it.status == "True" && it.reason.as_deref() == Some(BY_SCHEDULER))
+    conditions
+        .any(|it| it.type_ == DISRUPTION_TARGET && it.status == "True" && it.reason.as_deref() == Some(BY_SCHEDULER))
 }
 
 /// The pod, which gives way to another.
 pub(crate) fn preempted(pod: &Pod, now: Timestamp) -> Pod {
     let said = PodCondition {
-        type_: DISRUPTED.to_owned(),
+        type_: DISRUPTION_TARGET.to_owned(),
         status: "True".to_owned(),
         reason: Some(BY_SCHEDULER.to_owned()),
         message: Some(format!("{}: preempting to accommodate a higher priority pod", crate::NAME)),
@@ -38,11 +39,7 @@ pub(crate) fn preempted(pod: &Pod, now: Timestamp) -> Pod {
         observed_generation: pod.metadata.generation,
         ..PodCondition::default()
     };
-    let mut pod = pod.clone();
-    let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
-    conditions.retain(|condition| condition.type_ != DISRUPTED);
-    conditions.push(said);
-    pod
+    with_condition(pod, said)
 }
 
 /// The pod, saying why it cannot be placed.
@@ -58,11 +55,7 @@ pub(crate) fn unschedulable(pod: &Pod, message: &str, now: Timestamp) -> Pod {
         observed_generation: pod.metadata.generation,
         ..PodCondition::default()
     };
-    let mut pod = pod.clone();
-    let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
-    conditions.retain(|condition| condition.type_ != SCHEDULED);
-    conditions.push(said);
-    pod
+    with_condition(pod, said)
 }
 
 fn condition(pod: &Pod) -> Option<&PodCondition> {

@@ -3,16 +3,22 @@
 use serde_json::Value;
 
 use super::super::read::{items, text};
+use crate::object::Object;
 
-/// What a pod is found by, under the empty text, that is said to be about to go although it has not ended, and that nobody has
-/// deleted.
-pub const MARKED: &str = "marked";
+/// What is kept beside such a pod, with the empty text. Few have it, and all others have nothing of it.
+pub(super) const MARKED: &str = "marked";
 /// The condition that says so.
 pub const DISRUPTION_TARGET: &str = "DisruptionTarget";
 /// The reason of a node that ends a pod itself. How long that takes nobody knows, and no deletion follows from it.
 const BY_KUBELET: &str = "TerminationByKubelet";
 
-/// Whether a pod is [`MARKED`].
+/// Whether a pod is said to be about to go although it has not ended, and nobody has deleted it. Nothing of it is decoded: whoever
+/// hears of every change of a pod may ask.
+pub fn is_marked(pod: &Object) -> bool {
+    pod.field(MARKED).is_some()
+}
+
+/// What is kept beside a pod under [`MARKED`].
 pub(super) fn marked(pod: &Value) -> Vec<String> {
     let is_over = matches!(text(pod, "/status/phase"), "Succeeded" | "Failed");
     let goes = !text(pod, "/metadata/deletionTimestamp").is_empty();

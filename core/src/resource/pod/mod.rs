@@ -2,6 +2,7 @@
 
 mod columns;
 pub mod company;
+mod condition;
 pub mod default;
 mod label_keys;
 mod marked;
@@ -28,7 +29,8 @@ use crate::object::{Object, ResourceType};
 use crate::status::{Status, StatusCause};
 use crate::store::Snapshot;
 
-pub use marked::{DISRUPTION_TARGET, MARKED};
+pub use condition::with_condition;
+pub use marked::{DISRUPTION_TARGET, is_marked};
 pub use qos::QosClass;
 pub use share::{SHUNNING, has_lower, is_kept_after_end, kept_after_end, siblings, was_evicted};
 
@@ -66,8 +68,11 @@ pub(super) const NOT_INDEXED: &[&str] = &[
 /// What a taint may do to pods.
 pub const TAINT_EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-const INDEXED: &[(&str, ValuesGetter)] =
-    &[(company::REPELS, company::repels), (company::SEEKS_COMPANY, company::seeks_company), (MARKED, marked::marked)];
+const INDEXED: &[(&str, ValuesGetter)] = &[
+    (company::REPELS, company::repels),
+    (company::SEEKS_COMPANY, company::seeks_company),
+    (marked::MARKED, marked::marked),
+];
 
 struct PodStrategy;
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::fill::{clear, fill, object_at, set};
 use super::super::read::{items, size, text};
 use super::super::{SpokenKind, SubresourceDefinition, SubresourceHandler, Verb};
-use super::default;
+use super::{DISRUPTION_TARGET, default};
 use crate::object::{FieldError, FieldPath};
 use crate::status::Status;
 
@@ -118,7 +118,7 @@ fn scheduled(pod: &mut Value, now: Timestamp) {
 /// Says of a pod that it goes because somebody evicted it.
 pub(crate) fn mark_evicted(pod: &mut Value, now: Timestamp) {
     let condition = json!({
-        "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting",
+        "type": DISRUPTION_TARGET, "status": "True", "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting",
         "lastProbeTime": null});
     set_condition(pod, condition, now);
 }

@@ -8,6 +8,7 @@ use sampan_conformance::{Deed, Edit, World, actors};
 use sampan_core::Timestamp;
 use sampan_core::object::Object;
 use sampan_core::resource::NODES;
+use sampan_core::resource::pod::DISRUPTION_TARGET;
 use sampan_core::store::Snapshot;
 use serde_json::{Value, json};
 
@@ -147,7 +148,7 @@ fn priority(pod: &Object) -> i64 {
 fn gives_way(pod: &Object) -> bool {
     let value = pod.value();
     let mut conditions = value.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
-    conditions.any(|it| it["type"] == "DisruptionTarget" && it["reason"] == BY_SCHEDULER)
+    conditions.any(|it| it["type"] == DISRUPTION_TARGET && it["reason"] == BY_SCHEDULER)
 }
 
 fn promised(pod: &Object) -> Option<String> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use sampan_conformance::{Actor, Deed, EPOCH, Edit, Suite, World, actors};
-use sampan_core::gateway::{Admission, AdmissionRequest, Operation};
+use sampan_core::gateway::{Admission, AdmissionRequest, Operation, Unprepared, Verdict};
 use sampan_core::object::Object;
 use sampan_core::operator::Operator;
 use sampan_core::resource::PODS;
@@ -152,8 +152,8 @@ impl Admission for Keeping {
         request.operation == Operation::Delete && target.resource() == PODS && is_kept
     }
 
-    fn mutate(&self, _request: &AdmissionRequest<'_>, _object: &mut Value) -> Result<(), Status> {
-        Err(Status::forbidden("it is kept"))
+    fn validate(&self, _request: &AdmissionRequest<'_>, _object: &Value) -> Result<Verdict, Unprepared> {
+        Err(Status::forbidden("it is kept").into())
     }
 }
 

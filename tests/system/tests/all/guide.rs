@@ -39,7 +39,7 @@ fn every_command_of_the_guide_works_as_written() -> Result<()> {
     for expected in [
         "test every_property_holds ... ok",
         "test the_documented_table_is_the_declared_one ... ok",
-        "2 of 2 transitions taken",
+        "7 of 7 transitions taken",
         "stateDiagram",
     ] {
         ensure!(walked.stdout.contains(expected), "the guide never shows `{expected}`:\n{}", walked.stdout);

@@ -29,7 +29,6 @@ pub(crate) fn not_disrupted(pod: &Pod, now: Timestamp) -> Pod {
         type_: DISRUPTION_TARGET.to_owned(),
         status: "False".to_owned(),
         last_transition_time: Some(Time(now)),
-        observed_generation: pod.metadata.generation,
         ..PodCondition::default()
     };
     with_condition(pod, said)
@@ -45,7 +44,6 @@ fn disrupted(pod: &Pod, reason: &str, message: &str, now: Timestamp) -> Pod {
         reason: Some(reason.to_owned()),
         message: Some(message.to_owned()),
         last_transition_time: Some(since.unwrap_or(Time(now))),
-        observed_generation: pod.metadata.generation,
         ..PodCondition::default()
     };
     with_condition(pod, said)

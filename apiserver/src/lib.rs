@@ -33,5 +33,5 @@ mod why;
 pub use aggregator::FrontProxy;
 pub use health::Part;
 pub use node::{NodeConnector, NodeStream, RemoteNodes};
-pub use server::{ApiServer, Caller, ListenError, VERSION};
+pub use server::{ApiServer, Caller, ListenError, VERSION, bind};
 pub use webhooks::HttpsWebhooks;

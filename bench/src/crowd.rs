@@ -58,6 +58,8 @@ impl Watcher {
         let mut stream = connector.connect(credentials.server_name()?, tcp).await?;
         let request = format!("GET {path}?watch=true HTTP/1.1\r\nHost: {}\r\n\r\n", credentials.address());
         stream.write_all(request.as_bytes()).await?;
+        // What the socket would not take at once stays in the buffer of TLS.
+        stream.flush().await?;
         let mut watcher = Self(stream);
         let mut received = Vec::new();
         while memmem::find(&received, b"ADDED").is_none() {

@@ -49,6 +49,11 @@ impl Report {
         println!("{name}: not measured: {error:#}");
     }
 
+    /// How fast the machine was before and after a benchmark, by what a fixed piece of work takes.
+    pub(crate) fn pace(&self, name: &str, before_ms: f64, after_ms: f64) {
+        println!("  ({name}: the machine's pace {} before, {} after)", number(before_ms), number(after_ms));
+    }
+
     /// Ends the table.
     pub(crate) fn end(&self) -> Result<()> {
         println!("{} figures, {} over budget", self.figures, self.over_budget);

@@ -11,6 +11,7 @@ mod figures;
 mod fleet;
 mod idle;
 mod logs;
+mod pace;
 mod paths;
 mod plugins;
 mod pods;
@@ -61,9 +62,11 @@ fn main() -> Result<()> {
     let mut report = Report::start();
     for (name, measure) in MEASURES.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|one| one == name))
     {
+        let before = pace::now_ms();
         if let Err(error) = measure(&mut report) {
             report.broken(name, &error);
         }
+        report.pace(name, before, pace::now_ms());
     }
     report.end()
 }

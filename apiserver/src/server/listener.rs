@@ -1,11 +1,12 @@
 //! TCP connections with TLS.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -16,6 +17,9 @@ use crate::tls::identity_of;
 
 /// Connections served at once: each holds some tens of kilobytes.
 const CONNECTIONS_MAX: usize = 4096;
+/// Connections that wait to be accepted: with the usual 128, of a thousand clients that come at once most would try again a
+/// second later.
+const BACKLOG: u32 = 4096;
 /// The longest a client may take over the handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after a failed accept, such as when the process is out of file descriptors.
@@ -27,6 +31,17 @@ pub enum ListenError {
     /// The socket is unusable.
     #[error("failed to accept connections")]
     Accept(#[source] io::Error),
+}
+
+/// A socket at `address` that many clients may come to at once.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Accepts connections until the server shuts down.

@@ -12,7 +12,7 @@ use sampan_core::gateway::{Cluster, Identity};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-pub use listener::ListenError;
+pub use listener::{ListenError, bind};
 
 use crate::aggregator::{self, FrontProxy};
 use crate::health::Part;

@@ -170,7 +170,7 @@ async fn serve(
     let server = ApiServer::new(cluster.clone(), Arc::new(kubelets.clone()), shutdown.clone());
     server.show(Arc::new(OperatorsPart(operators.shown())));
     server.show(Arc::new(StorePart(store.clone())));
-    let listening = listen(arguments.listen, folder, &authority, &server).await?;
+    let listening = listen(arguments.listen, folder, &authority, &server)?;
     let address = listening.address;
     let url = format!("https://{address}");
     if let Err(error) = OwnService::api_server(None, address.port()).serve(&cluster).await {
@@ -188,7 +188,7 @@ async fn serve(
     tracing::info!("kubectl finds it with KUBECONFIG={}", folder.kubeconfig().display());
 
     let nodes = nodes::start(arguments, folder, store.cluster_uid(), &server, &kubelets, &shutdown).await?;
-    let for_pods = own_services::open_to_pods(&listening, nodes.pod_gateway()).await;
+    let for_pods = own_services::open_to_pods(&listening, nodes.pod_gateway());
     let may_be_joined = !arguments.listen.ip().is_loopback();
     let name_server =
         (nodes.name_server().is_some() || may_be_joined).then(|| OwnService::name_server(nodes.name_server()));
@@ -226,13 +226,13 @@ async fn serve(
     Ok(())
 }
 
-async fn listen(
+fn listen(
     address: SocketAddr,
     folder: &DataFolder,
     authority: &Authority,
     server: &ApiServer,
 ) -> Result<Listening> {
-    let listener = TcpListener::bind(address).await.with_context(|| {
+    let listener = sampan_apiserver::bind(address).with_context(|| {
         format!("failed to listen on {address}: is another cluster running? Choose another address with --listen")
     })?;
     let address = listener.local_addr()?;

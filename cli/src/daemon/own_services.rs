@@ -12,7 +12,6 @@ use sampan_core::resource::{ENDPOINT_SLICES, ENDPOINTS, NODES, SERVICES};
 use sampan_core::store::Snapshot;
 use sampan_nodeagent::{dns, host_address};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Listening;
@@ -195,11 +194,11 @@ fn at_node(node: &Node) -> Option<Answering> {
 }
 
 /// Where pods reach the API server. One that listens for this machine alone listens on the pods' network as well.
-pub(super) async fn open_to_pods(listening: &Listening, gateway: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
+pub(super) fn open_to_pods(listening: &Listening, gateway: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
     match listening.address.ip() {
         IpAddr::V4(own) if own.is_loopback() => {
             let gateway = gateway?;
-            match listen(listening, SocketAddr::new(gateway.into(), listening.address.port())).await {
+            match listen(listening, SocketAddr::new(gateway.into(), listening.address.port())) {
                 Ok(()) => Some(gateway),
                 Err(error) => {
                     tracing::warn!("pods do not reach the API: {error:#}");
@@ -214,8 +213,8 @@ pub(super) async fn open_to_pods(listening: &Listening, gateway: Option<Ipv4Addr
     }
 }
 
-async fn listen(listening: &Listening, address: SocketAddr) -> Result<()> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("failed to listen on {address}"))?;
+fn listen(listening: &Listening, address: SocketAddr) -> Result<()> {
+    let listener = sampan_apiserver::bind(address).with_context(|| format!("failed to listen on {address}"))?;
     listening.serve(listener);
     Ok(())
 }

@@ -95,7 +95,7 @@ pub(crate) fn install(driver: &mut Driver, terms: &Terms<'_>) {
     driver.add(sampan_replicaset::ReplicaSetOperator);
     driver.add(sampan_replicationcontroller::ReplicationControllerOperator);
     driver.add(sampan_resourcequota::QuotaOperator);
-    driver.add(sampan_scheduler::Scheduler);
+    driver.add(sampan_scheduler::Scheduler::default());
     driver.add(sampan_service::ServiceOperator);
     driver.add(sampan_statefulset::StatefulSetOperator);
 }

@@ -226,12 +226,7 @@ async fn serve(
     Ok(())
 }
 
-fn listen(
-    address: SocketAddr,
-    folder: &DataFolder,
-    authority: &Authority,
-    server: &ApiServer,
-) -> Result<Listening> {
+fn listen(address: SocketAddr, folder: &DataFolder, authority: &Authority, server: &ApiServer) -> Result<Listening> {
     let listener = sampan_apiserver::bind(address).with_context(|| {
         format!("failed to listen on {address}: is another cluster running? Choose another address with --listen")
     })?;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::preparation::Preparation;
 use crate::object::ObjectKey;
+use crate::resource::read::at;
 use crate::status::Status;
 
 /// The longest name `generateName` may lead to (a DNS label), less the five characters added.
@@ -38,7 +39,7 @@ pub(super) fn text<'v>(object: &'v Value, field: &str) -> &'v str {
 
 /// Whether the object has finalizers.
 pub(super) fn has_finalizers(object: &Value) -> bool {
-    object.pointer("/metadata/finalizers").and_then(Value::as_array).is_some_and(|list| !list.is_empty())
+    at(object, "/metadata/finalizers").and_then(Value::as_array).is_some_and(|list| !list.is_empty())
 }
 
 impl Preparation<'_> {

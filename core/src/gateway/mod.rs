@@ -26,6 +26,7 @@ mod preparation;
 mod refusal;
 mod scale;
 mod system_writer;
+mod twins;
 mod update;
 
 use std::sync::Arc;
@@ -51,6 +52,7 @@ pub use mutation::{
 pub use refusal::refusal_status;
 pub use scale::scale_of;
 pub use system_writer::{API_SERVER, SystemWriter};
+pub use twins::Twins;
 
 use self::admission::{MutatingPolicies, Webhooks};
 use self::preparation::Preparation;

@@ -8,7 +8,7 @@ use super::metadata::{has_finalizers, keep_all_but, metadata_mut, name_mismatch,
 use super::preparation::Preparation;
 use super::{Action, Body, PatchKind, Prepared, Subresource, Unprepared};
 use crate::object::Object;
-use crate::resource::read::{items, size};
+use crate::resource::read::{at, items, size};
 use crate::resource::{SubresourceHandler, validate_metadata};
 use crate::status::Status;
 use crate::store::Precondition;
@@ -153,7 +153,7 @@ impl Preparation<'_> {
         if !self.definition.has_generation || self.is_command() || same_spec(object, old, self.definition.has_status) {
             return Ok(());
         }
-        let generation = old.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
+        let generation = at(old, "/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
         metadata_mut(object)?.insert("generation".to_owned(), Value::from(generation + 1));
         Ok(())
     }
@@ -165,7 +165,7 @@ impl Preparation<'_> {
 
     /// Whether nothing keeps an object any more whose deletion was asked for.
     pub(super) fn is_let_go(&self, object: &Value) -> bool {
-        let grace = object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or_default();
+        let grace = at(object, "/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or_default();
         !text(object, "deletionTimestamp").is_empty()
             && grace == 0
             && !has_finalizers(object)

@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::typed::{Looks, Typed};
-use super::{Metadata, ObjectKey, Revision, Share};
+use super::{Metadata, ObjectKey, Revision, Share, Uid};
 
 /// How metadata begins: the revision's digits follow.
 const METADATA_OPENING: &[u8] = br#"{"resourceVersion":""#;
@@ -64,6 +64,32 @@ impl Draft {
         };
         let (head, tail) = encode_around_revision(&value, &rest);
         Ok(Self { key, metadata, fields, head, tail })
+    }
+
+    /// The same object under another name, with another identity.
+    pub(crate) fn twin(&self, key: ObjectKey, uid: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Own<'b> {
+            #[serde(borrow)]
+            name: &'b RawValue,
+            #[serde(borrow)]
+            uid: &'b RawValue,
+        }
+        // What follows the revision is `","annotations":…`: a brace in place of the first two is the metadata without it.
+        let rest = [b"{", self.tail.get(2..)?].concat();
+        let own = serde_json::Deserializer::from_slice(&rest).into_iter::<Own<'_>>().next()?.ok()?;
+        let mut others = [(own.name.get(), &*key.name), (own.uid.get(), uid)];
+        others.sort_by_key(|(text, _)| text.as_ptr());
+        let (mut tail, mut copied) = (br#"","#.to_vec(), 1);
+        for (text, other) in others {
+            let at = text.as_ptr() as usize - rest.as_ptr() as usize;
+            tail.extend_from_slice(rest.get(copied..at)?);
+            encode(&mut tail, &other);
+            copied = at + text.len();
+        }
+        tail.extend_from_slice(rest.get(copied..)?);
+        let metadata = Metadata { uid: Uid(uid.into()), ..self.metadata.clone() };
+        Some(Self { key, metadata, fields: self.fields.clone(), head: self.head.clone(), tail })
     }
 
     /// The object's key.
@@ -392,6 +418,17 @@ mod tests {
         assert_eq!(object.value()["metadata"]["resourceVersion"], "1234");
         assert_eq!(object.value()["data"]["k"], "resourceVersion");
         assert_eq!(object.metadata().uid.as_str(), "u");
+    }
+
+    #[test]
+    fn a_twin_differs_in_name_and_uid_alone() {
+        let twin =
+            draft().twin(ObjectKey { name: "b\"2".into(), ..draft().key().clone() }, "v").unwrap().at(Revision(12));
+        let mut expect = draft().at(Revision(12)).value();
+        expect["metadata"]["name"] = json!("b\"2");
+        expect["metadata"]["uid"] = json!("v");
+        assert_eq!(twin.value(), expect);
+        assert_eq!((&*twin.key().name, twin.metadata().uid.as_str()), ("b\"2", "v"));
     }
 
     #[test]

@@ -15,12 +15,13 @@ use crate::access::MASTERS;
 use crate::entropy::Entropy;
 use crate::gateway::{
     Action, Answers, Body, Call, FieldValidation, Gateway, Identity, Mutation, Options, PatchKind, Subresource, Target,
-    Unprepared,
+    Twins, Unprepared,
 };
 use crate::object::{Name, ObjectKey, ResourceType};
+use crate::resource::read::at;
 use crate::resource::{EFFECTS, Served, SubresourceHandler};
 use crate::status::Status;
-use crate::store::{Guard, Origin, ReadKey, Snapshot, Write};
+use crate::store::{Change, Guard, Origin, ReadKey, Snapshot, Write};
 
 /// What is looked at while commands are prepared.
 pub(super) struct Workbench<'a> {
@@ -159,6 +160,8 @@ struct Sheet<'a> {
     manager: String,
     origin: Origin,
     touched: BTreeSet<ObjectKey>,
+    /// The last new object, for those that are like it.
+    twins: Twins,
     /// What webhooks are to be asked first.
     questions: Vec<Call>,
     assembly: Assembly,
@@ -176,8 +179,8 @@ impl<'a> Sheet<'a> {
         let assembly =
             Assembly { write, records: Vec::new(), sources: Vec::new(), said: Said::default(), left_over: false };
         let identity = service_account(&manager);
-        let (touched, questions) = (BTreeSet::new(), Vec::new());
-        Self { bench, entropy, identity, manager, origin, touched, questions, assembly }
+        let (touched, twins, questions) = (BTreeSet::new(), Twins::default(), Vec::new());
+        Self { bench, entropy, identity, manager, origin, touched, twins, questions, assembly }
     }
 
     /// Prepares a command and adds its change. One that would change nothing leaves no trace.
@@ -208,7 +211,7 @@ impl<'a> Sheet<'a> {
         let whole = Subresource::Whole;
         Ok(match command {
             Command::Create { object, .. } => {
-                let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).map(Into::into);
+                let namespace = at(object, "/metadata/namespace").and_then(Value::as_str).map(Into::into);
                 let target = Target { served: self.served(resource)?, namespace, name: None, subresource: whole };
                 (target, Action::Create(Body::Value(object.take())))
             }
@@ -232,7 +235,7 @@ impl<'a> Sheet<'a> {
             }
             Command::Effect { name, key, input } => {
                 let record = self.effect_record(name, key, input)?;
-                let namespace = record.pointer("/metadata/namespace").and_then(Value::as_str).map(Into::into);
+                let namespace = at(&record, "/metadata/namespace").and_then(Value::as_str).map(Into::into);
                 let target = Target { served: self.served(resource)?, namespace, name: None, subresource: whole };
                 (target, Action::Create(Body::Value(record)))
             }
@@ -285,6 +288,10 @@ impl<'a> Sheet<'a> {
         let mutation =
             Mutation { identity: self.identity.clone(), origin: self.origin.clone(), target, action, options };
         let bench = self.bench;
+        if let Some(twin) = self.twins.twin(bench.snapshot, self.entropy, &mutation) {
+            self.note(twin, verb, &detail);
+            return Ok(());
+        }
         let considered = bench.gateway.consider(bench.snapshot, bench.now, self.entropy, bench.answers, &mutation);
         let write = match considered {
             Ok(prepared) => prepared.write,
@@ -295,14 +302,18 @@ impl<'a> Sheet<'a> {
                 return Ok(());
             }
         };
+        self.twins.keep(bench.snapshot, &mutation, &write.changes);
         for change in write.changes {
-            let object = change.key.to_string();
-            let record = CommandRecord { verb: verb.to_owned(), object, revision: None, detail: detail.clone() };
-            self.assembly.records.push(record);
-            self.touched.insert(change.key.clone());
-            self.assembly.write.changes.push(change);
+            self.note(change, verb, &detail);
         }
         Ok(())
+    }
+
+    fn note(&mut self, change: Change, verb: &str, detail: &str) {
+        let (verb, detail) = (verb.to_owned(), detail.to_owned());
+        self.assembly.records.push(CommandRecord { verb, object: change.key.to_string(), revision: None, detail });
+        self.touched.insert(change.key.clone());
+        self.assembly.write.changes.push(change);
     }
 
     /// Events take the room that is left: they never keep a command waiting, and one that is refused (its namespace is
@@ -327,7 +338,7 @@ impl<'a> Sheet<'a> {
             Recording::New(event) => (None, event),
             Recording::Again(key, event) => (Some(key.name), event),
         };
-        let namespace: Option<Name> = event.pointer("/metadata/namespace").and_then(Value::as_str).map(Into::into);
+        let namespace: Option<Name> = at(&event, "/metadata/namespace").and_then(Value::as_str).map(Into::into);
         let text = |field: &str| event.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
         let detail = format!("{}: {}", text("reason"), text("message"));
         let action = match &name {

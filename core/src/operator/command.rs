@@ -8,6 +8,7 @@ use super::WriteVerb;
 use crate::gateway::DeleteOptions;
 use crate::object::{ObjectKey, ResourceType};
 use crate::resource::EFFECTS;
+use crate::resource::read::at;
 
 /// What an operator wants done.
 #[derive(Debug, Clone)]
@@ -130,7 +131,7 @@ impl Command {
 }
 
 fn named(resource: ResourceType, object: &Value) -> Option<ObjectKey> {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let text = |pointer: &str| at(object, pointer).and_then(Value::as_str);
     let name = text("/metadata/name")?.into();
     Some(ObjectKey { resource, namespace: text("/metadata/namespace").map(Into::into), name })
 }

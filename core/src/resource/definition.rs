@@ -265,6 +265,12 @@ pub trait Strategy: Send + Sync {
         Vec::new()
     }
 
+    /// Whether nothing of a new object follows from its name, nor anything that must differ from object to object from its uid:
+    /// what was found out of one then holds of all that are like it.
+    fn is_blind_to_names(&self) -> bool {
+        false
+    }
+
     /// The rules an object's name breaks.
     fn name_faults(&self, name: &str) -> Vec<String> {
         names::dns_1123_subdomain(name)

@@ -49,7 +49,8 @@ impl Amounts {
     }
 }
 
-fn amount(resource: &str, written: &Written) -> i64 {
+/// What is written of a resource.
+pub(crate) fn amount(resource: &str, written: &Written) -> i64 {
     // Validation has refused what is no quantity; a node's own report is not worth failing for.
     let Ok(quantity) = Quantity::parse(&written.0) else { return 0 };
     if resource == "cpu" { quantity.milli_value() } else { quantity.value() }

@@ -39,7 +39,7 @@ fn pod(name: &str, cpu: &str) -> Value {
 
 /// The suite of the shipping operator.
 pub fn suite() -> Suite {
-    suite_of(Scheduler)
+    suite_of(Scheduler::default())
 }
 
 /// The suite of an operator that says it is the shipping one.

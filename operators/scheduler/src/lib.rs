@@ -24,6 +24,7 @@ mod occupants;
 mod plan;
 mod ports;
 mod preemption;
+mod ring;
 mod room;
 mod search;
 mod spread;
@@ -39,7 +40,7 @@ use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVo
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
 use sampan_core::gateway::DeleteOptions;
-use sampan_core::object::ObjectKey;
+use sampan_core::object::{Object, ObjectKey};
 use sampan_core::operator::{
     Command, Context, Declaration, EventKind, Guarding, Kind, Mapping, Operator, Wake, WriteVerb,
 };
@@ -54,6 +55,7 @@ pub use machine::SchedulerMachine;
 use occupants::{nominated_for, nominated_node};
 use plan::View;
 use preemption::{Claimant, Preemption};
+use ring::Ring;
 use search::{Search, Wanted};
 use volumes::{Choice, Claims};
 use xxhash_rust::xxh3::xxh3_64;
@@ -62,8 +64,10 @@ use xxhash_rust::xxh3::xxh3_64;
 const NAME: &str = "default-scheduler";
 
 /// The scheduler operator.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Scheduler;
+#[derive(Default, Clone)]
+pub struct Scheduler {
+    ring: Arc<Ring>,
+}
 
 impl Operator for Scheduler {
     type Machine = SchedulerMachine;
@@ -112,7 +116,7 @@ impl Operator for Scheduler {
     fn step(&self, machine: &mut SchedulerMachine, _wake: &Wake, cx: &mut Context<'_>) {
         let Some(pod) = cx.primary::<Pod>() else { return };
         let claims = if plan::needs_node(&pod) { Claims::of(&pod, cx.unguarded()) } else { Claims::default() };
-        let (search, preemption) = search(&pod, &claims, cx);
+        let (search, preemption) = search(&pod, &claims, &self.ring, cx);
         let view = View { search, preemption, claims, pod, now: cx.now() };
         let (view, intents) = cx.observe(machine, view);
         view.wait(cx.trace());
@@ -130,7 +134,7 @@ fn start_of(pod: &Pod) -> u64 {
 }
 
 /// Looks for a node, where the pod needs one, and for others to give way, where there is none.
-fn search(pod: &Pod, claims: &Claims, cx: &mut Context<'_>) -> (Search, Preemption) {
+fn search(pod: &Pod, claims: &Claims, ring: &Ring, cx: &mut Context<'_>) -> (Search, Preemption) {
     let start = start_of(pod);
     let mut search = Search::new(start);
     if !plan::needs_node(pod) {
@@ -146,7 +150,7 @@ fn search(pod: &Pod, claims: &Claims, cx: &mut Context<'_>) -> (Search, Preempti
         let promised = nominated_node(pod).and_then(|name| snapshot.get(&ObjectKey::cluster(NODES, name)));
         search.try_first(&wanted, promised.and_then(|node| node.decode::<Node>().ok()));
         if !search.is_promised() {
-            look_around(&mut search, &wanted, snapshot, start);
+            look_around(&mut search, &wanted, snapshot, (&ring.of(snapshot), start));
         }
         search.end(&wanted);
     }
@@ -157,24 +161,23 @@ fn search(pod: &Pod, claims: &Claims, cx: &mut Context<'_>) -> (Search, Preempti
     (search, preemption)
 }
 
-/// Weighs the nodes the pod names, where it may go to no other; else nodes from a place of its own, until enough of them
-/// fit.
-fn look_around(search: &mut Search, wanted: &Wanted<'_>, snapshot: &Snapshot, start: u64) {
-    let nodes = snapshot.count(NODES);
+/// Weighs the nodes the pod names, where it may go to no other; else those of a ring from a place of its own, until enough of
+/// them fit.
+fn look_around(search: &mut Search, wanted: &Wanted<'_>, snapshot: &Snapshot, (ring, start): (&[Arc<Object>], u64)) {
     if let Some(named) = wanted.named_nodes() {
         let found =
             named.iter().filter_map(|name| snapshot.get(&ObjectKey::cluster(NODES, name))?.decode::<Node>().ok());
         let found: Vec<Arc<Node>> = found.collect();
-        search.pass_over(nodes.saturating_sub(found.len()));
+        search.pass_over(ring.len().saturating_sub(found.len()));
         for node in &found {
             search.weigh(wanted, node, || wanted.occupants(node.metadata.name.as_deref().unwrap_or_default()));
         }
         return;
     }
-    let weighed_max = wanted.weighed_max(nodes);
-    let skipped = usize::try_from(start % u64::try_from(nodes.max(1)).unwrap_or(1)).unwrap_or_default();
-    let ring = snapshot.list(NODES, None, None).skip(skipped).chain(snapshot.list(NODES, None, None).take(skipped));
-    for object in ring {
+    let weighed_max = wanted.weighed_max(ring.len());
+    let skipped = usize::try_from(start % u64::try_from(ring.len().max(1)).unwrap_or(1)).unwrap_or_default();
+    let (last, first) = ring.split_at_checked(skipped).unwrap_or_default();
+    for object in first.iter().chain(last) {
         if search.fitting() >= weighed_max {
             break;
         }

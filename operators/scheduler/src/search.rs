@@ -99,7 +99,7 @@ impl<'p> Wanted<'p> {
     }
 
     /// Why it may not go to the node, with these pods on it: the first reason, in the order Kubernetes asks in.
-    fn crowded(&self, node: &Node, room: &Room) -> Option<Refusal> {
+    fn crowded(&self, node: &Node, room: &Room<'_>) -> Option<Refusal> {
         let taken = || room.pods().iter().flat_map(|pod| HostPort::asked_by(pod));
         if self.ports.iter().any(|port| taken().any(|other| port.clashes(&other))) {
             return Some(Refusal::passing("node(s) didn't have free ports for the requested pod ports"));
@@ -112,7 +112,7 @@ impl<'p> Wanted<'p> {
         by_claims.or_else(|| self.spread.refusal(node)).or_else(|| self.company.refusal(node, room.pods()))
     }
 
-    fn rank(&self, node: &Node, room: &Room, lot: u64) -> Rank {
+    fn rank(&self, node: &Node, room: &Room<'_>, lot: u64) -> Rank {
         Rank {
             discouraging_taints: taints::discouraging(self.pod, node),
             preference: Reverse(affinity::preference(self.pod, node) + self.company.preference(node)),

@@ -38,13 +38,13 @@ impl Operator for Mutant {
     }
 
     fn declaration(&self) -> Declaration {
-        let mut declaration = Scheduler.declaration();
+        let mut declaration = Scheduler::default().declaration();
         (self.declare)(&mut declaration);
         declaration
     }
 
     fn step(&self, machine: &mut SchedulerMachine, wake: &Wake, cx: &mut Context<'_>) {
-        Scheduler.step(machine, wake, cx);
+        Scheduler::default().step(machine, wake, cx);
         (self.command)(cx.commands());
         (self.rest)(cx.decisive());
     }
@@ -212,5 +212,7 @@ fn a_mutant_that_binds_without_regard_to_others_is_caught() {
 
 #[test]
 fn the_guard_is_narrowed_and_says_why() {
-    assert!(matches!(Scheduler.declaration().guarding, Guarding::Decisive { because } if because.len() > 40));
+    assert!(
+        matches!(Scheduler::default().declaration().guarding, Guarding::Decisive { because } if because.len() > 40)
+    );
 }

@@ -18,7 +18,7 @@ fn objects(text: &str) -> Vec<Value> {
 
 /// What became of the pod in `text`: its node, or why it has none.
 fn outcome(text: &str) -> String {
-    let mut world = World::new("placement", |driver| driver.add(Scheduler));
+    let mut world = World::new("placement", |driver| driver.add(Scheduler::default()));
     world.initial = objects(&std::fs::read_to_string(format!("{FOLDER}/nodes.yaml")).unwrap());
     let mut pod = objects(text).remove(0);
     pod["metadata"]["namespace"] = "default".into();

@@ -30,7 +30,7 @@ fn pod((name, node, class, cpu): Standing) -> Value {
 }
 
 fn world(standing: &[Standing], incoming: Value) -> World {
-    let mut world = World::new("preemption", |driver| driver.add(Scheduler));
+    let mut world = World::new("preemption", |driver| driver.add(Scheduler::default()));
     world.initial = vec![
         class("high", 1000, "PreemptLowerPriority"),
         class("patient", 1000, "Never"),

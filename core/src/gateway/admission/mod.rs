@@ -70,6 +70,7 @@ use crate::access::Authorizer;
 use crate::object::ResourceType;
 use crate::resource::PODS;
 use crate::resource::pod::RESIZE;
+use crate::resource::read::at;
 use crate::status::Status;
 use crate::store::{CommitCondition, Snapshot};
 
@@ -142,8 +143,8 @@ impl<'a> AdmissionRequest<'a> {
 
     /// A refusal as Kubernetes words it: `pods "web" is forbidden: …`.
     pub fn forbidden(&self, object: &Value, why: impl std::fmt::Display) -> Status {
-        let generated = || object.pointer("/metadata/generateName").and_then(Value::as_str);
-        let own = object.pointer("/metadata/name").and_then(Value::as_str).filter(|name| !name.is_empty());
+        let generated = || at(object, "/metadata/generateName").and_then(Value::as_str);
+        let own = at(object, "/metadata/name").and_then(Value::as_str).filter(|name| !name.is_empty());
         let name = own.or_else(generated).unwrap_or_default();
         Status::forbidden(format!("{} {name:?} is forbidden: {why}", self.mutation.target.resource_name()))
     }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{Admission, AdmissionRequest, Operation, Verdict};
 use crate::gateway::Unprepared;
 use crate::object::ObjectKey;
+use crate::resource::read::at;
 use crate::resource::{EFFECTS, NAMESPACES};
 use crate::status::{Status, StatusCause, StatusDetails};
 use crate::store::CommitCondition;
@@ -33,7 +34,7 @@ impl Admission for NamespaceLifecycle {
         match request.snapshot.get(&ObjectKey::cluster(NAMESPACES, namespace)) {
             None => Err(Status::not_found("namespaces", namespace)),
             Some(found) if found.metadata().is_terminating() => {
-                let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+                let name = at(object, "/metadata/name").and_then(Value::as_str).unwrap_or_default();
                 Err(namespace_terminating(&request.mutation.target.resource_name(), name, namespace))
             }
             Some(_) => Ok(()),

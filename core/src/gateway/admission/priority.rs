@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Admission, AdmissionRequest};
 use crate::resource::fill::{fill, object_at, set};
-use crate::resource::read::text;
+use crate::resource::read::{at, text};
 use crate::resource::{ClassPriority, PODS, priority_of};
 use crate::status::Status;
 
@@ -37,7 +37,7 @@ impl Admission for Priority {
 
 /// Why a pod's own priority or policy cannot stand beside its class's.
 fn contradicts(pod: &Value, class: &ClassPriority) -> Option<String> {
-    let own = pod.pointer("/spec/priority").and_then(Value::as_i64);
+    let own = at(pod, "/spec/priority").and_then(Value::as_i64);
     if let Some(own) = own.filter(|own| *own != class.value) {
         return Some(format!(
             "the integer value of priority ({own}) must not be provided in pod spec; priority admission controller computed {} from the given PriorityClass name",

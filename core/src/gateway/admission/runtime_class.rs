@@ -6,7 +6,7 @@ use super::{Admission, AdmissionRequest};
 use crate::object::{Name, ObjectKey};
 use crate::resource::equal::same;
 use crate::resource::fill::{object_at, set};
-use crate::resource::read::{text, texts};
+use crate::resource::read::{at, text, texts};
 use crate::resource::{PODS, RUNTIME_CLASSES};
 use crate::status::Status;
 
@@ -22,7 +22,7 @@ impl Admission for RuntimeClass {
     fn mutate(&self, request: &AdmissionRequest<'_>, object: &mut Value) -> Result<(), Status> {
         let named = text(object, "/spec/runtimeClassName").to_owned();
         if named.is_empty() {
-            let has_overhead = !is_none(object.pointer("/spec/overhead"));
+            let has_overhead = !is_none(at(object, "/spec/overhead"));
             let why = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
             return if has_overhead { Err(request.forbidden(object, why)) } else { Ok(()) };
         }
@@ -44,7 +44,7 @@ fn is_none(value: Option<&Value>) -> bool {
 }
 
 fn take_overhead(class: &Value, pod: &mut Value) -> Result<(), String> {
-    let (fixed, own) = (class.pointer("/overhead/podFixed"), pod.pointer("/spec/overhead"));
+    let (fixed, own) = (at(class, "/overhead/podFixed"), at(pod, "/spec/overhead"));
     match (fixed.filter(|fixed| !is_none(Some(fixed))), own.filter(|own| !is_none(Some(own)))) {
         (Some(fixed), Some(own)) if !same(fixed, own) => {
             Err("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead".to_owned())
@@ -83,7 +83,7 @@ fn select_nodes(class: &Value, pod: &mut Value) -> Result<(), String> {
 }
 
 fn tolerate(class: &Value, pod: &mut Value) {
-    let Some(tolerated) = class.pointer("/scheduling/tolerations").and_then(Value::as_array) else { return };
+    let Some(tolerated) = at(class, "/scheduling/tolerations").and_then(Value::as_array) else { return };
     let Some(spec) = object_at(pod, "spec") else { return };
     let mut own = spec.get("tolerations").and_then(Value::as_array).cloned().unwrap_or_default();
     own.extend(tolerated.iter().filter(|toleration| !own.contains(toleration)).cloned().collect::<Vec<_>>());

@@ -6,7 +6,7 @@ use super::node_restriction::MIRROR;
 use super::{Admission, AdmissionRequest};
 use crate::object::ObjectKey;
 use crate::resource::fill::items_mut;
-use crate::resource::read::{items, text, texts};
+use crate::resource::read::{at, items, text, texts};
 use crate::resource::{PODS, SERVICE_ACCOUNTS};
 use crate::status::Status;
 use crate::store::Snapshot;
@@ -43,7 +43,7 @@ fn wants_token(snapshot: &Snapshot, namespace: &str, pod: &Value) -> bool {
     if texts(pod, "/metadata/annotations").any(|(name, _)| name == MIRROR) {
         return false;
     }
-    let own = pod.pointer("/spec/automountServiceAccountToken").and_then(Value::as_bool);
+    let own = at(pod, "/spec/automountServiceAccountToken").and_then(Value::as_bool);
     let of_account = || {
         let key = ObjectKey::namespaced(SERVICE_ACCOUNTS, namespace, text(pod, "/spec/serviceAccountName"));
         snapshot.get(&key)?.value().get("automountServiceAccountToken").and_then(Value::as_bool)

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::object::Quantity;
 use crate::resource::fill::{fill, fill_zero, items_mut, object_at, present, set};
-use crate::resource::read::{is_true, items, text};
+use crate::resource::read::{at, is_true, items, text};
 
 /// Files of volumes are readable by all and writable by their owner.
 const FILE_MODE: i64 = 0o644;
@@ -198,7 +198,7 @@ fn requests_from_limits(container: &mut Value) {
 
 /// A pod with limits of its own asks for what its containers ask for, else for its limits.
 fn pod_requests(spec: &mut Value) {
-    let Some(Value::Object(limits)) = spec.pointer("/resources/limits").cloned() else { return };
+    let Some(Value::Object(limits)) = at(spec, "/resources/limits").cloned() else { return };
     let of_containers = container_requests(spec, &limits);
     let Some(requests) = present(spec, "resources").and_then(|resources| object_at(resources, "requests")) else {
         return;

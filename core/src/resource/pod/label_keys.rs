@@ -6,14 +6,14 @@
 use serde_json::{Value, json};
 
 use super::super::fill::{items_mut, present};
-use super::super::read::items;
+use super::super::read::{at, items};
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
 /// Writes the values of the pod's own labels into the selectors that name them.
 pub(super) fn write_out(pod: &mut Value) {
-    let labels = pod.pointer("/metadata/labels").cloned().unwrap_or_default();
+    let labels = at(pod, "/metadata/labels").cloned().unwrap_or_default();
     let Some(spec) = present(pod, "spec") else { return };
     items_mut(spec, "topologySpreadConstraints").for_each(|constraint| merge(constraint, &labels));
     let Some(affinity) = present(spec, "affinity") else { return };

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::check::{Faults, Field};
 use super::fill::{fill, object_at, set};
-use super::read::{is_true, size, text};
+use super::read::{at, is_true, size, text};
 use super::{
     Cell, Column, Destination, FieldGetter, ProxyName, ResourceDefinition, ServedVersion, Strategy, ValuesGetter,
     WriteContext,
@@ -93,6 +93,10 @@ pub(super) fn definition() -> ResourceDefinition {
 }
 
 impl Strategy for PodStrategy {
+    fn is_blind_to_names(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Value) {
         default::pod(object);
     }
@@ -136,7 +140,7 @@ impl Strategy for PodStrategy {
             return 0;
         }
         let pod = object.value();
-        let grace = pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64);
+        let grace = at(&pod, "/spec/terminationGracePeriodSeconds").and_then(Value::as_i64);
         grace.unwrap_or(DEFAULT_GRACE_SECONDS)
     }
 

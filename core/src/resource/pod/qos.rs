@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::read::{items, text};
+use super::super::read::{at, items, text};
 use crate::object::Quantity;
 
 /// How late a pod is evicted when its node runs out of something.
@@ -22,8 +22,8 @@ const COUNTED: [&str; 2] = ["cpu", "memory"];
 impl QosClass {
     /// The class of a pod with its defaults filled in.
     pub fn of(pod: &Value) -> Self {
-        if pod.pointer("/spec/resources").is_some_and(asks) {
-            return Self::of_holders([pod.pointer("/spec/resources").unwrap_or(&Value::Null)].into_iter());
+        if at(pod, "/spec/resources").is_some_and(asks) {
+            return Self::of_holders([at(pod, "/spec/resources").unwrap_or(&Value::Null)].into_iter());
         }
         let containers = items(pod, "/spec/containers").chain(items(pod, "/spec/initContainers"));
         Self::of_holders(containers.map(|container| container.get("resources").unwrap_or(&Value::Null)))

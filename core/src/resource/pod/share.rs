@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::fill::set;
-use super::super::read::{items, size, text};
+use super::super::read::{at, items, size, text};
 use super::PODS;
 use super::resources::{Amounts, List, of_pod, raise};
 use crate::object::{Object, written_share};
@@ -76,7 +76,7 @@ fn standing(pod: &Value, node: &str) -> String {
     let controller = owners.find(|owner| owner.get("controller") == Some(&Value::Bool(true)));
     let siblings = controller.map(|owner| siblings(text(owner, "/uid")));
     let shuns = size(pod, "/spec/affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution") > 0;
-    let priority = format!("{PRIORITY}{}", pod.pointer("/spec/priority").and_then(Value::as_i64).unwrap_or_default());
+    let priority = format!("{PRIORITY}{}", at(pod, "/spec/priority").and_then(Value::as_i64).unwrap_or_default());
     let counted = siblings.as_deref().into_iter().chain(["pods", &priority]).chain(shuns.then_some(SHUNNING));
     let counted = counted.map(|name| (name, 1));
     written_share(node, whole.chain(counted))
@@ -106,7 +106,7 @@ fn as_granted(pod: &Value) -> Option<Value> {
         for (index, container) in items(pod, &format!("/spec/{list}")).enumerate() {
             let told = items(pod, statuses).find(|status| text(status, "/name") == text(container, "/name"));
             let Some(told) = told.and_then(|status| status.get("allocatedResources")) else { continue };
-            if Some(told) != container.pointer("/resources/requests") {
+            if Some(told) != at(container, "/resources/requests") {
                 let granted = granted.get_or_insert_with(|| pod.clone());
                 if let Some(resources) = granted.pointer_mut(&format!("/spec/{list}/{index}/resources")) {
                     set(resources, "requests", told.clone());

@@ -44,7 +44,11 @@ pub(super) struct Entry {
     deleting: bool,
     delete_setback: Option<Setback>,
     reasons: Vec<WakeReason>,
+    /// What is told with the next status.
     decision: Option<Decision>,
+    /// What is told with the status under way.
+    telling: Option<Decision>,
+    /// What was told last, and accepted.
     told: Option<Decision>,
     crashes_told: BTreeSet<String>,
     troubles_told: BTreeSet<String>,
@@ -69,6 +73,7 @@ impl Entry {
             delete_setback: None,
             reasons: Vec::new(),
             decision: None,
+            telling: None,
             told: None,
             crashes_told: BTreeSet::new(),
             troubles_told: BTreeSet::new(),
@@ -287,14 +292,11 @@ impl Entry {
             commands: commands.collect(),
             reads: Vec::new(),
         };
-        let known = self.decision.as_ref().or(self.told.as_ref());
+        let known = self.decision.as_ref().or(self.telling.as_ref()).or(self.told.as_ref());
         if known.is_some_and(|known| decision.repeats(known)) {
             return;
         }
-        self.decision = Some(match self.decision.take() {
-            None => decision,
-            Some(earlier) => merged(earlier, decision),
-        });
+        self.decision = joined(self.decision.take(), Some(decision));
     }
 
     /// The status to send, if it differs from the one the API server holds.
@@ -312,8 +314,8 @@ impl Entry {
             None => return self.delete(class, pod, now),
         };
         self.posting = true;
-        self.told = self.decision.take().or(self.told.take());
-        let decision = self.told.clone().map(Box::new);
+        self.telling = self.decision.take();
+        let decision = self.telling.clone().map(Box::new);
         Some(Effect::Post(Box::new(StatusPost { pod, patch, decision })))
     }
 
@@ -352,8 +354,13 @@ impl Entry {
         setbacks.chain(self.quiet_until(sources)).filter(|until| *until > now).min()
     }
 
+    /// The status was answered. What was decided is told once: again only where it was not accepted.
     pub(super) fn posted(&mut self, failure: Option<String>, now: Timestamp) {
         self.posting = false;
+        match self.telling.take() {
+            unheard if failure.is_some() => self.decision = joined(unheard, self.decision.take()),
+            heard => self.told = heard.or(self.told.take()),
+        }
         self.post_setback = failure.map(|message| retry(self.post_setback.as_ref(), message, now));
     }
 
@@ -378,6 +385,14 @@ fn retry(earlier: Option<&Setback>, message: String, now: Timestamp) -> Setback 
 /// The revision of an object, as our store and every other counts it; 0 where it is no number.
 fn revision(pod: &Pod) -> u64 {
     pod.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
+}
+
+/// What one status tells of these decisions.
+fn joined(earlier: Option<Decision>, later: Option<Decision>) -> Option<Decision> {
+    match (earlier, later) {
+        (Some(earlier), Some(later)) => Some(merged(earlier, later)),
+        (earlier, later) => earlier.or(later),
+    }
 }
 
 /// Two decisions that one status tells of.

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use bollard::container::LogOutput;
+use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::exec::{CreateExecOptions, ResizeExecOptions, StartExecOptions, StartExecResults};
 use bollard::query_parameters::{AttachContainerOptionsBuilder, ResizeContainerTTYOptionsBuilder};
 use futures::{Stream, StreamExt};
@@ -131,13 +131,8 @@ impl KubeletApi {
         let run = self.running(namespace, pod, container).await?;
         let streams = Streams::of(query);
         let handshake = Handshake::of(request, Purpose::Command)?;
-        let options = AttachContainerOptionsBuilder::new()
-            .stream(true)
-            .stdin(streams.stdin)
-            .stdout(streams.stdout)
-            .stderr(streams.stderr || streams.tty)
-            .build();
-        let attached = api.attach_container(&run.id, Some(options)).await?;
+        let attached = attached(&api, &run.id, streams).await?;
+        let attached = attached.ok_or_else(|| Refused::NotRunning(pod.to_owned(), container.to_owned()))?;
         let input = streams.stdin.then_some(attached.input);
         let session = Session { api, process: Process::Container(run.id), streams };
         Ok(session.accept(handshake, attached.output, input))
@@ -257,6 +252,35 @@ impl Session {
     }
 }
 
+/// The streams of a container, unless it has ended by the time they are there: it says nothing any more then, and whoever is
+/// told so can still have its log.
+async fn attached(
+    api: &bollard::Docker,
+    id: &str,
+    streams: Streams,
+) -> Result<Option<AttachContainerResults>, bollard::errors::Error> {
+    let options = AttachContainerOptionsBuilder::new()
+        .stream(true)
+        .stdin(streams.stdin)
+        .stdout(streams.stdout)
+        .stderr(streams.stderr || streams.tty)
+        .build();
+    let attached = match api.attach_container(id, Some(options)).await {
+        Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) => return Ok(None),
+        attached => attached?,
+    };
+    Ok(is_running(api, id).await?.then_some(attached))
+}
+
+/// Whether Docker knows the container to be running.
+async fn is_running(api: &bollard::Docker, id: &str) -> Result<bool, bollard::errors::Error> {
+    let shown = match api.inspect_container(id, None).await {
+        Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => return Ok(false),
+        shown => shown?,
+    };
+    Ok(shown.state.and_then(|state| state.running).unwrap_or(false))
+}
+
 async fn close(input: &mut Option<Input>) {
     if let Some(mut input) = input.take() {
         let _ = input.shutdown().await;
@@ -265,8 +289,12 @@ async fn close(input: &mut Option<Input>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use bytes::Bytes;
-    use tokio::io::{copy, duplex, split};
+    use tokio::io::{AsyncReadExt, copy, duplex, split};
+    use tokio::net::{UnixListener, UnixStream};
     use tokio::time::timeout;
     use tokio_util::io::ReaderStream;
 
@@ -305,5 +333,44 @@ mod tests {
         let ((), count) = timeout(PATIENCE, both).await.expect("both ways go on");
         assert_eq!(count, LOAD_BYTES);
         echo.await.unwrap();
+    }
+
+    /// Answers one connection as Docker does. The container of which it tells ends as somebody attaches to it.
+    async fn answer_as_docker(mut connection: UnixStream, ends_on_attach: bool, is_running: Arc<AtomicBool>) {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(connection.read_u8().await.unwrap());
+        }
+        let answer = if request.starts_with(b"POST") {
+            is_running.store(!ends_on_attach, Ordering::SeqCst);
+            "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".to_owned()
+        } else {
+            let body = format!(r#"{{"State": {{"Running": {}}}}}"#, is_running.load(Ordering::SeqCst));
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
+            format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        };
+        connection.write_all(answer.as_bytes()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_container_that_ends_while_it_is_attached_to_is_not_taken_for_a_silent_one() {
+        for ends in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let socket = folder.path().join("docker.sock");
+            let listener = UnixListener::bind(&socket).unwrap();
+            let docker = tokio::spawn(async move {
+                let is_running = Arc::new(AtomicBool::new(true));
+                loop {
+                    let (connection, _) = listener.accept().await.unwrap();
+                    tokio::spawn(answer_as_docker(connection, ends, is_running.clone()));
+                }
+            });
+            let api =
+                bollard::Docker::connect_with_unix(socket.to_str().unwrap(), 5, bollard::API_DEFAULT_VERSION).unwrap();
+            let streams = Streams { stdin: false, stdout: true, stderr: false, tty: false };
+            let attached = timeout(PATIENCE, attached(&api, "c", streams)).await.unwrap().unwrap();
+            assert_eq!(attached.is_none(), ends);
+            docker.abort();
+        }
     }
 }

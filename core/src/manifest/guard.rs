@@ -1,6 +1,6 @@
 //! When a removal is too large to be taken for an intention.
 
-/// Fewer objects than this are never held back.
+/// Fewer objects than this are not held back for their share of all: only because nothing would be left.
 const OBJECTS_MIN: usize = 5;
 
 /// Objects whose documents are gone, and how that was noticed.
@@ -27,6 +27,9 @@ impl Removal {
         let share = format!("{} of {} objects would be deleted", self.objects, self.of);
         if self.found_at_start && self.root_is_empty {
             return Some(format!("the directory came up empty: {share}"));
+        }
+        if self.files > 1 && self.root_is_empty {
+            return Some(format!("{} files are gone at once and no manifest is left: {share}", self.files));
         }
         if !large {
             return None;
@@ -80,5 +83,11 @@ mod tests {
     fn an_empty_root_at_start_is_held_however_little_it_held() {
         check(Removal { objects: 1, of: 1, found_at_start: true, root_is_empty: true, ..SEEN }, true);
         check(Removal { objects: 1, of: 1, root_is_empty: true, ..SEEN }, false);
+    }
+
+    #[test]
+    fn several_files_deleted_at_once_and_the_root_empty_are_held_however_little_they_held() {
+        check(Removal { objects: 3, of: 3, files: 3, root_is_empty: true, ..SEEN }, true);
+        check(Removal { objects: 3, of: 3, files: 3, ..SEEN }, false);
     }
 }

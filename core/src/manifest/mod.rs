@@ -6,7 +6,7 @@
 //! 1. A document of a file is applied, with its file and line as origin; the inventory is kept in `ManifestFile` objects.
 //! 2. A document or file deleted takes its object with it; renamed or moved, it changes nothing.
 //! 3. Nothing is removed because the root is missing, unreadable or empty at start, or because a file does not parse; a
-//!    large removal that nobody saw made waits for a confirmation.
+//!    large removal that nobody saw made, or several files that leave none behind, wait for a confirmation.
 //! 4. Of two documents that name one object, the one that holds it keeps it.
 //! 5. Definitions of kinds come first, then namespaces; a kind that is not known yet is waited for.
 //! 6. Fields a file sets are set back when somebody changes them, unless the file asks for a warning or for nothing.

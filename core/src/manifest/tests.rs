@@ -334,6 +334,18 @@ fn a_large_burst_is_held_and_released_by_a_confirmation_or_by_the_files_return()
 }
 
 #[test]
+fn the_last_files_deleted_together_are_held_however_few_they_are() {
+    let mut world = World::with(&[("a.yaml", &map("a")), ("b.yaml", &map("b"))]);
+    world.delete(&["a.yaml", "b.yaml"]);
+    world.wait();
+    assert_eq!((world.names(), world.phase("a.yaml")), (vec!["a", "b"], "Gone"));
+    assert!(world.problem("b.yaml").contains("no manifest is left"), "{}", world.problem("b.yaml"));
+    world.directory.confirm_all();
+    world.run();
+    assert!(world.names().is_empty());
+}
+
+#[test]
 fn a_few_files_deleted_together_are_plain_intent() {
     let mut world = six();
     world.delete(&SIX_FILES[..3]);

@@ -90,12 +90,12 @@ pub fn plan(cluster: &Cluster, root: &Path) -> Result<Plan, String> {
             Task::Forget { file } => directory.forgotten(&file),
         }
     }
-    plan.items.extend(directory.held().map(|(key, entry)| PlanItem {
+    plan.items.extend(directory.held().map(|(key, entry, reason)| PlanItem {
         action: Planned::Hold,
         object: key.to_string(),
         from: format!("{}:{}", entry.file, entry.line),
         changes: Vec::new(),
-        reason: entry.held.clone().unwrap_or_default(),
+        reason,
     }));
     plan.problems = directory.file_problems();
     Ok(plan)

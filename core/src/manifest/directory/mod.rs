@@ -4,6 +4,7 @@
 //! became of them.
 
 mod outlook;
+mod removal;
 mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +15,7 @@ use serde_json::Value;
 use crate::manifest::claims::{Claim, Claims, rank};
 use crate::manifest::document::Document;
 use crate::manifest::file::{File, Observation};
-use crate::manifest::guard::Removal;
-use crate::manifest::inventory::{Entry, Inventory, Record};
+use crate::manifest::inventory::{Inventory, Record};
 use crate::manifest::problem::Problem;
 use crate::manifest::setting::Drift;
 use crate::object::{Name, ObjectKey, Revision};
@@ -62,6 +62,8 @@ pub struct Directory {
     /// The objects that are due some time, in the order they are applied in.
     queue: BTreeMap<Place, ObjectKey>,
     prunes: BTreeMap<ObjectKey, Retry>,
+    /// Namespaces and definitions without a document, and the files that hold objects which would go with them.
+    kept: BTreeMap<ObjectKey, BTreeSet<Name>>,
     reported: BTreeMap<Name, Value>,
     /// Files whose `ManifestFile` may no longer say what is.
     stale: BTreeSet<Name>,
@@ -119,6 +121,7 @@ impl Directory {
             objects: BTreeMap::new(),
             queue: BTreeMap::new(),
             prunes: BTreeMap::new(),
+            kept: BTreeMap::new(),
             reported: reported.into_iter().filter_map(by_path).collect(),
             stale: BTreeSet::new(),
             parsed: None,
@@ -188,7 +191,7 @@ impl Directory {
             self.settle_claims(registry, now);
             self.stale.extend(self.known_files());
         }
-        self.conclude_removals(&scan, now);
+        self.conclude_removals(&scan);
         self.found_at_start = false;
     }
 
@@ -252,29 +255,6 @@ impl Directory {
         }
     }
 
-    /// Lets every held deletion happen; the files they came from.
-    pub fn confirm_all(&mut self) -> Vec<Name> {
-        let files: BTreeSet<Name> = self.held().map(|(_, entry)| entry.file.clone()).collect();
-        for file in &files {
-            self.confirm(file);
-        }
-        files.into_iter().collect()
-    }
-
-    /// The objects whose deletion waits for a confirmation.
-    pub fn held(&self) -> impl Iterator<Item = (&ObjectKey, &Entry)> {
-        self.inventory.objects.iter().filter(|(_, entry)| entry.held.is_some())
-    }
-
-    fn confirm(&mut self, path: &str) {
-        let held = self.inventory.objects.iter_mut().filter(|(_, entry)| &*entry.file == path && entry.held.is_some());
-        for (key, entry) in held {
-            entry.held = None;
-            self.stale.insert(entry.file.clone());
-            self.prunes.insert(key.clone(), Retry::default());
-        }
-    }
-
     /// Sorts out anew who speaks for what, and what is to be applied.
     fn settle_claims(&mut self, registry: &Registry, now: Timestamp) {
         self.parsed = None;
@@ -285,6 +265,7 @@ impl Directory {
         self.queue.clear();
         for (key, claim) in &self.claims.owners {
             self.prunes.remove(key);
+            self.kept.remove(key);
             let known = self.objects.contains_key(key);
             let state = self.objects.entry(key.clone()).or_default();
             if let Some(entry) = self.inventory.objects.get_mut(key) {
@@ -306,42 +287,7 @@ impl Directory {
                 self.queue.insert(Place::of(key, claim), key.clone());
             }
         }
-    }
-
-    /// Objects in the inventory that no document speaks for, and whose file says so by being gone or by parsing.
-    fn unclaimed(&self) -> Vec<ObjectKey> {
-        let spoken = |file: &str| self.files.get(file).is_none_or(|file| file.gone || file.problem.is_none());
-        let unclaimed = self.inventory.objects.iter().filter(|(key, entry)| {
-            !self.claims.owners.contains_key(key) && entry.held.is_none() && spoken(&entry.file)
-        });
-        unclaimed.map(|(key, _)| key.clone()).filter(|key| !self.prunes.contains_key(key)).collect()
-    }
-
-    fn conclude_removals(&mut self, scan: &Scan, now: Timestamp) {
-        let removed = self.unclaimed();
-        let entries = removed.iter().filter_map(|key| self.inventory.objects.get(key));
-        let files: BTreeSet<Name> = entries.map(|entry| entry.file.clone()).collect();
-        let lost = |file: &Name| file.rsplit_once('/').is_some_and(|(folder, _)| !scan.directories.contains(folder));
-        let removal = Removal {
-            objects: removed.len(),
-            of: self.inventory.objects.len(),
-            files: files.len(),
-            found_at_start: self.found_at_start,
-            directory_lost: files.iter().any(lost),
-            root_is_empty: scan.files.is_empty(),
-        };
-        let held = (!removed.is_empty()).then(|| removal.held_because()).flatten();
-        for key in removed {
-            match (&held, self.inventory.objects.get_mut(&key)) {
-                (Some(reason), Some(entry)) => {
-                    self.stale.insert(entry.file.clone());
-                    entry.held = Some(reason.clone());
-                }
-                _ => {
-                    self.prunes.insert(key, Retry { due: Some(now), ..Retry::default() });
-                }
-            }
-        }
+        self.release_kept();
     }
 
     /// When to be asked again even if nothing happens.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Directory, ObjectState, Retry};
+use super::{Directory, ObjectState};
 use crate::manifest::claims::Claim;
 use crate::manifest::document::Document;
 use crate::manifest::inventory::Entry;
@@ -58,10 +58,27 @@ impl Directory {
             waits &= state.waits || state.problems.is_empty();
         }
         for (key, entry) in self.inventory.of_file(path) {
-            found.extend(removal_problem(key, entry, self.prunes.get(key)));
+            found.extend(self.removal_problem(key, entry));
         }
         found.sort_by_key(|problem| problem.at);
         (found, waits)
+    }
+
+    /// Why an object without a document is still there.
+    fn removal_problem(&self, key: &ObjectKey, entry: &Entry) -> Option<Problem> {
+        let at = Position { line: entry.line, column: 1 };
+        let name = match key.namespace.as_deref() {
+            Some(namespace) => format!("{} {namespace}/{}", entry.kind, key.name),
+            None => format!("{} {}", entry.kind, key.name),
+        };
+        let message = if let Some(reason) = &entry.held {
+            format!("{name} is not deleted: {reason}. Run `sampan prune --confirm` to delete, or bring its file back")
+        } else if let Some(reason) = self.held_because(key, entry) {
+            format!("{reason}. It goes once they are gone, or by `sampan prune --confirm`")
+        } else {
+            format!("{name} cannot be deleted: {}", self.prunes.get(key)?.problem.as_ref()?)
+        };
+        Some(Problem::new(at, message).of(name))
     }
 
     /// What is wrong with files, as `path:line:column: message` with the lines around it.
@@ -111,19 +128,4 @@ fn drift_problem(claim: &Claim, state: &ObjectState) -> Option<Problem> {
     }
     let message = format!("{} differs from the file: {}", claim.identity, state.drifted.join(", "));
     Some(Problem::new(Position { line: claim.line, column: 1 }, message).of(claim.identity.to_string()))
-}
-
-fn removal_problem(key: &ObjectKey, entry: &Entry, retry: Option<&Retry>) -> Option<Problem> {
-    let at = Position { line: entry.line, column: 1 };
-    let name = match key.namespace.as_deref() {
-        Some(namespace) => format!("{} {namespace}/{}", entry.kind, key.name),
-        None => format!("{} {}", entry.kind, key.name),
-    };
-    if let Some(reason) = &entry.held {
-        let message =
-            format!("{name} is not deleted: {reason}. Run `sampan prune --confirm` to delete, or bring its file back");
-        return Some(Problem::new(at, message).of(name));
-    }
-    let refused = retry?.problem.as_ref()?;
-    Some(Problem::new(at, format!("{name} cannot be deleted: {refused}")).of(name))
 }

@@ -33,6 +33,8 @@ struct World {
     faults: u32,
     /// What each container was last told to have.
     bounds: BTreeMap<String, Bounds>,
+    /// What each container was last started from.
+    images: BTreeMap<String, String>,
 }
 
 fn node() -> NodeFacts {
@@ -48,7 +50,12 @@ fn node() -> NodeFacts {
 fn pod(spec: Value) -> Arc<Pod> {
     let more = json!({"requests": {"cpu": "2"}}).to_string();
     let resizable = spec.pointer("/containers/0/resources").is_some();
-    let annotations = if resizable { json!({"resources": more}) } else { json!({}) };
+    let redefined = spec["containers"][0]["image"] == "i:0";
+    let annotations = match (resizable, redefined) {
+        (true, _) => json!({"resources": more}),
+        (_, true) => json!({"image": "i:1"}),
+        _ => json!({}),
+    };
     let metadata = json!({"name": "web", "namespace": "default", "uid": "u", "annotations": annotations});
     let pod = json!({"metadata": metadata, "spec": spec});
     Arc::new(serde_json::from_value(pod).unwrap())
@@ -62,6 +69,7 @@ fn world(spec: Value) -> World {
         now: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1),
         faults: 0,
         bounds: BTreeMap::new(),
+        images: BTreeMap::new(),
     }
 }
 
@@ -84,7 +92,8 @@ impl World {
                     RunState::Running => "running".to_owned(),
                     RunState::Exited(exit) => format!("exited {}", exit.code),
                 };
-                format!("{} {what} {} {} {:?}", run.name, run.attempt.min(3), run.sandbox_attempt, run.bounds)
+                let (attempt, sandbox) = (run.attempt.min(3), run.sandbox_attempt);
+                format!("{} {} {what} {attempt} {sandbox} {:?}", run.name, run.image, run.bounds)
             })
             .collect();
         let sandbox = s.sandbox.as_ref().map(|sandbox| (sandbox.attempt, sandbox.running));
@@ -97,8 +106,9 @@ impl World {
             .map(|container| s.latest(&container.name).is_some_and(|run| s.probes.ready(container, &run.id)))
             .collect();
         format!(
-            "{} {:?} {runs:?} {sandbox:?} {setbacks:?} {:?} {:?} {:?} {ready:?} {} {} {:?} {}",
+            "{} {:?} {:?} {runs:?} {sandbox:?} {setbacks:?} {:?} {:?} {:?} {ready:?} {} {} {:?} {}",
             self.machine.state(),
+            s.spec().containers.first().map(|container| &container.image),
             s.under_way,
             s.images,
             s.volumes.is_some(),
@@ -141,6 +151,7 @@ impl World {
         }
         if let Command::StartContainer(spec) = command {
             self.bounds.insert(spec.name.clone(), spec.bounds);
+            self.images.insert(spec.name.clone(), spec.image.clone());
             self.situation.images.insert(format!("#{}", spec.name), spec.attempt);
             self.situation.images.insert(format!("#s{}", spec.name), spec.sandbox_attempt);
             self.situation.images.insert(format!("#b{}", spec.name), spec.backoff_seconds);
@@ -155,7 +166,7 @@ impl World {
             attempt: number("#"),
             sandbox_attempt: number("#s"),
             backoff_seconds: number("#b"),
-            image: String::new(),
+            image: self.images.get(name).cloned().unwrap_or_default(),
             image_id: String::new(),
             bounds: self.bounds.get(name).copied().unwrap_or_default(),
             started_at: Some(self.now),
@@ -249,6 +260,16 @@ impl World {
         Some(next)
     }
 
+    /// The world in which the pod's container names the image it would rather have, once.
+    fn redefined(&self) -> Option<Self> {
+        let mut pod = (*self.situation.pod).clone();
+        let image = pod.metadata.annotations.take()?.remove("image")?;
+        pod.spec.as_mut()?.containers.first_mut()?.image = Some(image);
+        let mut next = self.clone();
+        next.situation.take(Arc::new(pod));
+        Some(next)
+    }
+
     /// Everything that may happen next.
     fn futures(&self) -> Vec<Self> {
         let mut list = Vec::new();
@@ -289,6 +310,7 @@ impl World {
         told.look_up_sources();
         list.push(told);
         list.extend(self.resized());
+        list.extend(self.redefined());
         let mut later = self.clone();
         later.now += SignedDuration::from_secs(400);
         list.push(later);
@@ -306,6 +328,7 @@ impl World {
 fn specs() -> Vec<Value> {
     vec![
         json!({"containers": [{"name": "a", "image": "i:1"}]}),
+        json!({"containers": [{"name": "a", "image": "i:0"}]}),
         json!({"restartPolicy": "Never", "containers": [{"name": "a", "image": "i:1"}]}),
         json!({"restartPolicy": "OnFailure", "initContainers": [{"name": "i", "image": "i:1"}],
                "containers": [{"name": "a", "image": "i:1", "readinessProbe": {"exec": {"command": ["x"]}, "failureThreshold": 1}}]}),
@@ -394,6 +417,26 @@ fn a_container_gets_what_was_granted_while_it_runs_or_when_it_starts_again() {
     };
     check("NotRequired", &["Resize(\"a\")"], 1);
     check("RestartContainer", &["Stop(\"a\")", "Image(\"a\")", "Start(\"a\")"], 2);
+}
+
+#[test]
+fn a_container_that_names_another_image_is_stopped_and_started_from_that() {
+    let mut world = world(json!({"containers": [{"name": "a", "image": "i:0"}]}));
+    let mut told = Vec::new();
+    for round in 0..60 {
+        world.look_up_sources();
+        world.step(&mut BTreeSet::new());
+        if round == 30 {
+            world = world.redefined().unwrap();
+            told.clear();
+        }
+        let Some(operation) = world.situation.under_way.first().cloned() else { continue };
+        told.push(format!("{operation:?}"));
+        world = world.succeed(&operation);
+    }
+    assert_eq!(told, ["Stop(\"a\")", "Image(\"a\")", "Start(\"a\")"]);
+    let runs: Vec<_> = world.situation.records().map(|run| (&*run.image, run.attempt, run.is_running())).collect();
+    assert_eq!(runs, [("i:0", 0, false), ("i:1", 1, true)]);
 }
 
 #[test]

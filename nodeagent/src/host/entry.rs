@@ -152,6 +152,12 @@ impl Entry {
         Scene { situation: &self.situation, sources, node: &self.node, now }
     }
 
+    /// The state a user would name, once it was stepped.
+    #[cfg(test)]
+    pub(super) fn class(&self) -> Option<Class> {
+        self.class
+    }
+
     /// One step: moves the machine and says what is to be done. Gives the transitions taken.
     pub(super) fn step(&mut self, sources: &Sources, now: Timestamp, effects: &mut Vec<Effect>) -> Vec<Crossing> {
         self.note_termination(now);
@@ -162,6 +168,7 @@ impl Entry {
         self.machine = machine;
         self.class = Some(class);
         self.decide(before, &step, now);
+        self.note_redefinitions(&step.commands, class);
         let pod = self.reference();
         for command in step.commands {
             self.begin(&command, now, &pod, effects);
@@ -206,6 +213,20 @@ impl Entry {
             }
         }
         self.grace_seconds = Some(grace);
+    }
+
+    /// Remembers who is stopped only to be started from another image: nobody is, of a pod that has ended or is to.
+    fn note_redefinitions(&mut self, commands: &[Command], class: Class) {
+        if matches!(class, Class::Succeeded | Class::Failed | Class::Terminating | Class::Removed) {
+            return self.situation.redefined.clear();
+        }
+        for command in commands {
+            let Command::StopContainer { container, id, .. } = command else { continue };
+            let (run, container) = (self.situation.latest(container), self.situation.container(container));
+            if run.zip(container).is_some_and(|(run, container)| !run.is_of(container)) {
+                self.situation.redefined.insert(id.clone());
+            }
+        }
     }
 
     fn begin(&mut self, command: &Command, now: Timestamp, pod: &PodRef, effects: &mut Vec<Effect>) {

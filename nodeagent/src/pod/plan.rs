@@ -260,6 +260,10 @@ fn condemn(scene: &Scene<'_>, container: &Container, because: Verdict) -> Option
         Verdict::SandboxLost => {
             (scene.situation.grace_seconds(), "Pod sandbox changed, it will be killed and re-created.".to_owned())
         }
+        Verdict::Redefined => {
+            let message = format!("Container {} definition changed, will be restarted", container.name);
+            (scene.situation.grace_seconds(), message)
+        }
         Verdict::Resized => {
             (scene.situation.grace_seconds(), format!("Container {} resize requires restart", container.name))
         }

@@ -124,6 +124,12 @@ impl ContainerRecord {
         }
     }
 
+    /// Whether it was made of the image `container` names now: all else of a running pod's containers that may change, may
+    /// while they run.
+    pub fn is_of(&self, container: &Container) -> bool {
+        container.image.as_deref().unwrap_or_default() == self.image
+    }
+
     /// Whether `other`, of the same container, was observed later. That memory was wanting is often seen after the end, and
     /// never taken back: a look that was made between the two may arrive last.
     fn is_older_than(&self, other: &Self) -> bool {
@@ -166,6 +172,8 @@ pub struct Situation {
     pub volumes: Option<u64>,
     /// What the probes found.
     pub probes: Probes,
+    /// Runs stopped because their containers name another image: whatever the restart policy says, others follow them.
+    pub redefined: BTreeSet<String>,
     /// When the pod was first seen on its way out.
     pub terminating_since: Option<Timestamp>,
     /// Containers told to stop because the pod goes, and when each must be dead.
@@ -194,6 +202,7 @@ impl Situation {
             images: BTreeMap::new(),
             volumes: None,
             probes: Probes::default(),
+            redefined: BTreeSet::new(),
             terminating_since: None,
             deadlines: BTreeMap::new(),
             swept: false,
@@ -208,7 +217,22 @@ impl Situation {
         if let (Some(wish), Some(known)) = (&mut wish, self.wish.take()) {
             wish.pending = known.pending;
         }
-        (self.pod, self.wish) = (pod, wish);
+        let before = std::mem::replace(&mut self.pod, pod);
+        self.wish = wish;
+        self.forget_images(&before);
+    }
+
+    /// What was found of the image a container named before says nothing of the one it names now.
+    fn forget_images(&mut self, before: &Pod) {
+        let pod = self.pod.clone();
+        for container in containers(&pod) {
+            let known = containers(before).find(|known| known.name == container.name);
+            if known.is_some_and(|known| known.image != container.image) {
+                self.images.remove(&container.name);
+                self.setbacks.remove(&Operation::Image(container.name.clone()));
+                self.setbacks.remove(&Operation::Start(container.name.clone()));
+            }
+        }
     }
 
     /// The node grants the pod what it wishes for.
@@ -329,6 +353,7 @@ impl Situation {
             runs.retain(|record| record.id != id);
         }
         self.containers.retain(|_, runs| !runs.is_empty());
+        self.redefined.remove(id);
         if self.sandbox.as_ref().is_some_and(|sandbox| sandbox.id == id) {
             self.sandbox = None;
         }
@@ -344,6 +369,12 @@ impl Situation {
         let asked = self.pod.metadata.deletion_grace_period_seconds.filter(|_| self.is_terminating());
         asked.or(self.spec().termination_grace_period_seconds).unwrap_or(30).max(0)
     }
+}
+
+/// A pod's init containers and its own.
+fn containers(pod: &Pod) -> impl Iterator<Item = &Container> {
+    let spec = pod.spec.iter();
+    spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers))
 }
 
 /// What `kubectl debug` added to the pod, in the words of other containers.

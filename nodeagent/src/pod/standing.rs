@@ -86,6 +86,8 @@ pub enum Verdict {
     Probe(ProbeKind),
     /// The sandbox it lives in is dead.
     SandboxLost,
+    /// It was made of another image than its container names now.
+    Redefined,
     /// It takes notice of its new resources only when it starts.
     Resized,
 }
@@ -171,11 +173,12 @@ fn standing(scene: &Scene<'_>, container: &Container, is_init: bool, turn: bool,
         return before_start(scene, container, is_init, turn, attempt, 0);
     };
     match &record.state {
-        RunState::Running => running(scene, container, record),
+        RunState::Running => running(scene, container, is_init, record),
         RunState::Created => before_start(scene, container, is_init, turn, record.attempt, record.backoff_seconds),
         RunState::Exited(exit) if !runs_again(scene, container, is_init, record) => Standing::Ended { code: exit.code },
         RunState::Exited(_) => {
-            let (due, next_wait) = backoff::restart(record);
+            // What it was before says nothing of what it is to be now.
+            let (due, next_wait) = if record.is_of(container) { backoff::restart(record) } else { (scene.now, 0) };
             if due > scene.now {
                 return Standing::BackingOff { until: due, seconds: record.backoff_seconds };
             }
@@ -185,12 +188,17 @@ fn standing(scene: &Scene<'_>, container: &Container, is_init: bool, turn: bool,
     }
 }
 
-fn running(scene: &Scene<'_>, container: &Container, record: &ContainerRecord) -> Standing {
+fn running(scene: &Scene<'_>, container: &Container, is_init: bool, record: &ContainerRecord) -> Standing {
     let probes = &scene.situation.probes;
     let sandbox_lost =
         !sandbox_is_coming(scene) || (sandbox_is_running(scene) && record.sandbox_attempt != sandbox_attempt(scene));
     if sandbox_lost {
         return Standing::Condemned { because: Verdict::SandboxLost };
+    }
+    // An init container that is to come to an end does so as what it was.
+    let stays = !is_init || is_sidecar(container);
+    if stays && !scene.situation.is_terminating() && !record.is_of(container) {
+        return Standing::Condemned { because: Verdict::Redefined };
     }
     if let Some(kind) = probes.condemned(&container.name, &record.id) {
         return Standing::Condemned { because: Verdict::Probe(kind) };
@@ -211,6 +219,9 @@ fn running(scene: &Scene<'_>, container: &Container, record: &ContainerRecord) -
 fn runs_again(scene: &Scene<'_>, container: &Container, is_init: bool, record: &ContainerRecord) -> bool {
     if scene.situation.is_terminating() {
         return false;
+    }
+    if scene.situation.redefined.contains(&record.id) {
+        return true;
     }
     let code = record.exit().map_or(0, |exit| exit.code);
     let pod_policy = scene.situation.spec().restart_policy.as_deref().unwrap_or("Always");

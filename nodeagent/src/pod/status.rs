@@ -93,7 +93,7 @@ fn container_status(scene: &Scene<'_>, container: &Container, is_init: bool, sta
     let shown = record.filter(|record| record.started_at.is_some() || record.exit().is_some());
     ContainerStatus {
         name: container.name.clone(),
-        image: container.image.clone().unwrap_or_default(),
+        image: shown.map(|record| record.image.clone()).or_else(|| container.image.clone()).unwrap_or_default(),
         image_id: shown.map(|record| docker(&record.image_id)).unwrap_or_default(),
         container_id: shown.map(|record| docker(&record.id)),
         restart_count: restart_count(scene, &container.name, record),
@@ -148,7 +148,10 @@ fn state(scene: &Scene<'_>, standing: &Standing, record: Option<&ContainerRecord
         Standing::Misconfigured { reason, message } => waiting(reason, Some(message.clone())),
         Standing::ImageRefused { reason, message, .. } => image_refused(scene, reason, message),
         Standing::StartRefused { reason, message, .. } => waiting(reason, Some(message.clone())),
-        _ if ended.is_some() => ended.map(terminated).unwrap_or_default(),
+        // What ended for good cannot run again, as far as the API is concerned: one that is to be another has not.
+        _ if ended.is_some_and(|run| !scene.situation.redefined.contains(&run.id)) => {
+            ended.map(terminated).unwrap_or_default()
+        }
         _ => {
             let has_init = !scene.situation.init_containers().is_empty();
             let reason = if has_init { "PodInitializing" } else { "ContainerCreating" };

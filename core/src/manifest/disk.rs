@@ -7,10 +7,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::names::{is_manifest, is_searched};
+use super::way::Way;
 use super::{Observation, Scan};
 use crate::object::Name;
 
-/// How deep directories are searched: what is deeper is a loop of links.
+/// How deep directories are searched: nobody keeps manifests deeper.
 const DEPTH_MAX: usize = 16;
 
 /// The directory on disk.
@@ -54,10 +55,11 @@ impl Disk {
 
     /// What the root is now; it changes when another directory takes its place.
     pub(super) fn root_identity(&self) -> Option<(u64, u64)> {
-        fs::metadata(&self.root).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+        identity(&self.root)
     }
 
-    /// The path below the root, where it is one of a manifest.
+    /// The path below the root, where it is one of a manifest: the one a scan finds it by, however many loops of links it was
+    /// heard of through.
     pub(super) fn manifest_at(&self, path: &Path) -> Option<Name> {
         let below = path.strip_prefix(&self.root).ok()?;
         let (folders, file) = match below.to_str()?.rsplit_once('/') {
@@ -65,29 +67,37 @@ impl Disk {
             None => ("", below.to_str()?),
         };
         let searched = folders.split('/').filter(|folder| !folder.is_empty()).all(is_searched);
-        (searched && is_manifest(file)).then(|| below.to_string_lossy().into())
+        if !searched || !is_manifest(file) {
+            return None;
+        }
+        let mut way = Way::from(&self.root);
+        for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
+            way.go(folder);
+        }
+        Some(way.below().into_iter().chain([file]).collect::<Vec<_>>().join("/").into())
     }
 
     /// Reads everything that has changed since it was read last.
     pub(super) fn scan(&mut self) -> Result<Scan, String> {
         let mut scan = Scan::default();
         let root = self.root.clone();
-        self.scan_folder(&root, "", 0, &mut scan)
+        self.scan_folder(&root, "", &mut Way::from(&root), &mut scan)
             .map_err(|error| format!("failed to read the directory {}: {error}", self.root.display()))?;
         self.seen.retain(|path, _| scan.files.contains_key(path));
         Ok(scan)
     }
 
-    fn scan_folder(&mut self, folder: &Path, below: &str, depth: usize, scan: &mut Scan) -> std::io::Result<()> {
+    fn scan_folder(&mut self, folder: &Path, below: &str, way: &mut Way, scan: &mut Scan) -> std::io::Result<()> {
         let entries: BTreeSet<PathBuf> =
             fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
         for path in entries {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             let below = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
             if is_folder(&path) {
-                if is_searched(name) && depth < DEPTH_MAX {
+                if is_searched(name) && way.len() <= DEPTH_MAX && way.enter(&path) {
                     scan.directories.insert(below.as_str().into());
-                    self.scan_subfolder(&path, &below, depth + 1, scan);
+                    self.scan_subfolder(&path, &below, way, scan);
+                    way.leave();
                 }
             } else if is_manifest(name)
                 && let Some(observation) = self.read(&below.as_str().into())
@@ -99,8 +109,8 @@ impl Disk {
     }
 
     /// A folder that cannot be read speaks for none of its files: what was in it stays as it was.
-    fn scan_subfolder(&mut self, path: &Path, below: &str, depth: usize, scan: &mut Scan) {
-        let Err(error) = self.scan_folder(path, below, depth, scan) else { return };
+    fn scan_subfolder(&mut self, path: &Path, below: &str, way: &mut Way, scan: &mut Scan) {
+        let Err(error) = self.scan_folder(path, below, way, scan) else { return };
         if error.kind() == ErrorKind::NotFound {
             return;
         }
@@ -136,6 +146,11 @@ impl Disk {
     }
 }
 
+/// What a file or folder is, by whatever path; `None` where it cannot be looked at.
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
 /// What cannot be looked at counts as a folder: it may hold files, and must not pass for one without any.
 fn is_folder(path: &Path) -> bool {
     match fs::metadata(path) {
@@ -166,5 +181,24 @@ mod tests {
         let scan = disk.scan().unwrap();
         assert_eq!(scan.unreadable.keys().map(|folder| &**folder).collect::<Vec<_>>(), ["apps"]);
         assert!(scan.directories.contains("apps") && !scan.directories.contains("gone"));
+    }
+
+    #[test]
+    fn a_loop_of_links_holds_each_manifest_once_and_an_event_through_it_is_of_that_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().to_owned();
+        std::fs::create_dir(root.join("odd")).unwrap();
+        std::fs::write(root.join("odd/web.yaml"), "a: 1\n").unwrap();
+        for (to, link) in [(".", "odd/loop"), ("..", "odd/up"), ("odd", "other")] {
+            std::os::unix::fs::symlink(to, root.join(link)).unwrap();
+        }
+        let mut disk = Disk::new(root.clone());
+        let scan = disk.scan().unwrap();
+        // A folder that is linked beside itself is no loop: it is there twice, as whoever linked it said.
+        assert_eq!(scan.files.keys().map(|file| &**file).collect::<Vec<_>>(), ["odd/web.yaml", "other/web.yaml"]);
+        for path in ["odd/web.yaml", "odd/loop/web.yaml", "odd/loop/loop/web.yaml", "odd/up/odd/web.yaml"] {
+            assert_eq!(disk.manifest_at(&root.join(path)).as_deref(), Some("odd/web.yaml"), "{path}");
+        }
+        assert_eq!(disk.manifest_at(&root.join("odd/up/a.yaml")).as_deref(), Some("a.yaml"));
     }
 }

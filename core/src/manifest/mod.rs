@@ -31,6 +31,7 @@ pub mod setting;
 #[cfg(test)]
 mod tests;
 mod watcher;
+mod way;
 mod yaml;
 
 pub use carry::FIELD_MANAGER;

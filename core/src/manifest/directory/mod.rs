@@ -21,7 +21,7 @@ use crate::manifest::setting::Drift;
 use crate::object::{Name, ObjectKey, Revision};
 use crate::resource::Registry;
 
-/// How long files must be quiet before anything is taken for gone: a rename or a checkout deletes before it creates.
+/// How soon after something went a scan looks what there is: a rename deletes before it creates, and the object stays with its new file.
 const SETTLE: SignedDuration = SignedDuration::from_millis(200);
 /// How often the directory is read through, should the system have lost an event.
 const RESCAN_EVERY: SignedDuration = SignedDuration::from_secs(30);
@@ -32,6 +32,7 @@ const RETRY_FIRST: SignedDuration = SignedDuration::from_millis(250);
 /// The longest wait between retries.
 const RETRY_MAX: SignedDuration = SignedDuration::from_secs(30);
 
+use removal::Grace;
 pub use tasks::{Applied, Apply, Prune, Task};
 
 /// What a scan of the whole directory found.
@@ -70,8 +71,12 @@ pub struct Directory {
     /// The documents of the file that is being applied, so that it is read once.
     parsed: Option<(Name, Vec<Document>)>,
     root_problem: Option<String>,
+    /// Whether what is gone now went before anybody watched: since the start, or while the root was missing.
     found_at_start: bool,
+    was_scanned: bool,
     scan_due: Option<Timestamp>,
+    /// What went and may still come back.
+    grace: Option<Grace>,
 }
 
 /// What is known of an object that a document speaks for.
@@ -127,7 +132,9 @@ impl Directory {
             parsed: None,
             root_problem: None,
             found_at_start: true,
+            was_scanned: false,
             scan_due: Some(Timestamp::UNIX_EPOCH),
+            grace: None,
         }
     }
 
@@ -142,9 +149,10 @@ impl Directory {
         }
     }
 
-    /// Something is gone, or moved: once all is quiet, a scan tells what.
+    /// Something is gone, or moved: a scan soon tells what, and a later one, once all is quiet, takes it for gone.
     pub fn vanished(&mut self, now: Timestamp) {
-        self.scan_due = Some(now + SETTLE);
+        self.scan_due = Some(self.scan_due.map_or(now + SETTLE, |due| due.min(now + SETTLE)));
+        self.grace = Some(self.grace.map_or_else(|| Grace::from(now), |grace| grace.renewed(now)));
     }
 
     /// Events were lost: read everything.
@@ -154,7 +162,11 @@ impl Directory {
 
     /// Whether the directory is to be read through now.
     pub fn wants_scan(&self, now: Timestamp) -> bool {
-        self.scan_due.is_some_and(|due| due <= now)
+        self.next_scan().is_some_and(|due| due <= now)
+    }
+
+    fn next_scan(&self) -> Option<Timestamp> {
+        self.scan_due.into_iter().chain(self.grace.map(|grace| grace.ends)).min()
     }
 
     /// The directory was read through, or cannot be. Only this concludes that something is gone.
@@ -166,6 +178,8 @@ impl Directory {
                 self.stale.extend(self.known_files());
                 self.root_problem = Some(reason);
                 self.found_at_start = true;
+                self.was_scanned = true;
+                self.grace = None;
                 return;
             }
         };
@@ -191,8 +205,11 @@ impl Directory {
             self.settle_claims(registry, now);
             self.stale.extend(self.known_files());
         }
-        self.conclude_removals(&scan);
-        self.found_at_start = false;
+        if self.is_grace_over(now) {
+            self.conclude_removals(&scan);
+            self.found_at_start = false;
+        }
+        self.was_scanned = true;
     }
 
     fn known_files(&self) -> Vec<Name> {
@@ -294,7 +311,7 @@ impl Directory {
     pub fn wake_at(&self) -> Option<Timestamp> {
         let applies = self.queue.values().filter_map(|key| self.objects.get(key)?.due);
         let prunes = self.prunes.values().filter_map(|retry| retry.due);
-        applies.chain(prunes).chain(self.scan_due).min()
+        applies.chain(prunes).chain(self.next_scan()).min()
     }
 }
 

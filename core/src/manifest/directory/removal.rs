@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::{Directory, Retry, Scan};
 use crate::manifest::guard::Removal;
 use crate::manifest::inventory::Entry;
@@ -12,7 +14,42 @@ use crate::resource::custom::CUSTOM_RESOURCE_DEFINITIONS;
 /// The most files named that keep a namespace or a definition.
 const KEEPERS_NAMED_MAX: usize = 3;
 
+/// How long nothing more may go before what is gone is taken for gone: tools that stash, sync or save bring files back within it.
+const GRACE: SignedDuration = SignedDuration::from_secs(2);
+/// After how long it is taken for gone although something goes all the time.
+const GRACE_MAX: SignedDuration = SignedDuration::from_secs(10);
+
+/// The time in which what went may come back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grace {
+    pub(super) ends: Timestamp,
+    latest: Timestamp,
+}
+
+impl Grace {
+    pub(super) fn from(now: Timestamp) -> Self {
+        Self { ends: now + GRACE, latest: now + GRACE_MAX }
+    }
+
+    /// Something more went.
+    pub(super) fn renewed(self, now: Timestamp) -> Self {
+        Self { ends: (now + GRACE).min(self.latest), ..self }
+    }
+}
+
 impl Directory {
+    /// Whether what a scan does not find is to be taken for gone now. What it finds missing that nobody told of has its time too,
+    /// but not at start: what went before has had it.
+    pub(super) fn is_grace_over(&mut self, now: Timestamp) -> bool {
+        let nothing_gone = self.unclaimed().is_empty();
+        let grace = *self.grace.get_or_insert_with(|| Grace::from(now));
+        let is_over = nothing_gone || !self.was_scanned || grace.ends <= now;
+        if is_over {
+            self.grace = None;
+        }
+        is_over
+    }
+
     /// Lets every held deletion happen; the files they came from.
     pub fn confirm_all(&mut self) -> Vec<Name> {
         let files: BTreeSet<Name> = self.held().map(|(_, entry, _)| entry.file.clone()).collect();

@@ -113,13 +113,20 @@ impl World {
         self.run();
     }
 
-    /// Lets time pass, with the scans that fall due.
+    /// Lets enough time pass for what is gone to be taken for gone.
     fn wait(&mut self) {
-        self.now += SignedDuration::from_secs(1);
-        if self.directory.wants_scan(self.now) {
-            self.scan();
+        self.pass(3_000);
+    }
+
+    /// Lets time pass, with the scans that fall due.
+    fn pass(&mut self, milliseconds: u32) {
+        for _ in 0..milliseconds / 100 {
+            self.now += SignedDuration::from_millis(100);
+            if self.directory.wants_scan(self.now) {
+                self.scan();
+            }
+            self.run();
         }
-        self.run();
     }
 
     fn scan(&mut self) {

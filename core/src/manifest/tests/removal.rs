@@ -16,6 +16,68 @@ fn a_saved_file_is_applied_at_once_and_a_deleted_one_goes_after_a_scan() {
 }
 
 #[test]
+fn a_file_that_comes_back_within_two_seconds_was_never_gone() {
+    let mut world = World::with(&[("a.yaml", &map("a")), ("b.yaml", &map("b"))]);
+    world.delete(&["a.yaml"]);
+    world.pass(1_900);
+    world.save("a.yaml", &map("a"));
+    world.wait();
+    assert_eq!((world.writes.as_slice(), world.phase("a.yaml")), ([].as_slice(), "Applied"));
+    world.delete(&["a.yaml"]);
+    world.pass(2_000);
+    assert_eq!(world.writes, ["delete a"]);
+}
+
+#[test]
+fn a_scan_amid_a_checkout_takes_nothing_for_gone_and_what_is_new_is_applied_at_once() {
+    let mut world = World::with(&[("a.yaml", &map("a")), ("b.yaml", &map("b"))]);
+    let a = world.files.remove("a.yaml").unwrap();
+    world.files.insert("new/c.yaml".into(), Observation::Bytes(map("c").into_bytes()));
+    world.directory.lost_track(world.now);
+    world.pass(100);
+    assert_eq!(world.writes, ["apply c from new/c.yaml"]);
+    world.files.insert("a.yaml".into(), a);
+    world.directory.lost_track(world.now);
+    world.wait();
+    assert_eq!(world.writes, ["apply c from new/c.yaml"]);
+    assert!(
+        world.directory.wake_at().unwrap() > world.now + SignedDuration::from_secs(20),
+        "nothing looks by the clock"
+    );
+}
+
+#[test]
+fn files_that_go_one_after_the_other_are_one_burst_but_not_without_end() {
+    let mut world = six();
+    for file in SIX_FILES {
+        world.delete(&[file]);
+        world.pass(1_000);
+    }
+    world.wait();
+    assert_eq!((world.names().len(), world.phase("a.yaml")), (6, "Gone"));
+    let mut world = six();
+    world.delete(&["a.yaml"]);
+    for _ in 0..10 {
+        world.directory.vanished(world.now);
+        world.pass(1_000);
+    }
+    assert_eq!(world.writes, ["delete a"]);
+}
+
+#[test]
+fn a_root_that_comes_back_file_by_file_loses_nothing() {
+    let mut world = World::with(&[("a.yaml", &map("a")), ("b.yaml", &map("b"))]);
+    world.directory.scanned(Err("the directory is gone".to_owned()), &world.registry, world.now);
+    let b = world.files.remove("b.yaml").unwrap();
+    world.scan();
+    world.pass(1_000);
+    world.files.insert("b.yaml".into(), b);
+    world.directory.lost_track(world.now);
+    world.wait();
+    assert_eq!((world.writes.as_slice(), world.phase("b.yaml")), ([].as_slice(), "Applied"));
+}
+
+#[test]
 fn a_document_taken_out_takes_its_object_alone() {
     let mut world = World::with(&[("both.yaml", &format!("{}---\n{}", map("a"), map("b")))]);
     world.save("both.yaml", &map("a"));

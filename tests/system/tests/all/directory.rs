@@ -8,8 +8,8 @@ use serde_json::Value;
 use std::time::Duration;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
-/// Long enough for a wrong reaction to show: the folder is read within milliseconds.
-const A_WHILE: Duration = Duration::from_secs(2);
+/// Long enough for a wrong reaction to show: what is gone is taken for gone after two seconds.
+const A_WHILE: Duration = Duration::from_secs(4);
 
 fn map(cluster: &Cluster, name: &str) -> Result<Option<Value>> {
     cluster.object(&format!("{MAPS}/{name}"))

@@ -154,6 +154,9 @@ pub(crate) struct Down {
     /// Remove the data as well
     #[arg(long)]
     pub(crate) purge: bool,
+    /// Remove what the cluster of this identity has on this machine's Docker, where its data folder is lost
+    #[arg(long, value_name = "ID", conflicts_with = "purge")]
+    pub(crate) cluster: Option<String>,
 }
 
 #[derive(Debug, Args)]

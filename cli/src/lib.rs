@@ -14,6 +14,7 @@
 //! | `suites` | what is proved of them |
 //! | `plugin_suite` | what is proved of a plugin |
 //! | `overview` | the answer of `sampan status` |
+//! | `say` | how commands print |
 //! | `simulate` | the whole system on virtual time, with faults |
 
 mod api;
@@ -28,6 +29,7 @@ mod node;
 mod operators;
 mod overview;
 mod plugin_suite;
+mod say;
 mod simulate;
 mod suites;
 

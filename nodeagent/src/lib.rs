@@ -46,7 +46,7 @@ pub use error::NodeError;
 pub use identity::{IdentityError, Joining, NodeIdentity, Trust};
 pub use kubelet::{KubeletApi, listen_kubelet, serve_kubelet};
 pub use removal::remove_folder;
-pub use runtime::docker::{host_address, remove_everything};
+pub use runtime::docker::{clusters, host_address, remove_everything};
 pub use sampan_logs::Limits as LogLimits;
 pub use sampan_trust::{Pin, PinFault};
 pub use simulated::SimulatedNodes;

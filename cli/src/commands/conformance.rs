@@ -14,6 +14,7 @@ use tabled::settings::Style;
 use crate::args::{Budget, Conformance, Format};
 use crate::operators::Carried;
 use crate::plugin_suite;
+use crate::say::say;
 
 /// The histories drawn of a plugin in each world of a small budget: its worlds are few and small, and every fault is to be
 /// met in them.
@@ -33,9 +34,9 @@ pub(crate) fn run(arguments: &Conformance, carried: &Carried) -> Result<()> {
     match arguments.output {
         Format::Text => {
             outcomes.iter().for_each(print);
-            println!("{}", totals(&outcomes, begun.elapsed()));
+            say!("{}", totals(&outcomes, begun.elapsed()));
         }
-        Format::Json => println!("{:#}", Value::Array(outcomes.iter().map(document).collect())),
+        Format::Json => say!("{:#}", Value::Array(outcomes.iter().map(document).collect())),
     }
     let failed: Vec<&str> = outcomes.iter().filter(|it| has_failed(it)).map(|it| it.suite.as_str()).collect();
     ensure!(failed.is_empty(), "not every property holds of {}", failed.join(", "));
@@ -97,19 +98,19 @@ fn watched(suite: &Suite, plan: &Plan) -> Outcome {
 
 fn print(outcome: &Outcome) {
     let (taken, declared) = outcome.edges;
-    println!(
+    say!(
         "{}: {} worlds, {} distinct states, {} histories, {taken} of {declared} transitions taken",
         outcome.suite,
         outcome.reports.len(),
         outcome.states(),
         outcome.histories,
     );
-    println!("{} steps, {:.0} per second and core", outcome.steps, outcome.steps_per_second());
-    println!("{}", properties(outcome));
+    say!("{} steps, {:.0} per second and core", outcome.steps, outcome.steps_per_second());
+    say!("{}", properties(outcome));
     if outcome.histories > 0 {
-        println!("{}", faults(outcome));
+        say!("{}", faults(outcome));
     }
-    outcome.failures.iter().for_each(|failure| println!("{failure}"));
+    outcome.failures.iter().for_each(|failure| say!("{failure}"));
 }
 
 /// What all of it came to, in a few lines.

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
-use sampan_nodeagent::{DockerEndpoint, remove_everything};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use sampan_nodeagent::{DockerEndpoint, clusters, remove_everything};
 
 use crate::args::Down;
 use crate::control::{Question, ask, is_running};
 use crate::data::DataFolder;
+use crate::say::say;
 
 /// How long a running cluster may take to end.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
@@ -16,21 +17,49 @@ const ENDS_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(arguments: &Down) -> Result<()> {
-    let folder = DataFolder::open(&arguments.folder.data)?;
-    stop_running(&folder)?;
-    if let Some(cluster) = folder.cluster_id()? {
-        let kept_in = (!arguments.purge).then(|| folder.node()).filter(|node| node.exists());
-        remove_containers(&cluster, kept_in.as_deref())?;
-        sampan_pluginhost::remove_folders(&cluster);
+    if let Some(cluster) = &arguments.cluster {
+        return remove_lost(cluster);
     }
+    let lost = |error: anyhow::Error| anyhow!("{error}{}", others());
+    let folder = DataFolder::open(&arguments.folder.data).map_err(lost)?;
+    stop_running(&folder)?;
+    let cluster = folder.cluster_id()?;
+    let cluster =
+        cluster.with_context(|| format!("{} does not say whose it is{}", folder.path().display(), others()))?;
+    let kept_in = (!arguments.purge).then(|| folder.node()).filter(|node| node.exists());
+    remove_containers(&cluster, kept_in.as_deref())?;
+    sampan_pluginhost::remove_folders(&cluster);
     if arguments.purge {
         let path = folder.path().display().to_string();
         folder.remove()?;
-        println!("stopped, and removed {path}");
+        say!("stopped, and removed {path}");
     } else {
-        println!("stopped; the data stays in {}", folder.path().display());
+        say!("stopped; the data stays in {}", folder.path().display());
     }
     Ok(())
+}
+
+/// Removes what is left of a cluster whose data folder is lost. One that still runs makes it all again.
+fn remove_lost(cluster: &str) -> Result<()> {
+    let known = block_on(clusters(&DockerEndpoint::from_environment()))?.context("failed to ask Docker")?;
+    ensure!(known.contains(cluster), "there is no cluster {cluster} on this Docker{}", others());
+    remove_containers(cluster, None)?;
+    sampan_pluginhost::remove_folders(cluster);
+    say!("removed what the cluster {cluster} had on this machine");
+    Ok(())
+}
+
+/// What to do where a folder tells of no cluster: names those there are.
+fn others() -> String {
+    let known = block_on(clusters(&DockerEndpoint::from_environment())).and_then(|known| Ok(known?));
+    let known: Vec<String> = known.unwrap_or_default().into_iter().collect();
+    match known.as_slice() {
+        [] => String::new(),
+        known => format!(
+            "\non this Docker there is something of: {}; what one has is removed by `sampan down --cluster <id>`",
+            known.join(", ")
+        ),
+    }
 }
 
 fn stop_running(folder: &DataFolder) -> Result<()> {
@@ -52,6 +81,9 @@ fn remove_containers(cluster: &str, kept_in: Option<&Path>) -> Result<()> {
     if !docker.socket.exists() {
         return Ok(());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(remove_everything(&docker, cluster, kept_in)).context("failed to remove the cluster's containers")
+    block_on(remove_everything(&docker, cluster, kept_in))?.context("failed to remove the cluster's containers")
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
 }

@@ -5,6 +5,7 @@ use sampan_machine::Chart;
 
 use crate::args::{Drawing, Graph};
 use crate::operators::Carried;
+use crate::say::say;
 
 /// The charts that can be drawn: of operators, and of what a node does with a pod.
 fn charts(carried: &Carried) -> Vec<&'static Chart> {
@@ -25,7 +26,7 @@ pub(crate) fn run(arguments: &Graph, carried: &Carried) -> Result<()> {
         Drawing::Dot => chart.dot(),
         Drawing::Table => chart.table(),
     };
-    println!("{}", drawing.trim_end());
+    say!("{}", drawing.trim_end());
     Ok(())
 }
 

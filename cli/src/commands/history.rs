@@ -9,6 +9,7 @@ use sampan_machine::{Decision, WakeReason};
 use super::words::{commanded, moved, unmet};
 use crate::api;
 use crate::args::{Explained, Format};
+use crate::say::say;
 
 /// Where the API server tells what was decided about an object.
 const PATH: &str = "/sampan.dev/v1/history";
@@ -16,11 +17,11 @@ const PATH: &str = "/sampan.dev/v1/history";
 pub(crate) fn run(arguments: &Explained) -> Result<()> {
     let answer = api::about(arguments, PATH)?;
     match arguments.shown.output {
-        Format::Json => println!("{}", answer.trim_end()),
+        Format::Json => say!("{}", answer.trim_end()),
         Format::Text => {
             let decisions: Vec<Decision> =
                 serde_json::from_str(&answer).context("the running cluster tells something else")?;
-            print!("{}", text(&decisions, Timestamp::now()));
+            say!("{}", text(&decisions, Timestamp::now()).trim_end());
         }
     }
     Ok(())

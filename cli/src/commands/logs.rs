@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::api;
 use crate::args::{Colour, Format, Logs};
 use crate::data::DataFolder;
+use crate::say::say;
 
 /// Where the API server tells what containers wrote.
 const PATH: &str = "/sampan.dev/v1/logs";
@@ -85,13 +86,13 @@ pub(crate) fn run(arguments: &Logs) -> Result<()> {
 fn counts(folder: &DataFolder, output: Format) -> Result<()> {
     let answer = api::get(folder, COUNTS)?;
     if output == Format::Json {
-        println!("{}", answer.trim_end());
+        say!("{}", answer.trim_end());
         return Ok(());
     }
     let nodes: Vec<Counted> = serde_json::from_str(&answer).context("the running cluster tells something else")?;
     for Counted { node, logs } in nodes {
-        println!("{node}");
-        logs.into_iter().for_each(|(name, count)| println!("  {:<16} {count}", spelled(&name)));
+        say!("{node}");
+        logs.into_iter().for_each(|(name, count)| say!("  {:<16} {count}", spelled(&name)));
     }
     Ok(())
 }

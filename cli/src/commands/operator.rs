@@ -7,6 +7,7 @@ use sampan_core::object::names;
 
 use super::{operator_run, rust_operator as rust};
 use crate::args::{Language, NewOperator, OperatorCommand};
+use crate::say::say;
 
 const PLUGIN: &str = include_str!("../../templates/plugin.yaml");
 const README: &str = include_str!("../../templates/README.md");
@@ -44,7 +45,7 @@ fn new(arguments: &NewOperator) -> Result<()> {
         Language::Rust => format!("in it, `cargo run -- conformance {name}` proves it"),
         _ => format!("prove it with `sampan conformance {}`", folder.display()),
     };
-    println!("{} is written; {proof}", folder.display());
+    say!("{} is written; {proof}", folder.display());
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::args::{Format, Plan};
 use crate::control::{Question, ask};
 use crate::data::DataFolder;
+use crate::say::say;
 
 pub(crate) fn run(arguments: &Plan) -> Result<()> {
     let folder = DataFolder::open(&arguments.shown.folder.data)?;
@@ -17,8 +18,8 @@ pub(crate) fn run(arguments: &Plan) -> Result<()> {
         .with_context(|| format!("failed to find the directory {}", arguments.directory.display()))?;
     let plan = ask(&folder, &Question::Plan { directory })?;
     match arguments.shown.output {
-        Format::Json => println!("{plan:#}"),
-        Format::Text => print!("{}", text(&plan)),
+        Format::Json => say!("{plan:#}"),
+        Format::Text => say!("{}", text(&plan).trim_end()),
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::words::{commanded, moved};
 use crate::args::{Format, Replay};
 use crate::control::{Question, ask};
 use crate::data::DataFolder;
+use crate::say::say;
 
 pub(crate) fn run(arguments: &Replay) -> Result<()> {
     let about = &arguments.about;
@@ -24,8 +25,8 @@ pub(crate) fn run(arguments: &Replay) -> Result<()> {
     let replayed: Vec<Replayed> =
         serde_json::from_value(answer.clone()).context("the running cluster tells something else")?;
     match about.shown.output {
-        Format::Json => println!("{answer:#}"),
-        Format::Text => print!("{}", text(&replayed)),
+        Format::Json => say!("{answer:#}"),
+        Format::Text => say!("{}", text(&replayed).trim_end()),
     }
     let otherwise = replayed.iter().filter(|it| matches!(it.again, Again::Otherwise { .. })).count();
     if otherwise > 0 {

@@ -8,15 +8,16 @@ use crate::args::{Format, Shown};
 use crate::control::{Question, ask};
 use crate::data::DataFolder;
 use crate::overview::{FileState, Overview};
+use crate::say::say;
 
 pub(crate) fn run(arguments: &Shown) -> Result<()> {
     let folder = DataFolder::open(&arguments.folder.data)?;
     let answer = ask(&folder, &Question::Status)?;
     match arguments.output {
-        Format::Json => println!("{answer:#}"),
+        Format::Json => say!("{answer:#}"),
         Format::Text => {
             let overview = serde_json::from_value(answer).context("the running cluster tells something else")?;
-            print!("{}", text(&overview));
+            say!("{}", text(&overview).trim_end());
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use sampan_nodeagent::Pin;
 use crate::api;
 use crate::args::{NewToken, TokenCommand};
 use crate::data::DataFolder;
+use crate::say::say;
 
 /// What tokens are made of.
 const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
@@ -30,7 +31,7 @@ fn create(arguments: &NewToken) -> Result<()> {
     connection.create("kube-system", &stored(&id, &secret, ends))?;
     let authority = connection.authority()?;
     let server = connection.server();
-    println!("sampan node --server {server} --token {id}.{secret} --ca-hash {}", Pin::of(&authority)?);
+    say!("sampan node --server {server} --token {id}.{secret} --ca-hash {}", Pin::of(&authority)?);
     if connection.is_local() {
         eprintln!(
             "The API is served to this machine alone: for others to join, start the cluster with `sampan up --listen ADDRESS:6443`."

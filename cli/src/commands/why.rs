@@ -11,6 +11,7 @@ use sampan_machine::Decision;
 use super::words::{self, commanded, moved};
 use crate::api;
 use crate::args::{Explained, Format};
+use crate::say::say;
 
 /// Where the API server explains objects.
 const PATH: &str = "/sampan.dev/v1/why";
@@ -18,10 +19,10 @@ const PATH: &str = "/sampan.dev/v1/why";
 pub(crate) fn run(arguments: &Explained) -> Result<()> {
     let answer = api::about(arguments, PATH)?;
     match arguments.shown.output {
-        Format::Json => println!("{}", answer.trim_end()),
+        Format::Json => say!("{}", answer.trim_end()),
         Format::Text => {
             let explanation = serde_json::from_str(&answer).context("the running cluster explains otherwise")?;
-            print!("{}", text(&explanation, Timestamp::now()));
+            say!("{}", text(&explanation, Timestamp::now()).trim_end());
         }
     }
     Ok(())
@@ -30,7 +31,10 @@ pub(crate) fn run(arguments: &Explained) -> Result<()> {
 /// The explanation for people.
 fn text(explanation: &Explanation, now: Timestamp) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "{} at revision {}", explanation.object, explanation.revision);
+    let _ = match explanation.revision {
+        0 => writeln!(out, "{} is not there", explanation.object),
+        revision => writeln!(out, "{} at revision {revision}", explanation.object),
+    };
     for link in &explanation.chain {
         let subject = if link.object == explanation.object { String::new() } else { format!("{} ", link.object) };
         let _ = writeln!(out, "  {subject}created by {}", origin(&link.created_by));

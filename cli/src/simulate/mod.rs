@@ -25,6 +25,7 @@ use sampan_podcollector::PodCollector;
 
 use crate::args::Simulate;
 use crate::operators::{self, Terms};
+use crate::say::say;
 
 /// From so many seeds on, a fault that never fires and a declared edge that is never crossed fail: fewer cannot meet all.
 const SEEDS_FOR_ALL: u64 = 16;
@@ -46,13 +47,13 @@ pub(crate) fn run(arguments: &Simulate) -> Result<()> {
             tell(&setup, run, arguments)
         },
     );
-    print!("{report}");
-    println!("{}", report.speed(started.elapsed()));
+    say!("{}", report.to_string().trim_end());
+    say!("{}", report.speed(started.elapsed()));
     if report.violations() > 0 {
         bail!("{} seeds broke a law", report.violations());
     }
     let missing = report.missing();
-    missing.iter().for_each(|what| println!("{what}"));
+    missing.iter().for_each(|what| say!("{what}"));
     if arguments.seeds >= SEEDS_FOR_ALL && arguments.without.is_empty() && !missing.is_empty() {
         bail!("{} faults, wishes or edges were never met", missing.len());
     }
@@ -91,9 +92,9 @@ fn tell(setup: &Setup, run: Run, arguments: &Simulate) -> ControlFlow<()> {
         return if arguments.go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
     }
     if arguments.story {
-        run.story.iter().for_each(|line| println!("  {line}"));
+        run.story.iter().for_each(|line| say!("  {line}"));
     } else if arguments.seeds == 1 {
-        println!("seed {}: nothing is wrong, trace {:016x}", run.course.seed, run.hash);
+        say!("seed {}: nothing is wrong, trace {:016x}", run.course.seed, run.hash);
     }
     ControlFlow::Continue(())
 }
@@ -135,12 +136,14 @@ fn course(arguments: &Simulate, seed: u64) -> Course {
 /// The story of a law that was broken, and the command that tells it again.
 fn show(run: &Run, arguments: &Simulate) {
     let Some(violation) = &run.violation else { return };
-    println!("seed {}: {violation}", run.course.seed);
-    run.story.iter().for_each(|line| println!("  {line}"));
+    say!("seed {}: {violation}", run.course.seed);
+    run.story.iter().for_each(|line| say!("  {line}"));
     let without = run.course.without.iter().fold(String::new(), |out, what| out + &format!(" --without {what:?}"));
-    println!(
+    say!(
         "replay: sampan simulate --seed {} --hours {} --nodes {}{without} --as-found",
-        run.course.seed, arguments.hours, run.course.nodes
+        run.course.seed,
+        arguments.hours,
+        run.course.nodes
     );
 }
 

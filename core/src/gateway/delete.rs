@@ -33,6 +33,7 @@ impl Preparation<'_> {
         let old = existing.value();
         self.consult_mutating_unchangeable(&old, &old)?;
         self.judge(&old, Some(&old))?;
+        self.warn_of_return(existing, &old);
         let mut object = old.clone();
         set_propagation(&mut object, options.propagation.or_else(|| self.default_propagation(&old)))?;
         self.set_deletion(existing, &mut object, options)?;

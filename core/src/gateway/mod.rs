@@ -18,6 +18,7 @@ mod custom;
 mod decode;
 mod delete;
 mod evict;
+mod held;
 mod managed;
 mod metadata;
 mod mutation;

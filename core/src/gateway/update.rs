@@ -136,6 +136,7 @@ impl Preparation<'_> {
         self.judge(&object, Some(&old))?;
         self.conditions.extend(strategy.commit_conditions(&object));
         self.track_fields(&mut object, Some(&old))?;
+        self.warn_of_drift(existing, &old, &object);
         if self.is_let_go(&object) {
             return Ok(self.remove(existing));
         }

@@ -140,6 +140,12 @@ impl Quantity {
         self.combined(other, self.nanos - other.nanos)
     }
 
+    /// The same amount, to be written in decimal.
+    #[must_use]
+    pub fn decimal(&self) -> Self {
+        Self { nanos: self.nanos, format: QuantityFormat::DecimalSuffix, spelling: None }
+    }
+
     fn combined(&self, other: &Self, nanos: i128) -> Self {
         let format = if self.is_zero() { other.format } else { self.format };
         let most = MOST_UNITS * NANOS;

@@ -45,19 +45,18 @@ fn normal_field(name: &str, field: &Value) -> Value {
         _ if !QUANTITIES.contains(&name) => normal(field),
         Value::Object(amounts) => amounts
             .iter()
-            .map(|(name, amount)| (name.clone(), amount_in_nanos(amount)))
+            .map(|(name, amount)| (name.clone(), in_decimal(amount)))
             .collect::<serde_json::Map<_, _>>()
             .into(),
-        amount => amount_in_nanos(amount),
+        amount => in_decimal(amount),
     }
 }
 
 /// Equal amounts have one decimal spelling, whatever their suffix.
-fn amount_in_nanos(amount: &Value) -> Value {
+fn in_decimal(amount: &Value) -> Value {
     let text = amount.as_str().map_or_else(|| amount.to_string(), str::to_owned);
     match Quantity::parse(&text) {
-        // A sum is written in the format of its first part: thousandths are decimal.
-        Ok(quantity) => Quantity::from_milli(1).plus(&quantity).canonical().into(),
+        Ok(quantity) => quantity.decimal().canonical().into(),
         Err(_) => amount.clone(),
     }
 }
@@ -75,6 +74,7 @@ mod tests {
         let resent = json!({"containers": [{"name": "a", "env": [{"name": "A"}],
             "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}]});
         assert_eq!(normal(&written), normal(&resent));
+        assert_eq!(normal(&written).pointer("/containers/0/resources/limits/cpu"), Some(&json!("1")));
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod folder;
 mod shown;
 
 use crate::args::RunOperator;
+use crate::say::say;
 use folder::{Installed, PluginFolder};
 use shown::{Shown, Told};
 
@@ -57,7 +58,7 @@ async fn develop(arguments: &RunOperator) -> Result<()> {
         _ = interrupted.recv() => return bench.remove().await,
         _ = ended.recv() => return bench.remove().await,
     }
-    println!(
+    say!(
         "{} runs in {}; what is edited in {} takes its place; Ctrl-C removes it",
         bench.name,
         bench.server,
@@ -73,7 +74,7 @@ async fn develop(arguments: &RunOperator) -> Result<()> {
                 match take_up(&bench, &folder, &installed).await {
                     Ok(Some(now)) => installed = now,
                     Ok(None) => {}
-                    Err(error) => println!("not taken up: {error:#}"),
+                    Err(error) => say!("not taken up: {error:#}"),
                 }
             }
             _ = interrupted.recv() => break,
@@ -91,7 +92,7 @@ async fn take_up(bench: &Bench, folder: &PluginFolder, before: &Installed) -> Re
     }
     ensure!(now.name == before.name, "it is called {} now: end this and start it again", now.name);
     bench.install(&now).await?;
-    println!("edited: {}", now.differs_from(before).join(", "));
+    say!("edited: {}", now.differs_from(before).join(", "));
     Ok(Some(now))
 }
 
@@ -189,7 +190,7 @@ impl Bench {
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             removed => drop(removed.context("failed to remove the plugin")?),
         }
-        println!("{} is removed; what it made is as its `removal` says", self.name);
+        say!("{} is removed; what it made is as its `removal` says", self.name);
         Ok(())
     }
 }

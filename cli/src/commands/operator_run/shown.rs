@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::words::{commanded, moved, unmet};
+use crate::say::say;
 
 /// Below the time of a decision.
 const INDENT: &str = "           ";
@@ -37,7 +38,7 @@ pub(super) struct Shown {
 
 impl Shown {
     pub(super) fn tell(&mut self, told: &Told) {
-        print!("{}", text(told, Timestamp::now()));
+        say!("{}", text(told, Timestamp::now()).trim_end());
     }
 
     /// Shows what is new of the plugin's conditions.
@@ -47,7 +48,7 @@ impl Shown {
             let field = |name: &str| condition.get(name).and_then(Value::as_str).unwrap_or_default();
             let told = format!("{}: {}", field("reason"), field("message"));
             if self.conditions.get(field("type")) != Some(&told) {
-                println!("{} {told}", field("type"));
+                say!("{} {told}", field("type"));
                 self.conditions.insert(field("type").to_owned(), told);
             }
         }

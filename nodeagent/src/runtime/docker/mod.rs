@@ -38,7 +38,7 @@ use self::files::PodFiles;
 pub use self::files::host_address;
 use self::network::PodNetwork;
 use self::sandbox::{Progress, blocking};
-pub use self::setup::remove_everything;
+pub use self::setup::{clusters, remove_everything};
 pub use self::watch::Holding;
 use super::Runtime;
 use crate::host::PodRef;

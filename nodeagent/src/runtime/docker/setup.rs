@@ -244,6 +244,22 @@ pub async fn remove_everything(
     Ok(())
 }
 
+/// The clusters that have containers or networks on this Docker.
+///
+/// # Errors
+/// When Docker does not answer or refuses.
+pub async fn clusters(docker: &DockerEndpoint) -> Result<BTreeSet<String>, NodeError> {
+    let api = connect(docker).await?;
+    let filter = HashMap::from([("label".to_owned(), vec![names::CLUSTER.to_owned()])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
+    let containers = api.list_containers(Some(options)).await.map_err(NodeError::docker("list containers"))?;
+    let options = ListNetworksOptionsBuilder::new().filters(&filter).build();
+    let networks = api.list_networks(Some(options)).await.map_err(NodeError::docker("list networks"))?;
+    let of_containers = containers.into_iter().filter_map(|container| container.labels);
+    let labels = of_containers.chain(networks.into_iter().filter_map(|network| network.labels));
+    Ok(labels.filter_map(|mut labels| labels.remove(names::CLUSTER)).collect())
+}
+
 /// The pod a container is of.
 fn pod_of(container: &ContainerSummary) -> Option<Uid> {
     container.labels.as_ref()?.get(names::POD_UID).map(|uid| Uid(uid.as_str().into()))

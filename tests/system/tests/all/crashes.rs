@@ -108,6 +108,27 @@ fn down_stops_the_pods_and_keeps_the_data_and_purge_removes_all() -> Result<()> 
 }
 
 #[test]
+fn what_a_cluster_has_left_on_docker_goes_though_its_folder_is_lost() -> Result<()> {
+    let mut cluster = Setup::docker().with_manifest("web.yaml", &web("sampan-demo:v1", 1)).start()?;
+    let pods = wait_for_rollout(&cluster, "sampan-demo:v1", 1)?;
+    let containers: Vec<String> = pods.iter().map(containers_of).collect::<Result<Vec<_>>>()?.concat();
+    let identity = std::fs::read_to_string(cluster.data().join("cluster-id"))?.trim().to_owned();
+    cluster.kill()?;
+    let aside = cluster.data().with_extension("aside");
+    std::fs::rename(cluster.data(), &aside)?;
+    let lost = cluster.sampan(&["down"])?;
+    ensure!(lost.code != 0 && lost.stderr.contains(&identity), "down says of a lost folder: {lost:?}");
+    let unknown = cluster.sampan(&["down", "--cluster", "nobody"])?;
+    ensure!(unknown.code != 0 && unknown.stderr.contains(&identity), "down says of nobody: {unknown:?}");
+    cluster.sampan(&["down", "--cluster", &identity])?.succeeded()?;
+    for id in &containers {
+        ensure!(docker(&["inspect", id]).is_err(), "{id} is still there");
+    }
+    std::fs::rename(aside, cluster.data())?;
+    Ok(())
+}
+
+#[test]
 fn a_start_right_after_a_kill_comes_up() -> Result<()> {
     let mut cluster = Setup::simulated(1).start()?;
     for _ in 0..5 {

@@ -151,13 +151,18 @@ fn drift_is_repaired_where_the_file_speaks_and_left_where_it_does_not() -> Resul
     let cluster = Setup::simulated(1).with_manifest("a.yaml", &config_map("a", "one")).start()?;
     wait_for_value(&cluster, "a", "one")?;
     let patch = r#"{"data":{"key":"drifted","other":"kept"}}"#;
-    cluster.kubectl(&["patch", "configmap", "a", "--type=merge", "-p", patch])?;
+    let patched = cluster.try_kubectl(&["patch", "configmap", "a", "--type=merge", "-p", patch], "")?.succeeded()?;
+    ensure!(patched.stderr.contains("Warning: the manifest a.yaml:1 says otherwise"), "nobody is warned: {patched:?}");
+    let other = r#"{"data":{"third":"mine"}}"#;
+    let other = cluster.try_kubectl(&["patch", "configmap", "a", "--type=merge", "-p", other], "")?.succeeded()?;
+    ensure!(!other.stderr.contains("Warning"), "a field of nobody's is warned of: {other:?}");
     let repaired = wait_for_value(&cluster, "a", "one")?;
     ensure!(
         repaired.pointer("/data/other").and_then(Value::as_str) == Some("kept"),
         "another manager's key went: {repaired}"
     );
-    cluster.kubectl(&["delete", "configmap", "a", "--wait=false"])?;
+    let deleted = cluster.try_kubectl(&["delete", "configmap", "a", "--wait=false"], "")?.succeeded()?;
+    ensure!(deleted.stderr.contains("Warning: the manifest a.yaml:1 makes it again"), "nobody is warned: {deleted:?}");
     wait_for_value(&cluster, "a", "one").map(drop)
 }
 

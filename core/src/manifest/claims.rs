@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::document::Identity;
 use super::file::{File, Summary};
 use super::inventory::{self, Inventory};
+use super::kinds;
 use super::position::Position;
 use super::problem::Problem;
 use super::setting::Drift;
@@ -27,7 +28,7 @@ pub(super) struct Claim {
 #[derive(Default)]
 pub(super) struct Claims {
     pub(super) owners: BTreeMap<ObjectKey, Claim>,
-    /// Documents that name an object another one speaks for, or a kind nobody serves yet.
+    /// Documents that name an object another one speaks for, or a kind nobody serves.
     pub(super) refused: Vec<(Name, Refused)>,
     by_file: BTreeMap<Name, Vec<ObjectKey>>,
 }
@@ -64,12 +65,8 @@ impl Claims {
     fn add(&mut self, path: &Name, index: usize, summary: &Summary, inventory: &Inventory, registry: &Registry) {
         let identity = &summary.identity;
         let Some(served) = inventory::served(registry, &identity.api_version(), &identity.kind) else {
-            let message = format!(
-                "no kind {} is known in {}: it waits for a CustomResourceDefinition of it",
-                identity.kind,
-                identity.api_version()
-            );
-            self.refuse(path, summary, message, true);
+            let (message, waits) = kinds::unserved(registry, identity);
+            self.refuse(path, summary, message, waits);
             return;
         };
         let key = inventory::key(&served, identity.namespace.as_deref(), &identity.name);

@@ -8,7 +8,7 @@
 //! 3. Nothing is removed because the root is missing, unreadable or empty at start, or because a file does not parse; a
 //!    large removal that nobody saw made, or several files that leave none behind, wait for a confirmation.
 //! 4. Of two documents that name one object, the one that holds it keeps it.
-//! 5. Definitions of kinds come first, then namespaces; a kind that is not known yet is waited for.
+//! 5. Definitions of kinds come first, then namespaces; a kind that may yet be defined is waited for.
 //! 6. Fields a file sets are set back when somebody changes them, unless the file asks for a warning or for nothing.
 
 mod carry;
@@ -21,6 +21,7 @@ mod file;
 mod guard;
 mod inventory;
 mod keeper;
+mod kinds;
 mod names;
 mod plan;
 mod position;

@@ -122,3 +122,11 @@ fn one_document_of_many_that_is_refused_is_not_tried_again_when_another_file_cha
     world.save("b.yaml", &map("b"));
     assert_eq!((world.names(), world.phase("a.yaml")), (vec!["b"], "Invalid"));
 }
+
+#[test]
+fn a_kind_that_cannot_come_is_an_error_and_nothing_is_waited_for() {
+    let mut world = World::with(&[]);
+    world.save("m.yaml", &map("m").replace("ConfigMap", "ConfigMpa"));
+    assert_eq!(world.phase("m.yaml"), "Invalid");
+    assert!(world.problem("m.yaml").contains("is ConfigMap meant?"), "{}", world.problem("m.yaml"));
+}

@@ -22,7 +22,12 @@ impl Strategy for Plain {
     }
 }
 
-fn definition(group: &'static str, plural: &'static str, kind: &'static str, scope: Scope) -> ResourceDefinition {
+pub(super) fn definition(
+    group: &'static str,
+    plural: &'static str,
+    kind: &'static str,
+    scope: Scope,
+) -> ResourceDefinition {
     ResourceDefinition {
         resource: ResourceType::new(group, plural),
         kind,

@@ -122,10 +122,10 @@ impl Disk {
         let path = self.root.join(&**below);
         match self.read_changed(below, &path) {
             Ok(observation) => Some(observation),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => None,
             Err(error) => {
                 self.seen.remove(below);
-                Some(Observation::Unreadable(error.to_string()))
+                Some(Observation::Unreadable(unreadable(&path, &error)))
             }
         }
     }
@@ -143,6 +143,16 @@ impl Disk {
         let bytes = read_at_most(path, super::FILE_BYTES_MAX + 1)?;
         self.seen.insert(below.clone(), stamp);
         Ok(Observation::Bytes(bytes))
+    }
+}
+
+/// Why a file cannot be read. A link that leads nowhere is not gone itself.
+fn unreadable(path: &Path, error: &std::io::Error) -> String {
+    match fs::read_link(path) {
+        Ok(target) if error.kind() == ErrorKind::NotFound => {
+            format!("it is a link to {}, which is not there", target.display())
+        }
+        _ => error.to_string(),
     }
 }
 
@@ -181,6 +191,18 @@ mod tests {
         let scan = disk.scan().unwrap();
         assert_eq!(scan.unreadable.keys().map(|folder| &**folder).collect::<Vec<_>>(), ["apps"]);
         assert!(scan.directories.contains("apps") && !scan.directories.contains("gone"));
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_told_and_is_gone_when_it_is_gone_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().to_owned();
+        std::os::unix::fs::symlink("nowhere.txt", root.join("x.yaml")).unwrap();
+        let mut disk = Disk::new(root.clone());
+        let told = Observation::Unreadable("it is a link to nowhere.txt, which is not there".to_owned());
+        assert_eq!(disk.scan().unwrap().files, BTreeMap::from([("x.yaml".into(), told)]));
+        std::fs::remove_file(root.join("x.yaml")).unwrap();
+        assert_eq!(disk.read(&"x.yaml".into()), None);
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub fn text(bytes: &[u8]) -> Result<&str, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| not_utf8(bytes, error.valid_up_to()))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim().is_empty() {
-        let message = "the file is empty: what it held stays as it was. To remove it, delete the file";
+        let message = "the file is empty. Where nothing is meant to be in it, delete the file";
         return Err(Problem::new(Position::START, message));
     }
     Ok(text)

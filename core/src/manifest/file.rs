@@ -47,7 +47,7 @@ impl File {
             Observation::Same => false,
             Observation::Unreadable(reason) => {
                 self.gone = false;
-                let message = format!("failed to read the file: {reason}. What it held stays as it was");
+                let message = format!("failed to read the file: {reason}");
                 self.fails(Problem::new(super::Position::START, message))
             }
             Observation::Bytes(bytes) => self.read(path, bytes),

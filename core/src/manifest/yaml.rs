@@ -32,7 +32,7 @@ pub(super) fn documents(text: &str) -> Result<Vec<Node>, Problem> {
     let mut builder = Builder::default();
     let mut found = Vec::new();
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| Problem::new(position(*error.marker()), words(error.info())))?;
+        let (event, span) = event.map_err(|error| fault(text, position(*error.marker()), error.info()))?;
         if matches!(event, Event::DocumentStart(_)) {
             builder = Builder::default();
         }
@@ -48,6 +48,26 @@ pub(super) fn documents(text: &str) -> Result<Vec<Node>, Problem> {
 fn position(marker: Marker) -> Position {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     Position { line: count(marker.line()).max(1), column: count(marker.col()).saturating_add(1) }
+}
+
+/// What the parser found, where it stands. Of a tab it knows only about where: that it ends what began lines before.
+fn fault(text: &str, at: Position, info: &str) -> Problem {
+    let is_of_tab = info.split(|letter: char| !letter.is_alphabetic()).any(|word| ["tab", "tabs"].contains(&word));
+    match is_of_tab.then(|| tab_from(text, at)).flatten() {
+        Some(tab) => Problem::new(tab, "a tab cannot indent: use spaces"),
+        None => Problem::new(at, words(info)),
+    }
+}
+
+/// The first tab that indents from a place on.
+fn tab_from(text: &str, at: Position) -> Option<Position> {
+    let lines = text.lines().zip(1_u32..).skip_while(|(_, line)| *line < at.line);
+    let mut tabs = lines.filter_map(|(words, line)| {
+        let indent = words.chars().take_while(|letter| letter.is_whitespace());
+        let column = indent.zip(1_u32..).find(|(letter, _)| *letter == '\t')?.1;
+        Some(Position { line, column })
+    });
+    tabs.next()
 }
 
 /// The parser's words, less what only its author understands.
@@ -370,6 +390,23 @@ mod tests {
         for text in ["[".repeat(20_000), "- ".repeat(20_000), "{a: ".repeat(20_000)] {
             assert!(refused(&text).message.contains("deeper"), "{}", refused(&text).message);
         }
+    }
+
+    #[test]
+    fn a_tab_is_refused_where_it_stands() {
+        let check = |text: &str, line, column| {
+            let problem = refused(text);
+            assert_eq!(
+                (problem.at, problem.message.contains("tab")),
+                (Position { line, column }, true),
+                "{text:?}: {problem}"
+            );
+        };
+        check("metadata:\n  name: web\nspec:\n  image: demo\n\treplicas: 1\n", 5, 1);
+        check("metadata:\n  name: web\n  \tlabels: {}\n", 3, 3);
+        check("spec:\n  list:\n\t- a\n", 3, 1);
+        check("a: \"one\n\ttwo\"\n", 2, 1);
+        check("spec:\n\treplicas: 1\n", 2, 1);
     }
 
     #[test]

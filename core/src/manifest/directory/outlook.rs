@@ -44,7 +44,7 @@ impl Directory {
             found.push(Problem::new(Position::START, format!("{reason}. Nothing is removed because of that")));
         }
         if let Some(problem) = self.files.get(path).and_then(|file| file.problem.as_ref()) {
-            found.push(problem.clone());
+            found.push(self.with_consequence(path, problem));
             waits = false;
         }
         for (_, refused) in self.claims.refused.iter().filter(|(file, _)| file == path) {
@@ -62,6 +62,15 @@ impl Directory {
         }
         found.sort_by_key(|problem| problem.at);
         (found, waits)
+    }
+
+    /// The problem of a file as it is now, and what it means for what the file held. A text that is shown shows that.
+    fn with_consequence(&self, path: &str, problem: &Problem) -> Problem {
+        let mut problem = problem.clone();
+        if problem.snippet.is_empty() && self.inventory.of_file(path).next().is_some() {
+            problem.message.push_str(". What it held stays as it was");
+        }
+        problem
     }
 
     /// Why an object without a document is still there.

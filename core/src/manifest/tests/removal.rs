@@ -107,6 +107,9 @@ fn a_truncated_file_takes_nothing_with_it() {
     world.save("a.yaml", "");
     world.wait();
     assert_eq!((world.names(), world.phase("a.yaml")), (vec!["a"], "Invalid"));
+    assert!(world.problem("a.yaml").contains("What it held stays as it was"), "{}", world.problem("a.yaml"));
+    world.save("new.yaml", "");
+    assert!(!world.problem("new.yaml").contains("held"), "{}", world.problem("new.yaml"));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What a host tells, and when.
 
+mod lost;
+
 use jiff::ToSpan;
-use k8s_openapi::api::core::v1::ContainerStatus;
+use k8s_openapi::api::core::v1::{Container, ContainerStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 

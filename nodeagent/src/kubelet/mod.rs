@@ -5,6 +5,7 @@
 mod channel;
 mod forward;
 mod handshake;
+mod kept;
 mod listener;
 mod logs;
 mod pipe;
@@ -53,6 +54,10 @@ enum Refused {
     NoContainer(String, String),
     #[error("container \"{1}\" in pod \"{0}\" is waiting to start: {2}")]
     Waiting(String, String, String),
+    #[error("container \"{1}\" in pod \"{0}\" is terminated")]
+    Terminated(String, String),
+    #[error("unable to retrieve container logs for docker://{0}")]
+    NoLog(String),
     #[error("previous terminated container \"{1}\" in pod \"{0}\" not found")]
     NoPrevious(String, String),
     #[error("container \"{1}\" in pod \"{0}\" is not running")]

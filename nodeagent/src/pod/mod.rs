@@ -19,6 +19,7 @@ pub mod source;
 pub mod spec;
 pub mod standing;
 pub mod status;
+pub mod told;
 pub mod volume;
 
 pub use command::{Command, ContainerSpec, EventNote, Hook, Operation, Outcome, Refusal, SandboxSpec};

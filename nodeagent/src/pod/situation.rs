@@ -13,6 +13,7 @@ use super::probe::Probes;
 use super::rejection::Rejection;
 use super::resize::{self, Bounds, Wish};
 use super::source::Sources;
+use super::told;
 
 /// The uid of a pod.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -245,8 +246,12 @@ impl Situation {
 
     /// Whether it takes room on its node.
     pub fn takes_room(&self) -> bool {
-        let ended = matches!(self.status().phase.as_deref(), Some("Succeeded" | "Failed"));
-        !ended && !self.swept && self.rejection.is_none()
+        !self.has_ended() && !self.swept && self.rejection.is_none()
+    }
+
+    /// Whether it was told to have ended for good.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.status().phase.as_deref(), Some("Succeeded" | "Failed"))
     }
 
     /// The desired pod.
@@ -339,12 +344,7 @@ impl Situation {
     /// than the one that started them: what was told counts as well.
     pub fn next_attempt(&self, name: &str) -> u32 {
         let seen = self.attempts.get(name).map(|attempt| attempt.saturating_add(1));
-        let status = self.status();
-        let lists = [&status.init_container_statuses, &status.container_statuses];
-        let mut statuses = lists.into_iter().flatten().flatten();
-        let told = statuses.find(|status| status.name == name && status.container_id.is_some());
-        let told = told.and_then(|status| u32::try_from(status.restart_count).ok()?.checked_add(1));
-        seen.max(told).unwrap_or(0)
+        seen.max(told::next_attempt(self, name)).unwrap_or(0)
     }
 
     /// Forgets a run that the runtime no longer holds.

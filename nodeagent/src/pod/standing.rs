@@ -10,6 +10,7 @@ use super::probe::ProbeKind;
 use super::resize;
 use super::situation::{ContainerRecord, RunState, Scene};
 use super::spec::{self, Run, is_sidecar};
+use super::told;
 use super::volume;
 
 /// How a container stands.
@@ -148,7 +149,11 @@ pub fn ephemeral_standings<'a>(scene: &Scene<'a>) -> Vec<(&'a Container, Standin
 
 fn ephemeral_standing(scene: &Scene<'_>, container: &Container) -> Standing {
     match scene.situation.latest(&container.name).map(|record| &record.state) {
-        None | Some(RunState::Created) => before_start(scene, container, false, true, 0, 0),
+        None => match told::end(scene.situation, &container.name) {
+            Some(end) => Standing::Ended { code: end.exit_code },
+            None => before_start(scene, container, false, true, 0, 0),
+        },
+        Some(RunState::Created) => before_start(scene, container, false, true, 0, 0),
         Some(RunState::Running) => Standing::Running { started: true, ready: true },
         Some(RunState::Exited(exit)) => Standing::Ended { code: exit.code },
     }
@@ -166,6 +171,9 @@ fn has_passed_init(scene: &Scene<'_>) -> bool {
 
 fn standing(scene: &Scene<'_>, container: &Container, is_init: bool, turn: bool, past_init: bool) -> Standing {
     let Some(record) = scene.situation.latest(&container.name) else {
+        if let Some(code) = told_code(scene, container, is_init) {
+            return Standing::Ended { code };
+        }
         if is_init && past_init && !is_sidecar(container) {
             return Standing::Ended { code: 0 };
         }
@@ -232,11 +240,25 @@ fn runs_again(scene: &Scene<'_>, container: &Container, is_init: bool, record: &
             _ => pod_policy != "Never",
         };
     }
-    match if is_sidecar(container) && is_init { "Always" } else { pod_policy } {
+    allows_restart(if is_sidecar(container) && is_init { "Always" } else { pod_policy }, code)
+}
+
+/// Whether a container of this restart policy is started again that ended with this code.
+fn allows_restart(policy: &str, code: i32) -> bool {
+    match policy {
         "Never" => false,
         "OnFailure" => code != 0,
         _ => true,
     }
+}
+
+/// The code a container was told to have ended with that is not started again, though no run of it is left.
+fn told_code(scene: &Scene<'_>, container: &Container, is_init: bool) -> Option<i32> {
+    let situation = scene.situation;
+    let code = told::end(situation, &container.name)?.exit_code;
+    let policy = situation.spec().restart_policy.as_deref().unwrap_or("Always");
+    let is_over = situation.has_ended() || situation.is_terminating();
+    (is_over || (!is_init && !allows_restart(policy, code))).then_some(code)
 }
 
 /// Whether some container of the pod's own has still to run in a sandbox.

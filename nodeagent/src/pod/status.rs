@@ -12,6 +12,7 @@ use super::resize;
 use super::situation::{ContainerRecord, RunState, Scene};
 use super::spec::is_sidecar;
 use super::standing::{Standing, ephemeral_standings, sandbox_is_running, standings};
+use super::told;
 
 /// A container's status, whether it is an init container, and how it stands.
 type Row<'a> = (&'a Container, bool, Standing, ContainerStatus);
@@ -79,11 +80,15 @@ fn ephemeral_statuses(scene: &Scene<'_>) -> Option<Vec<ContainerStatus>> {
 
 fn container_status(scene: &Scene<'_>, container: &Container, is_init: bool, standing: &Standing) -> ContainerStatus {
     let situation = scene.situation;
-    let record = situation.latest(&container.name);
-    let previous = situation.previous(&container.name);
-    let state = state(scene, standing, record);
+    let name = &container.name;
+    if let Some(told) = told::kept(situation, name, standing) {
+        return told;
+    }
+    let record = situation.latest(name);
+    let state = told::lost_with_pod(situation, name).unwrap_or_else(|| state(scene, standing, record));
     let waits = state.waiting.is_some();
-    let last = if waits { record.filter(|record| record.exit().is_some()) } else { previous };
+    let last = record.filter(|record| waits && record.exit().is_some()).or_else(|| situation.previous(name));
+    let last = last.map(terminated).or_else(|| told::last_state(situation, name, record));
     let running = state.running.is_some();
     let (started, ready) = match standing {
         Standing::Running { started, ready } => (*started, *ready),
@@ -92,14 +97,14 @@ fn container_status(scene: &Scene<'_>, container: &Container, is_init: bool, sta
     };
     let shown = record.filter(|record| record.started_at.is_some() || record.exit().is_some());
     ContainerStatus {
-        name: container.name.clone(),
+        name: name.clone(),
         image: shown.map(|record| record.image.clone()).or_else(|| container.image.clone()).unwrap_or_default(),
         image_id: shown.map(|record| docker(&record.image_id)).unwrap_or_default(),
         container_id: shown.map(|record| docker(&record.id)),
-        restart_count: restart_count(scene, &container.name, record),
+        restart_count: told::restarts(situation, name, record),
         ready: if is_init && !is_sidecar(container) { ready } else { ready && running },
         started: Some(started && running),
-        last_state: Some(last.map(terminated).unwrap_or_default()),
+        last_state: Some(last.unwrap_or_default()),
         allocated_resources: container.resources.as_ref().and_then(|resources| resources.requests.clone()),
         resources: Some(resources(scene, container, record)),
         state: Some(state),
@@ -118,16 +123,8 @@ fn resources(scene: &Scene<'_>, container: &Container, record: Option<&Container
     }
 }
 
-/// How often the container was restarted. A run somebody removed counts as well: the number never falls.
-fn restart_count(scene: &Scene<'_>, name: &str, record: Option<&ContainerRecord>) -> i32 {
-    let shown = record.map_or(0, |record| i32::try_from(record.attempt).unwrap_or(i32::MAX));
-    let status = scene.situation.status();
-    let lists = [&status.init_container_statuses, &status.container_statuses];
-    let told = lists.into_iter().flatten().flatten().find(|status| status.name == name);
-    told.map_or(shown, |told| told.restart_count.max(shown))
-}
-
-fn docker(id: &str) -> String {
+/// The identifier of a run as it is told.
+pub(super) fn docker(id: &str) -> String {
     format!("docker://{id}")
 }
 

@@ -33,6 +33,9 @@ pub struct Explanation {
     pub revision: u64,
     /// Where its last change came from.
     pub changed_by: Option<Origin>,
+    /// Which manifest or client changed it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<Origin>,
     /// From the object back to the manifest line or the user it comes from.
     pub chain: Vec<Link>,
     /// What it waits for, by operator.
@@ -99,6 +102,7 @@ pub fn explain(snapshot: &Snapshot, decisions: &Decisions<'_>, key: &ObjectKey) 
         object: key.to_string(),
         revision: object.map_or(0, |object| object.revision().0),
         changed_by: snapshot.origins(key).map(|origins| (*origins.changed).clone()),
+        asked_by: snapshot.origins(key).map(|origins| (*origins.asked).clone()),
         chain: chain(snapshot, decisions, key),
         waiting_for,
         decisions: own.into_iter().skip(latest).collect(),

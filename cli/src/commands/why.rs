@@ -40,7 +40,11 @@ fn text(explanation: &Explanation, now: Timestamp) -> String {
         let _ = writeln!(out, "  {subject}created by {}", origin(&link.created_by));
     }
     let created = explanation.chain.first().map(|link| &link.created_by);
-    if let Some(changed) = explanation.changed_by.as_ref().filter(|changed| Some(*changed) != created) {
+    let [asked, changed] = [&explanation.asked_by, &explanation.changed_by].map(Option::as_ref);
+    if let Some(asked) = asked.filter(|asked| Some(*asked) != created && Some(*asked) != changed) {
+        let _ = writeln!(out, "  last changed from outside by {}", origin(asked));
+    }
+    if let Some(changed) = changed.filter(|changed| Some(*changed) != created) {
         let _ = writeln!(out, "  last changed by {}", origin(changed));
     }
     for decision in &explanation.decisions {
@@ -116,7 +120,8 @@ mod tests {
         let explanation = Explanation {
             object: "deployments.apps/default/web".to_owned(),
             revision: 7,
-            changed_by: Some(created_by.clone()),
+            changed_by: Some(Origin::Node { name: "here".to_owned() }),
+            asked_by: Some(Origin::Manifest { file: "web.yaml".to_owned(), line: 12 }),
             chain: vec![Link { object: "deployments.apps/default/web".to_owned(), created_by, decision: None }],
             waiting_for,
             decisions: Vec::new(),
@@ -129,6 +134,7 @@ mod tests {
         assert_eq!(
             text(&explanation, now),
             "deployments.apps/default/web at revision 7\n  created by the manifest web.yaml:11\n  \
+             last changed from outside by the manifest web.yaml:12\n  last changed by the node here\n  \
              waiting for: enough available: available 2 ≥ 3, in 7 s (deployment, RollingOut)\n  \
              replicasets.apps/default/web-1\n"
         );

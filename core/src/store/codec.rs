@@ -39,7 +39,9 @@ pub(super) fn encode_object(object: &Object, origins: &Origins, changed_at: Time
     let mut out = Encoder::with_capacity(object.bytes().len() + 512);
     out.u64(changed_at.as_millisecond() as u64);
     out.json(&*origins.created);
-    if origins.created == origins.changed {
+    if origins.asked != origins.created {
+        out.json(&[&*origins.changed, &*origins.asked]);
+    } else if origins.changed == origins.created {
         out.bytes(b"");
     } else {
         out.json(&*origins.changed);
@@ -53,12 +55,17 @@ pub(super) fn decode_object(key: ObjectKey, record: &[u8]) -> Result<ObjectRecor
     let mut read = Decoder::new(record)?;
     let changed_at = read.time()?;
     let created: Arc<Origin> = Arc::new(read.json("origin")?);
-    let changed = match read.bytes("origin")? {
-        [] => created.clone(),
-        json => Arc::new(from_json(json, "origin")?),
+    let (changed, asked) = match read.bytes("origin")? {
+        [] => (created.clone(), created.clone()),
+        // Where somebody from outside has changed it since, they stand beside who changed it last.
+        json if json.starts_with(b"[") => {
+            let [changed, asked]: [Origin; 2] = from_json(json, "origin")?;
+            (Arc::new(changed), Arc::new(asked))
+        }
+        json => (Arc::new(from_json(json, "origin")?), created.clone()),
     };
     let object = read.object(Arc::new(key))?;
-    Ok(ObjectRecord { object, origins: Origins { created, changed }, changed_at })
+    Ok(ObjectRecord { object, origins: Origins { created, asked, changed }, changed_at })
 }
 
 const ADDED: u8 = 0;

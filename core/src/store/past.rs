@@ -70,7 +70,7 @@ impl Rewind {
             WatchChange::Modified { before, .. } => self.put_back(&event.key, before)?,
             WatchChange::Removed(object) => {
                 let origin = Arc::new(own_origin("what it came from is no longer known"));
-                let origins = Origins { created: origin.clone(), changed: origin };
+                let origins = Origins::of_new(origin);
                 let changed_at = event.changed_at.unwrap_or(Timestamp::UNIX_EPOCH);
                 self.head.insert(object.clone(), Arc::new(origins), changed_at);
             }
@@ -81,7 +81,6 @@ impl Rewind {
     /// An object is again what it was before a change.
     fn put_back(&mut self, key: &ObjectKey, before: &Arc<Object>) -> Result<(), WatchError> {
         let change = self.change_at(before.revision())?;
-        let created = self.head.origins(key).map(|origins| origins.created.clone());
         let (object, changed, changed_at) = if let Some(event) = &change {
             (event.change.object().clone(), event.origin.clone(), event.changed_at)
         } else {
@@ -91,7 +90,11 @@ impl Rewind {
                 None,
             )
         };
-        let origins = Origins { created: created.unwrap_or_else(|| changed.clone()), changed };
+        let known = self.head.origins(key);
+        let origins = match known {
+            Some(known) => Origins { changed, ..(**known).clone() },
+            None => Origins::of_new(changed),
+        };
         self.head.insert(object, Arc::new(origins), changed_at.unwrap_or(Timestamp::UNIX_EPOCH));
         Ok(())
     }

@@ -309,8 +309,9 @@ impl<B: Backend> Sequencer<B> {
         group: &mut Building,
     ) -> Arc<Object> {
         let object = Arc::new(draft.at(revision));
-        let created = self.head.origins(object.key()).map_or_else(|| origin.clone(), |known| known.created.clone());
-        let origins = self.origins.share(Origins { created, changed: origin.clone() });
+        let known = self.head.origins(object.key());
+        let origins = known.map_or_else(|| Origins::of_new(origin.clone()), |known| known.changed_by(origin.clone()));
+        let origins = self.origins.share(origins);
         group.put(&object, &origins, now);
         let before = self.head.insert(object.clone(), origins, now);
         self.counters.changed(object.key(), before.as_deref(), Some(&object));

@@ -26,8 +26,24 @@ pub struct Snapshot(Arc<Head>);
 pub struct Origins {
     /// Who created it.
     pub created: Arc<Origin>,
+    /// Who changed it last from outside: a manifest or a client, where one has; else who created it.
+    pub asked: Arc<Origin>,
     /// Who changed it last.
     pub changed: Arc<Origin>,
+}
+
+impl Origins {
+    /// Those of an object that is new.
+    pub fn of_new(origin: Arc<Origin>) -> Self {
+        Self { created: origin.clone(), asked: origin.clone(), changed: origin }
+    }
+
+    /// Those of an object that is changed once more.
+    #[must_use]
+    pub fn changed_by(&self, origin: Arc<Origin>) -> Self {
+        let asked = if origin.is_from_outside() { &origin } else { &self.asked };
+        Self { created: self.created.clone(), asked: asked.clone(), changed: origin }
+    }
 }
 
 /// The state that snapshots are taken of. Its maps share structure, so that a copy is flat in the number of objects.
@@ -127,7 +143,7 @@ impl Snapshot {
     pub fn of(drafts: impl IntoIterator<Item = Draft>) -> Self {
         let mut head = Head::default();
         let origin = Arc::new(Origin::System { purpose: "a snapshot of given objects".to_owned() });
-        let origins = Arc::new(Origins { created: origin.clone(), changed: origin });
+        let origins = Arc::new(Origins::of_new(origin));
         for draft in drafts {
             head.revision = head.revision.next();
             head.insert(Arc::new(draft.at(head.revision)), origins.clone(), Timestamp::UNIX_EPOCH);

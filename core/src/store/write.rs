@@ -137,6 +137,13 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// Whether somebody wished for it who is no part of the cluster.
+    pub fn is_from_outside(&self) -> bool {
+        matches!(self, Self::Manifest { .. } | Self::Request { .. })
+    }
+}
+
 /// An acknowledged request: durable, and in every later snapshot.
 #[derive(Debug, Clone)]
 pub struct Commit {

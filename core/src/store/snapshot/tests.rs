@@ -37,7 +37,7 @@ fn pod(at: &str, label: &str, owner: &str, node: &str) -> Draft {
 
 fn origins() -> Arc<Origins> {
     let origin = Arc::new(Origin::System { purpose: "test".to_owned() });
-    Arc::new(Origins { created: origin.clone(), changed: origin })
+    Arc::new(Origins::of_new(origin))
 }
 
 #[test]

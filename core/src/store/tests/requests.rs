@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::object::Revision;
 use crate::store::fixture::*;
 use crate::store::{
-    CHANGES_MAX, CommitCondition, IndexKey, LOG_CHANGES_MAX, MemoryDisk, Precondition, ReadKey, Refusal, Sequencer,
-    Settings, Ticket, Unmet, WatchError,
+    CHANGES_MAX, CommitCondition, IndexKey, LOG_CHANGES_MAX, MemoryDisk, Origin, Precondition, ReadKey, Refusal,
+    Sequencer, Settings, Ticket, Unmet, WatchError, Write,
 };
 
 fn map(at: &str) -> crate::object::Draft {
@@ -242,19 +242,22 @@ fn objects_go_when_their_time_is_over_unless_they_changed() {
 }
 
 #[test]
-fn an_object_keeps_who_created_it_and_who_changed_it_last() {
+fn an_object_keeps_who_created_it_who_changed_it_last_and_who_did_from_outside() {
     let disk = MemoryDisk::default();
     let mut sequencer = open(&disk);
-    let by = |who: &str, mut write: crate::store::Write| {
-        write.origin = origin(who);
-        write
-    };
-    let created = must(&mut sequencer, by("creator", create(map("default/a"))));
-    let changed = must(&mut sequencer, by("second", update(map("default/a"), created)));
-    must(&mut sequencer, by("third", update(map("default/a"), changed)));
+    let by = |origin: &Origin, write: Write| Write { origin: origin.clone(), ..write };
+    let [creator, third] = [origin("creator"), origin("third")];
+    let client = Origin::Request { user: "me".to_owned(), client: "kubectl".to_owned(), verb: "patch".to_owned() };
+    let untouched = must(&mut sequencer, by(&creator, create(map("default/b"))));
+    must(&mut sequencer, by(&third, update(map("default/b"), untouched)));
+    let created = must(&mut sequencer, by(&creator, create(map("default/a"))));
+    let changed = must(&mut sequencer, by(&client, update(map("default/a"), created)));
+    must(&mut sequencer, by(&third, update(map("default/a"), changed)));
     for sequencer in [sequencer, open(&disk)] {
-        let origins = sequencer.reader().origins(&key(CONFIG_MAPS, "default/a")).unwrap();
-        assert_eq!((&*origins.created, &*origins.changed), (&origin("creator"), &origin("third")));
+        let origins = |name| sequencer.reader().origins(&key(CONFIG_MAPS, name)).unwrap();
+        let (a, b) = (origins("default/a"), origins("default/b"));
+        assert_eq!((&*a.created, &*a.asked, &*a.changed), (&creator, &client, &third));
+        assert_eq!((&*b.created, &*b.asked, &*b.changed), (&creator, &creator, &third));
     }
 }
 

@@ -414,8 +414,8 @@ pub(crate) struct Kubeconfig {
 pub(crate) struct Prune {
     #[command(flatten)]
     pub(crate) folder: DataFolder,
-    /// Really remove what is held
-    #[arg(long, required = true)]
+    /// Really remove what is held: without it, it is listed
+    #[arg(long)]
     pub(crate) confirm: bool,
 }
 

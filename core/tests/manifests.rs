@@ -216,7 +216,10 @@ fn a_lost_and_emptied_directory_removes_nothing_until_confirmed() {
     std::fs::create_dir(world.root()).unwrap();
     names.iter().for_each(|name| world.await_phase(&file(name), "Gone"));
     assert!(names.iter().all(|name| world.value(name).is_some()));
-    assert_eq!(world.keeper.as_ref().unwrap().confirm_held().len(), names.len());
+    let keeper = world.keeper.as_ref().unwrap();
+    let held = keeper.held();
+    assert_eq!((held.len(), &*held[0].object, &*held[0].from), (names.len(), "configmaps/default/a", "a.yaml:1"));
+    assert_eq!(keeper.confirm_held().len(), names.len());
     world.await_that("all are gone", |world| names.iter().all(|name| world.value(name).is_none()));
 }
 

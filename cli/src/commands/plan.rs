@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::args::{Format, Plan};
@@ -16,6 +16,11 @@ pub(crate) fn run(arguments: &Plan) -> Result<()> {
         .directory
         .canonicalize()
         .with_context(|| format!("failed to find the directory {}", arguments.directory.display()))?;
+    ensure!(
+        directory.is_dir(),
+        "{} is a file: name a directory, whose files are compared with all that the cluster has from files",
+        arguments.directory.display()
+    );
     let plan = ask(&folder, &Question::Plan { directory })?;
     match arguments.shown.output {
         Format::Json => say!("{plan:#}"),

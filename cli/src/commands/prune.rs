@@ -1,4 +1,6 @@
-//! `sampan prune --confirm`
+//! `sampan prune` and `sampan prune --confirm`
+
+use std::fmt::Write as _;
 
 use anyhow::Result;
 use serde_json::Value;
@@ -8,15 +10,66 @@ use crate::control::{Question, ask};
 use crate::data::DataFolder;
 use crate::say::say;
 
+/// The most objects listed.
+const LISTED_MAX: usize = 50;
+
 pub(crate) fn run(arguments: &Prune) -> Result<()> {
     let folder = DataFolder::open(&arguments.folder.data)?;
-    let released = ask(&folder, &Question::Prune)?;
-    let files = released.get("files").and_then(Value::as_array).cloned().unwrap_or_default();
-    if files.is_empty() {
-        say!("nothing is held");
-    }
-    for file in files.iter().filter_map(Value::as_str) {
-        say!("{file}: its objects are removed");
-    }
+    let answer = ask(&folder, &Question::Prune { confirm: arguments.confirm })?;
+    let shown = if arguments.confirm { released(&answer) } else { held(&answer) };
+    say!("{}", shown.trim_end());
     Ok(())
+}
+
+fn released(answer: &Value) -> String {
+    let files = list(answer, "files");
+    if files.is_empty() {
+        return "nothing is held\n".to_owned();
+    }
+    files.iter().filter_map(Value::as_str).map(|file| format!("{file}: its objects are removed\n")).collect()
+}
+
+/// What would go, an object a line.
+fn held(answer: &Value) -> String {
+    let items = list(answer, "held");
+    if items.is_empty() {
+        return "nothing is held\n".to_owned();
+    }
+    let mut out = String::new();
+    for item in items.iter().take(LISTED_MAX) {
+        let field = |name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default();
+        let _ = writeln!(out, "{}  ({}): {}", field("object"), field("from"), field("reason"));
+    }
+    if items.len() > LISTED_MAX {
+        let _ = writeln!(out, "and {} more", items.len() - LISTED_MAX);
+    }
+    out.push_str("`sampan prune --confirm` deletes them\n");
+    out
+}
+
+fn list<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+    answer.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_listed_and_the_rest_counted() {
+        let item = json!({"action": "hold", "object": "configmaps/default/a", "from": "a.yaml:1", "reason": "2 files"});
+        let shown = held(&json!({ "held": vec![item; 52] }));
+        assert_eq!(shown.lines().count(), 52);
+        assert!(shown.starts_with("configmaps/default/a  (a.yaml:1): 2 files\n"), "{shown}");
+        assert!(shown.ends_with("and 2 more\n`sampan prune --confirm` deletes them\n"), "{shown}");
+        assert_eq!(held(&json!({ "held": [] })), "nothing is held\n");
+    }
+
+    #[test]
+    fn a_confirmation_tells_the_files() {
+        assert_eq!(released(&json!({ "files": ["a.yaml"] })), "a.yaml: its objects are removed\n");
+        assert_eq!(released(&json!({})), "nothing is held\n");
+    }
 }

@@ -49,7 +49,8 @@ fn text(overview: &Overview) -> String {
 }
 
 fn write_file(out: &mut String, file: &FileState) {
-    let _ = writeln!(out, "manifest   {} {}, {} objects", file.path, file.phase.to_lowercase(), file.objects);
+    let objects = if file.objects == 1 { "object" } else { "objects" };
+    let _ = writeln!(out, "manifest   {} {}, {} {objects}", file.path, file.phase.to_lowercase(), file.objects);
     for problem in &file.problems {
         let _ = writeln!(out, "           {}:{}:{}: {}", file.path, problem.line, problem.column, problem.message);
         for line in problem.snippet.lines() {
@@ -83,7 +84,7 @@ mod tests {
         assert_eq!(
             text(&overview),
             "cluster    https://127.0.0.1:6443 at revision 9\nnode       here ready\n\
-             manifest   a.yaml invalid, 1 objects\n           a.yaml:5:1: expected `]`\n             4 | name: [a\n             5 | data:\n"
+             manifest   a.yaml invalid, 1 object\n           a.yaml:5:1: expected `]`\n             4 | name: [a\n             5 | data:\n"
         );
     }
 }

@@ -27,8 +27,11 @@ pub(crate) enum Question {
         /// Up to which revision.
         to: Option<u64>,
     },
-    /// Let held removals happen.
-    Prune,
+    /// Which removals are held?
+    Prune {
+        /// Let them happen.
+        confirm: bool,
+    },
     /// End, and leave the pods as they are.
     Stop,
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::disk::Disk;
 use super::inventory::MANIFEST_FILES;
 use super::watcher::{Happening, Watcher};
-use super::{Directory, Task, carry, setting};
+use super::{Directory, PlanItem, Task, carry, plan, setting};
 use crate::gateway::Cluster;
 use crate::object::{Name, ObjectKey, Revision};
 use crate::resource::custom::CUSTOM_RESOURCE_DEFINITIONS;
@@ -59,6 +59,7 @@ enum Signal {
     /// One of the flags of the state is set. One that finds no room is not missed: the thread looks at them anyway.
     Flagged,
     Confirm(SyncSender<Vec<Name>>),
+    Held(SyncSender<Vec<PlanItem>>),
     Stop,
 }
 
@@ -91,8 +92,17 @@ impl Keeper {
 
     /// Lets the deletions that wait for a confirmation happen. The files they came from.
     pub fn confirm_held(&self) -> Vec<Name> {
+        self.ask(Signal::Confirm)
+    }
+
+    /// The deletions that wait, and why they do.
+    pub fn held(&self) -> Vec<PlanItem> {
+        self.ask(Signal::Held)
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(SyncSender<Vec<T>>) -> Signal) -> Vec<T> {
         let (reply, answer) = sync_channel(1);
-        let asked = self.signals.send(Signal::Confirm(reply));
+        let asked = self.signals.send(question(reply));
         asked.ok().and_then(|()| answer.recv().ok()).unwrap_or_default()
     }
 
@@ -306,6 +316,9 @@ impl Shell {
             Signal::Confirm(reply) => {
                 // Whoever asked may be gone.
                 let _ = reply.send(self.directory.confirm_all());
+            }
+            Signal::Held(reply) => {
+                let _ = reply.send(plan::held(&self.directory));
             }
             Signal::Stop => self.is_stopping = true,
         }

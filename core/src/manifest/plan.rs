@@ -90,15 +90,21 @@ pub fn plan(cluster: &Cluster, root: &Path) -> Result<Plan, String> {
             Task::Forget { file } => directory.forgotten(&file),
         }
     }
-    plan.items.extend(directory.held().map(|(key, entry, reason)| PlanItem {
+    plan.items.extend(held(&directory));
+    plan.problems = directory.file_problems();
+    Ok(plan)
+}
+
+/// The objects whose deletion waits.
+pub(super) fn held(directory: &Directory) -> Vec<PlanItem> {
+    let held = directory.held().map(|(key, entry, reason)| PlanItem {
         action: Planned::Hold,
         object: key.to_string(),
         from: format!("{}:{}", entry.file, entry.line),
         changes: Vec::new(),
         reason,
-    }));
-    plan.problems = directory.file_problems();
-    Ok(plan)
+    });
+    held.collect()
 }
 
 /// What applying a document would do, and the answer that lets the directory go on.

@@ -194,6 +194,48 @@ fn a_lost_or_emptied_directory_prunes_nothing() -> Result<()> {
 }
 
 #[test]
+fn the_last_files_deleted_together_wait_are_listed_and_go_when_confirmed() -> Result<()> {
+    let cluster = Setup::simulated(1)
+        .with_manifest("a.yaml", &config_map("a", "one"))
+        .with_manifest("b.yaml", &config_map("b", "one"))
+        .start()?;
+    wait_for_value(&cluster, "b", "one")?;
+    cluster.delete_manifest("a.yaml")?;
+    cluster.delete_manifest("b.yaml")?;
+    let listed = eventually("both are held", SOON, || {
+        let listed = cluster.sampan(&["prune"])?.stdout;
+        Ok(listed.contains("no manifest is left").then_some(listed))
+    })?;
+    ensure!(listed.contains("configmaps/default/a  (a.yaml:1)"), "an object is missing in:\n{listed}");
+    ensure!(map(&cluster, "a")?.is_some() && map(&cluster, "b")?.is_some(), "what is held went");
+    cluster.sampan(&["prune", "--confirm"])?;
+    eventually("both are gone", SOON, || {
+        Ok((map(&cluster, "a")?.is_none() && map(&cluster, "b")?.is_none()).then_some(()))
+    })
+}
+
+#[test]
+fn a_namespace_whose_file_is_deleted_stays_until_its_objects_are_gone() -> Result<()> {
+    const DEMO: &str = "/api/v1/namespaces/demo";
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: demo}\n";
+    let inside = config_map("a", "one").replace("name: a", "name: a\n  namespace: demo");
+    let cluster = Setup::simulated(1)
+        .with_manifest("namespace.yaml", namespace)
+        .with_manifest("a.yaml", &inside)
+        .with_manifest("other.yaml", &config_map("other", "one"))
+        .start()?;
+    eventually("a is there", SOON, || cluster.object(&format!("{DEMO}/configmaps/a")))?;
+    cluster.delete_manifest("namespace.yaml")?;
+    eventually("the status names what holds it", SOON, || {
+        let status = cluster.sampan(&["status"])?.stdout;
+        Ok(status.contains("namespaces/demo is kept: a.yaml holds objects in it").then_some(()))
+    })?;
+    ensure!(cluster.object(&format!("{DEMO}/configmaps/a"))?.is_some(), "the object went with its namespace");
+    cluster.delete_manifest("a.yaml")?;
+    eventually("the namespace is gone", SOON, || Ok(cluster.object(DEMO)?.is_none().then_some(())))
+}
+
+#[test]
 fn plan_tells_what_would_change_and_changes_nothing() -> Result<()> {
     let cluster = Setup::simulated(1).with_manifest("a.yaml", &config_map("a", "one")).start()?;
     let before = wait_for_value(&cluster, "a", "one")?;

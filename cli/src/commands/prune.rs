@@ -26,7 +26,11 @@ fn released(answer: &Value) -> String {
     if files.is_empty() {
         return "nothing is held\n".to_owned();
     }
-    files.iter().filter_map(Value::as_str).map(|file| format!("{file}: its objects are removed\n")).collect()
+    let mut out = String::new();
+    for file in files.iter().filter_map(Value::as_str) {
+        let _ = writeln!(out, "{file}: its objects are removed");
+    }
+    out
 }
 
 /// What would go, an object a line.

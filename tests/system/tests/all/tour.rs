@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use sampan_system_tests::console::{commands, walk};
-use sampan_system_tests::source::source;
+use sampan_system_tests::source::{source, target};
 use sampan_system_tests::{Setup, run};
 
 #[test]
@@ -19,16 +19,17 @@ fn every_command_of_the_tour_works_as_written() -> Result<()> {
         setup = setup.with_manifest(&name, &std::fs::read_to_string(&path)?);
     }
     let cluster = setup.start()?;
-    // The folder the reader stands in: `manifests`, `.sampan` and `target/debug/sampan` under the names of the tour.
+    // The folder the reader stands in: `manifests`, `.sampan`, `scripts` and `target/debug/sampan` under the names of the tour.
     let here = cluster.folder();
     std::os::unix::fs::symlink(cluster.data(), here.join(".sampan"))?;
     std::fs::create_dir_all(here.join("target/debug"))?;
     std::os::unix::fs::symlink(sampan_system_tests::cluster::sampan_binary(), here.join("target/debug/sampan"))?;
-    std::os::unix::fs::symlink(cluster.kubectl_command()?.get_program(), here.join("target/debug/kubectl"))?;
+    std::os::unix::fs::symlink(project.join("scripts"), here.join("scripts"))?;
     cluster.kubectl(&["wait", "-n", "demo", "deploy/web", "--for=create", "--timeout=60s"])?;
     cluster.kubectl(&["rollout", "status", "-n", "demo", "deploy/web", "--timeout=60s"])?;
 
-    let walked = run(&mut walk(&commands, here), "")?.succeeded()?;
+    // Where `scripts/kubectl` has left what it fetched.
+    let walked = run(walk(&commands, here).env("CARGO_TARGET_DIR", target()?), "")?.succeeded()?;
     for expected in ["version v1", "version v2", "web.yaml:", "stateDiagram", "there is a message", "conflicts resolve"]
     {
         ensure!(walked.stdout.contains(expected), "the tour never shows `{expected}`:\n{}", walked.stdout);

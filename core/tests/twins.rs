@@ -1,4 +1,5 @@
-//! A twin is what its own way through the gateway would have made of it.
+//! A twin is what its own way through the gateway would have made of it. No admission acts here: of its rules none looks at a name,
+//! and what `ServiceAccountTokenVolume` draws from a uid may be the elder's.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
 

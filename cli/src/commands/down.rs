@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use sampan_nodeagent::{DockerEndpoint, clusters, remove_everything};
 
 use crate::args::Down;
@@ -20,15 +20,19 @@ pub(crate) fn run(arguments: &Down) -> Result<()> {
     if let Some(cluster) = &arguments.cluster {
         return remove_lost(cluster);
     }
-    let lost = |error: anyhow::Error| anyhow!("{error}{}", others());
+    let lost = |error: anyhow::Error| anyhow!("{error:#}{}", others());
     let folder = DataFolder::open(&arguments.folder.data).map_err(lost)?;
     stop_running(&folder)?;
-    let cluster = folder.cluster_id()?;
-    let cluster =
-        cluster.with_context(|| format!("{} does not say whose it is{}", folder.path().display(), others()))?;
-    let kept_in = (!arguments.purge).then(|| folder.node()).filter(|node| node.exists());
-    remove_containers(&cluster, kept_in.as_deref())?;
-    sampan_pluginhost::remove_folders(&cluster);
+    match folder.cluster_id()? {
+        Some(cluster) => {
+            let kept_in = (!arguments.purge).then(|| folder.node()).filter(|node| node.exists());
+            remove_containers(&cluster, kept_in.as_deref())?;
+            sampan_pluginhost::remove_folders(&cluster);
+        }
+        // A first start that failed leaves the beginnings of a cluster that never was.
+        None if arguments.purge && (folder.certificates().exists() || folder.store().exists()) => {}
+        None => bail!("{} does not say whose it is{}", folder.path().display(), others()),
+    }
     if arguments.purge {
         let path = folder.path().display().to_string();
         folder.remove()?;
@@ -56,7 +60,7 @@ fn others() -> String {
     match known.as_slice() {
         [] => String::new(),
         known => format!(
-            "\non this Docker there is something of: {}; what one has is removed by `sampan down --cluster <id>`",
+            "\non this Docker there is something of {}, which may run; what one has that does not is removed by `sampan down --cluster <id>`",
             known.join(", ")
         ),
     }

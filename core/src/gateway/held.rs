@@ -20,7 +20,7 @@ impl Preparation<'_> {
 
     /// Warns a client that deletes what a manifest holds.
     pub(super) fn warn_of_return(&mut self, existing: &Object, old: &Value) {
-        if self.is_by_client() && held(old).is_some() {
+        if self.is_by_client() && !existing.metadata().is_terminating() && held(old).is_some() {
             let manifest = self.manifest_of(existing);
             self.warnings.push(format!("{manifest} makes it again, unless it allows for sampan.dev/drift"));
         }
@@ -33,7 +33,7 @@ impl Preparation<'_> {
     /// The file and line the object comes from, as far as is remembered.
     fn manifest_of(&self, existing: &Object) -> String {
         let origins = self.snapshot.origins(existing.key());
-        let known = origins.into_iter().flat_map(|origins| [&origins.changed, &origins.created]);
+        let known = origins.into_iter().flat_map(|origins| [&origins.asked, &origins.changed, &origins.created]);
         let place = known.into_iter().find_map(|origin| match &**origin {
             Origin::Manifest { file, line } => Some(format!("the manifest {file}:{line}")),
             _ => None,

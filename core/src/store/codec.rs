@@ -39,7 +39,7 @@ pub(super) fn encode_object(object: &Object, origins: &Origins, changed_at: Time
     let mut out = Encoder::with_capacity(object.bytes().len() + 512);
     out.u64(changed_at.as_millisecond() as u64);
     out.json(&*origins.created);
-    if origins.asked != origins.created {
+    if origins.asked != origins.created && origins.asked != origins.changed {
         out.json(&[&*origins.changed, &*origins.asked]);
     } else if origins.changed == origins.created {
         out.bytes(b"");
@@ -62,7 +62,12 @@ pub(super) fn decode_object(key: ObjectKey, record: &[u8]) -> Result<ObjectRecor
             let [changed, asked]: [Origin; 2] = from_json(json, "origin")?;
             (Arc::new(changed), Arc::new(asked))
         }
-        json => (Arc::new(from_json(json, "origin")?), created.clone()),
+        json => {
+            let changed: Arc<Origin> = Arc::new(from_json(json, "origin")?);
+            // So they stand in a record of before: what it is now is known of it all the same.
+            let asked = if changed.is_from_outside() { changed.clone() } else { created.clone() };
+            (changed, asked)
+        }
     };
     let object = read.object(Arc::new(key))?;
     Ok(ObjectRecord { object, origins: Origins { created, asked, changed }, changed_at })

@@ -92,7 +92,7 @@ impl Rewind {
         };
         let known = self.head.origins(key);
         let origins = match known {
-            Some(known) => Origins { changed, ..(**known).clone() },
+            Some(known) => Origins::of_new(known.created.clone()).changed_by(changed),
             None => Origins::of_new(changed),
         };
         self.head.insert(object, Arc::new(origins), changed_at.unwrap_or(Timestamp::UNIX_EPOCH));

@@ -20,6 +20,8 @@ use crate::pod::{Command, EventNote, NodeFacts, Operation, Scene, Situation, Uid
 
 /// Wake-up reasons kept for one decision.
 const REASONS_KEPT: usize = 8;
+/// The most guards, and commands, that one status tells of: the newest.
+const MERGED_KEPT: usize = 32;
 
 /// How long nothing is told of a pod that is being brought up: one that is up by then is told of once.
 const FIRST_WORD_WITHIN: SignedDuration = SignedDuration::from_millis(200);
@@ -416,14 +418,34 @@ fn joined(earlier: Option<Decision>, later: Option<Decision>) -> Option<Decision
     }
 }
 
+/// Adds what is newer and drops the oldest of too much: a server that is not reached for long must not be sent more than it takes.
+fn extend<T>(known: &mut Vec<T>, newer: Vec<T>) {
+    known.extend(newer);
+    known.drain(..known.len().saturating_sub(MERGED_KEPT));
+}
+
 /// Two decisions that one status tells of.
 fn merged(mut earlier: Decision, later: Decision) -> Decision {
     if earlier.from == UNOBSERVED && earlier.wake.is_empty() {
         earlier.wake.clone_from(&later.wake);
     }
-    earlier.guards.extend(later.guards);
-    earlier.commands.extend(later.commands);
+    extend(&mut earlier.guards, later.guards);
+    extend(&mut earlier.commands, later.commands);
     let room = REASONS_KEPT.saturating_sub(earlier.wake.len());
     earlier.wake.extend(later.wake.into_iter().take(room));
     Decision { time: later.time, snapshot: later.snapshot, to: later.to, unmet: later.unmet, ..earlier }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_much_the_newest_is_told() {
+        let mut known = vec![0; MERGED_KEPT];
+        extend(&mut known, vec![1, 2]);
+        assert_eq!((known.len(), known.first(), known.last()), (MERGED_KEPT, Some(&0), Some(&2)));
+        extend(&mut known, vec![3; MERGED_KEPT]);
+        assert_eq!(known, [3; MERGED_KEPT]);
+    }
 }

@@ -57,6 +57,7 @@ fn header_text(mut decision: Decision) -> String {
     let mut text = ascii(&decision);
     if text.len() > DECISION_BYTES {
         decision.wake.truncate(1);
+        decision.guards.truncate(DETAILS_KEPT);
         decision.unmet.truncate(DETAILS_KEPT);
         decision.commands.truncate(DETAILS_KEPT);
         decision.unmet.iter_mut().for_each(|unmet| unmet.detail = unmet.detail.chars().take(256).collect());

@@ -40,7 +40,7 @@ use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVo
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
 use sampan_core::gateway::DeleteOptions;
-use sampan_core::object::{Object, ObjectKey};
+use sampan_core::object::ObjectKey;
 use sampan_core::operator::{
     Command, Context, Declaration, EventKind, Guarding, Kind, Mapping, Operator, Wake, WriteVerb,
 };
@@ -150,7 +150,7 @@ fn search(pod: &Pod, claims: &Claims, ring: &Ring, cx: &mut Context<'_>) -> (Sea
         let promised = nominated_node(pod).and_then(|name| snapshot.get(&ObjectKey::cluster(NODES, name)));
         search.try_first(&wanted, promised.and_then(|node| node.decode::<Node>().ok()));
         if !search.is_promised() {
-            look_around(&mut search, &wanted, snapshot, (&ring.of(snapshot), start));
+            look_around(&mut search, &wanted, snapshot, (ring, start));
         }
         search.end(&wanted);
     }
@@ -163,20 +163,21 @@ fn search(pod: &Pod, claims: &Claims, ring: &Ring, cx: &mut Context<'_>) -> (Sea
 
 /// Weighs the nodes the pod names, where it may go to no other; else those of a ring from a place of its own, until enough of
 /// them fit.
-fn look_around(search: &mut Search, wanted: &Wanted<'_>, snapshot: &Snapshot, (ring, start): (&[Arc<Object>], u64)) {
+fn look_around(search: &mut Search, wanted: &Wanted<'_>, snapshot: &Snapshot, (ring, start): (&Ring, u64)) {
     if let Some(named) = wanted.named_nodes() {
         let found =
             named.iter().filter_map(|name| snapshot.get(&ObjectKey::cluster(NODES, name))?.decode::<Node>().ok());
         let found: Vec<Arc<Node>> = found.collect();
-        search.pass_over(ring.len().saturating_sub(found.len()));
+        search.pass_over(snapshot.count(NODES).saturating_sub(found.len()));
         for node in &found {
             search.weigh(wanted, node, || wanted.occupants(node.metadata.name.as_deref().unwrap_or_default()));
         }
         return;
     }
-    let weighed_max = wanted.weighed_max(ring.len());
-    let skipped = usize::try_from(start % u64::try_from(ring.len().max(1)).unwrap_or(1)).unwrap_or_default();
-    let (last, first) = ring.split_at_checked(skipped).unwrap_or_default();
+    let nodes = ring.of(snapshot);
+    let weighed_max = wanted.weighed_max(nodes.len());
+    let skipped = usize::try_from(start % u64::try_from(nodes.len().max(1)).unwrap_or(1)).unwrap_or_default();
+    let (last, first) = nodes.split_at_checked(skipped).unwrap_or_default();
     for object in first.iter().chain(last) {
         if search.fitting() >= weighed_max {
             break;

@@ -9,6 +9,7 @@
 //! 2. Its messages are those of Kubernetes: people and programs search for them.
 //! 3. It reads the snapshot and the request alone: no I/O, no clock.
 //! 4. Name it in [`standard`], in the order of Kubernetes' `AllOrderedPlugins`.
+//! 5. One that looks at the name of a pod ends what is said of pods in `Strategy::is_blind_to_names`.
 
 mod certificate_requests;
 mod default_storage_class;

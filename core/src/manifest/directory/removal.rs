@@ -73,12 +73,18 @@ impl Directory {
         let confirmed: Vec<ObjectKey> =
             self.held().filter(|(_, entry, _)| &*entry.file == path).map(|(key, _, _)| key.clone()).collect();
         for key in confirmed {
-            self.kept.remove(&key);
+            let mut was_held = false;
             if let Some(entry) = self.inventory.objects.get_mut(&key) {
-                entry.held = None;
+                was_held = entry.held.take().is_some();
                 self.stale.insert(entry.file.clone());
             }
-            self.prunes.insert(key, Retry::default());
+            // Nobody was told yet that files which stay need it: who confirmed a burst meant what had gone.
+            if was_held && holds_others(&key) {
+                self.kept.insert(key, BTreeSet::new());
+            } else {
+                self.kept.remove(&key);
+                self.prunes.insert(key, Retry::default());
+            }
         }
         self.release_kept();
     }

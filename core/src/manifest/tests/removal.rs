@@ -286,6 +286,31 @@ fn a_kept_namespace_goes_by_confirmation_or_when_its_objects_move_out_and_stays_
 }
 
 #[test]
+fn confirming_a_burst_does_not_take_a_namespace_that_files_which_stay_hold_objects_in() {
+    let texts = ["a", "b", "c", "d", "e"].map(|name| (format!("{name}.yaml"), map(name)));
+    let stays = map_in_demo("stays");
+    let mut files: Vec<(&str, &str)> = texts.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    files.extend([("namespace.yaml", NAMESPACE), ("stays.yaml", stays.as_str())]);
+    let mut world = World::with(&files);
+    world.delete(&["a.yaml", "b.yaml", "c.yaml", "d.yaml", "e.yaml", "namespace.yaml"]);
+    world.wait();
+    assert_eq!(world.names().len(), 7, "the burst is held");
+    world.directory.confirm_all();
+    world.run();
+    let mut left = world.names();
+    left.sort_unstable();
+    assert_eq!(left, ["demo", "stays"]);
+    assert!(
+        world.problem("namespace.yaml").contains("stays.yaml holds objects in it"),
+        "{}",
+        world.problem("namespace.yaml")
+    );
+    world.directory.confirm_all();
+    world.run();
+    assert_eq!(world.writes.last().map(String::as_str), Some("delete demo"));
+}
+
+#[test]
 fn a_namespace_taken_out_of_a_file_whose_other_documents_are_in_it_is_kept() {
     let text = format!("{NAMESPACE}---\n{}", map_in_demo("a"));
     let mut world = World::with(&[("all.yaml", &text)]);

@@ -175,14 +175,7 @@ impl World {
     }
 
     fn exit(&self, code: i32) -> RunState {
-        let now = self.now;
-        RunState::Exited(Exit {
-            code,
-            out_of_memory: false,
-            refusal: String::new(),
-            message: String::new(),
-            finished_at: now,
-        })
+        RunState::Exited(Exit::of(code, self.now))
     }
 
     fn succeed(&self, operation: &Operation) -> Self {

@@ -1,5 +1,6 @@
 //! `sampan down`
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -45,8 +46,7 @@ pub(crate) fn run(arguments: &Down) -> Result<()> {
 
 /// Removes what is left of a cluster whose data folder is lost. One that still runs makes it all again.
 fn remove_lost(cluster: &str) -> Result<()> {
-    let known = block_on(clusters(&DockerEndpoint::from_environment()))?.context("failed to ask Docker")?;
-    ensure!(known.contains(cluster), "there is no cluster {cluster} on this Docker{}", others());
+    ensure!(known()?.contains(cluster), "there is no cluster {cluster} on this Docker{}", others());
     remove_containers(cluster, None)?;
     sampan_pluginhost::remove_folders(cluster);
     say!("removed what the cluster {cluster} had on this machine");
@@ -55,8 +55,7 @@ fn remove_lost(cluster: &str) -> Result<()> {
 
 /// What to do where a folder tells of no cluster: names those there are.
 fn others() -> String {
-    let known = block_on(clusters(&DockerEndpoint::from_environment())).and_then(|known| Ok(known?));
-    let known: Vec<String> = known.unwrap_or_default().into_iter().collect();
+    let known: Vec<String> = known().unwrap_or_default().into_iter().collect();
     match known.as_slice() {
         [] => String::new(),
         known => format!(
@@ -64,6 +63,11 @@ fn others() -> String {
             known.join(", ")
         ),
     }
+}
+
+/// The clusters that have something on this machine's Docker.
+fn known() -> Result<BTreeSet<String>> {
+    block_on(clusters(&DockerEndpoint::from_environment()))?.context("failed to ask Docker")
 }
 
 fn stop_running(folder: &DataFolder) -> Result<()> {

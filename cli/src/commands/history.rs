@@ -9,7 +9,7 @@ use sampan_machine::{Decision, WakeReason};
 use super::words::{commanded, moved, unmet};
 use crate::api;
 use crate::args::{Explained, Format};
-use crate::say::say;
+use crate::say::{self, say};
 
 /// Where the API server tells what was decided about an object.
 const PATH: &str = "/sampan.dev/v1/history";
@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &Explained) -> Result<()> {
         Format::Text => {
             let decisions: Vec<Decision> =
                 serde_json::from_str(&answer).context("the running cluster tells something else")?;
-            say!("{}", text(&decisions, Timestamp::now()).trim_end());
+            say::text(text(&decisions, Timestamp::now()));
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use anyhow::{Context as _, Result, bail};
 use form_urlencoded::Serializer;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::api;
 use crate::args::{Colour, Format, Logs};
 use crate::data::DataFolder;
-use crate::say::say;
+use crate::say::{self, say};
 
 /// Where the API server tells what containers wrote.
 const PATH: &str = "/sampan.dev/v1/logs";
@@ -106,13 +106,9 @@ fn spelled(name: &str) -> String {
     name.chars().map(spell).collect()
 }
 
-/// Prints a line. False when nobody reads on, as behind `head`.
+/// Prints a line. False when nobody reads on: the server is to end the search.
 fn print(text: &str) -> Result<bool> {
-    match writeln!(std::io::stdout(), "{text}") {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(error).context("failed to print"),
-    }
+    say::heard(format_args!("{text}\n")).context("failed to print")
 }
 
 fn path(arguments: &Logs) -> String {

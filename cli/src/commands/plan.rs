@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::args::{Format, Plan};
 use crate::control::{Question, ask};
 use crate::data::DataFolder;
-use crate::say::say;
+use crate::say::{self, say};
 
 pub(crate) fn run(arguments: &Plan) -> Result<()> {
     let folder = DataFolder::open(&arguments.shown.folder.data)?;
@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: &Plan) -> Result<()> {
     let plan = ask(&folder, &Question::Plan { directory })?;
     match arguments.shown.output {
         Format::Json => say!("{plan:#}"),
-        Format::Text => say!("{}", text(&plan).trim_end()),
+        Format::Text => say::text(text(&plan)),
     }
     Ok(())
 }

@@ -8,16 +8,18 @@ use serde_json::Value;
 use crate::args::Prune;
 use crate::control::{Question, ask};
 use crate::data::DataFolder;
-use crate::say::say;
+use crate::say;
 
 /// The most objects listed.
 const LISTED_MAX: usize = 50;
 
 pub(crate) fn run(arguments: &Prune) -> Result<()> {
     let folder = DataFolder::open(&arguments.folder.data)?;
-    let answer = ask(&folder, &Question::Prune { confirm: arguments.confirm })?;
-    let shown = if arguments.confirm { released(&answer) } else { held(&answer) };
-    say!("{}", shown.trim_end());
+    let shown = match arguments.confirm {
+        true => released(&ask(&folder, &Question::Prune)?),
+        false => held(&ask(&folder, &Question::Held)?),
+    };
+    say::text(shown);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use super::words::{commanded, moved};
 use crate::args::{Format, Replay};
 use crate::control::{Question, ask};
 use crate::data::DataFolder;
-use crate::say::say;
+use crate::say::{self, say};
 
 pub(crate) fn run(arguments: &Replay) -> Result<()> {
     let about = &arguments.about;
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &Replay) -> Result<()> {
         serde_json::from_value(answer.clone()).context("the running cluster tells something else")?;
     match about.shown.output {
         Format::Json => say!("{answer:#}"),
-        Format::Text => say!("{}", text(&replayed).trim_end()),
+        Format::Text => say::text(text(&replayed)),
     }
     let otherwise = replayed.iter().filter(|it| matches!(it.again, Again::Otherwise { .. })).count();
     if otherwise > 0 {

@@ -8,7 +8,7 @@ use crate::args::{Format, Shown};
 use crate::control::{Question, ask};
 use crate::data::DataFolder;
 use crate::overview::{FileState, Overview};
-use crate::say::say;
+use crate::say::{self, say};
 
 pub(crate) fn run(arguments: &Shown) -> Result<()> {
     let folder = DataFolder::open(&arguments.folder.data)?;
@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: &Shown) -> Result<()> {
         Format::Json => say!("{answer:#}"),
         Format::Text => {
             let overview = serde_json::from_value(answer).context("the running cluster tells something else")?;
-            say!("{}", text(&overview).trim_end());
+            say::text(text(&overview));
         }
     }
     Ok(())

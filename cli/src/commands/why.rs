@@ -11,7 +11,7 @@ use sampan_machine::Decision;
 use super::words::{self, commanded, moved};
 use crate::api;
 use crate::args::{Explained, Format};
-use crate::say::say;
+use crate::say::{self, say};
 
 /// Where the API server explains objects.
 const PATH: &str = "/sampan.dev/v1/why";
@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &Explained) -> Result<()> {
         Format::Json => say!("{}", answer.trim_end()),
         Format::Text => {
             let explanation = serde_json::from_str(&answer).context("the running cluster explains otherwise")?;
-            say!("{}", text(&explanation, Timestamp::now()).trim_end());
+            say::text(text(&explanation, Timestamp::now()));
         }
     }
     Ok(())

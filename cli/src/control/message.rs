@@ -28,10 +28,9 @@ pub(crate) enum Question {
         to: Option<u64>,
     },
     /// Which removals are held?
-    Prune {
-        /// Let them happen.
-        confirm: bool,
-    },
+    Held,
+    /// Let held removals happen.
+    Prune,
     /// End, and leave the pods as they are.
     Stop,
 }

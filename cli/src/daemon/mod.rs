@@ -305,11 +305,11 @@ impl Asked {
             Question::Status => as_json(&self.overview()),
             Question::Plan { directory } => as_json(&manifest::plan(&self.cluster, &directory)?),
             Question::Replay { kind, namespace, name, to } => self.replay(&kind, &namespace, &name, to),
-            Question::Prune { confirm: false } => {
+            Question::Held => {
                 let held = lock(&self.keeper).as_ref().map(Keeper::held).unwrap_or_default();
                 Ok(json!({"held": held}))
             }
-            Question::Prune { confirm: true } => {
+            Question::Prune => {
                 let released = lock(&self.keeper).as_ref().map(Keeper::confirm_held).unwrap_or_default();
                 Ok(json!({"files": released}))
             }

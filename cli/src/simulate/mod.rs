@@ -25,7 +25,7 @@ use sampan_podcollector::PodCollector;
 
 use crate::args::Simulate;
 use crate::operators::{self, Terms};
-use crate::say::say;
+use crate::say::{self, say};
 
 /// From so many seeds on, a fault that never fires and a declared edge that is never crossed fail: fewer cannot meet all.
 const SEEDS_FOR_ALL: u64 = 16;
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &Simulate) -> Result<()> {
             tell(&setup, run, arguments)
         },
     );
-    say!("{}", report.to_string().trim_end());
+    say::text(&report);
     say!("{}", report.speed(started.elapsed()));
     if report.violations() > 0 {
         bail!("{} seeds broke a law", report.violations());

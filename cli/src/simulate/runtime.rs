@@ -439,5 +439,5 @@ fn refused(reason: &str, message: &str) -> Refusal {
 }
 
 fn exit(code: i32, out_of_memory: bool, finished_at: Timestamp) -> Exit {
-    Exit { code, out_of_memory, refusal: String::new(), message: String::new(), finished_at }
+    Exit { out_of_memory, ..Exit::of(code, finished_at) }
 }

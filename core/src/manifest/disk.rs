@@ -66,14 +66,12 @@ impl Disk {
             Some((folders, file)) => (folders, file),
             None => ("", below.to_str()?),
         };
-        let searched = folders.split('/').filter(|folder| !folder.is_empty()).all(is_searched);
-        if !searched || !is_manifest(file) {
+        let folders = || folders.split('/').filter(|folder| !folder.is_empty());
+        if !folders().all(is_searched) || !is_manifest(file) {
             return None;
         }
         let mut way = Way::from(&self.root);
-        for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
-            way.go(folder);
-        }
+        folders().for_each(|folder| way.go(folder));
         Some(way.below().into_iter().chain([file]).collect::<Vec<_>>().join("/").into())
     }
 

@@ -1,5 +1,7 @@
 //! What is said of a kind that nobody serves: whether it may come yet, and what was meant where it cannot.
 
+use strsim::levenshtein;
+
 use super::document::Identity;
 use crate::resource::Registry;
 
@@ -67,20 +69,9 @@ fn nearest<'a>(offers: impl Iterator<Item = &'a Offer>, kind: &str) -> Option<&'
     Some(offer)
 }
 
-/// How many letters are to be put in, taken out or changed to make one word of the other, upper and lower case being one.
+/// How many letters make one word of the other, upper and lower case being one.
 fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.to_lowercase().chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, letter) in one.to_lowercase().chars().enumerate() {
-        let mut next = vec![index + 1];
-        for ((wanted, above), diagonal) in other.iter().zip(row.iter().skip(1)).zip(&row) {
-            let left = next.last().copied().unwrap_or_default();
-            let changed = diagonal + usize::from(*wanted != letter);
-            next.push(changed.min(above + 1).min(left + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
+    levenshtein(&one.to_lowercase(), &other.to_lowercase())
 }
 
 #[cfg(test)]

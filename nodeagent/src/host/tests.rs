@@ -133,8 +133,7 @@ fn that_memory_was_wanting_is_told_of_a_pod_that_has_failed_already() {
         once.spec.as_mut().unwrap().restart_policy = Some("Never".to_owned());
         host.receive(Message::Pod(Arc::new(once)), now);
         let told = looks.iter().map(|out_of_memory| {
-            let (refusal, message) = (String::new(), String::new());
-            let exit = Exit { code: 137, out_of_memory: *out_of_memory, refusal, message, finished_at: now };
+            let exit = Exit { out_of_memory: *out_of_memory, ..Exit::of(137, now) };
             host.receive(Message::Container(Uid::of(&pod()), run(now, RunState::Exited(exit))), now);
             told_reason(&mut host, now)
         });
@@ -235,7 +234,7 @@ fn a_decision_is_told_once_and_again_only_where_it_was_not_accepted() {
     host.receive(Message::Pod(pod()), now);
     host.advance(now);
     assert_eq!(told_decisions(&mut host, refused(), now), [None], "the status differs still, and nothing was decided");
-    let exit = Exit { code: 1, out_of_memory: false, refusal: String::new(), message: String::new(), finished_at: now };
+    let exit = Exit::of(1, now);
     host.receive(Message::Container(Uid::of(&pod()), run(now, RunState::Exited(exit))), now);
     now += 10.seconds();
     host.advance(now);
@@ -264,13 +263,7 @@ fn container_status(host: &Host, now: Timestamp) -> ContainerStatus {
 }
 
 fn exited(code: i32, now: Timestamp) -> RunState {
-    RunState::Exited(Exit {
-        code,
-        out_of_memory: false,
-        refusal: String::new(),
-        message: String::new(),
-        finished_at: now,
-    })
+    RunState::Exited(Exit::of(code, now))
 }
 
 #[test]

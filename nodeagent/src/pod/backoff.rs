@@ -78,13 +78,7 @@ mod tests {
 
     fn run(backoff_seconds: u32, lasted_seconds: i64) -> ContainerRecord {
         let started_at = Timestamp::UNIX_EPOCH;
-        let exit = Exit {
-            code: 1,
-            out_of_memory: false,
-            refusal: String::new(),
-            message: String::new(),
-            finished_at: later(started_at, lasted_seconds),
-        };
+        let exit = Exit::of(1, later(started_at, lasted_seconds));
         ContainerRecord {
             id: String::new(),
             name: String::new(),

@@ -75,6 +75,13 @@ pub struct Exit {
     pub finished_at: Timestamp,
 }
 
+impl Exit {
+    /// An end of which nothing else is known.
+    pub fn of(code: i32, finished_at: Timestamp) -> Self {
+        Self { code, out_of_memory: false, refusal: String::new(), message: String::new(), finished_at }
+    }
+}
+
 /// What a container is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunState {
@@ -468,8 +475,7 @@ mod tests {
     #[test]
     fn that_memory_was_wanting_is_taken_in_after_the_end_and_never_taken_back() {
         let ended = |out_of_memory: bool| {
-            let finished_at = Timestamp::UNIX_EPOCH;
-            let exit = Exit { code: 137, out_of_memory, refusal: String::new(), message: String::new(), finished_at };
+            let exit = Exit { out_of_memory, ..Exit::of(137, Timestamp::UNIX_EPOCH) };
             ContainerRecord { state: RunState::Exited(exit), ..run(0) }
         };
         let check = |looks: &[ContainerRecord], expect: &ContainerRecord| {

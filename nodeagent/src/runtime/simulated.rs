@@ -32,7 +32,7 @@ impl SimulatedRuntime {
     }
 
     fn start(&self, pod: &PodRef, spec: &ContainerSpec) -> ContainerRecord {
-        let ended = code_at_once(spec).map(|code| RunState::Exited(exit(code, (self.clock)())));
+        let ended = code_at_once(spec).map(|code| RunState::Exited(Exit::of(code, (self.clock)())));
         ContainerRecord {
             id: format!("{:016x}{:016x}", crc(&pod.uid.0), self.next()),
             name: spec.name.clone(),
@@ -59,7 +59,7 @@ impl SimulatedRuntime {
             Command::EnsureImage { attempt, .. } => Outcome::ImagePresent { attempt, pulled: None },
             Command::StartContainer(spec) => Outcome::Started(self.start(pod, &spec)),
             Command::StopContainer { id, .. } | Command::KillContainer { id, .. } => {
-                Outcome::Ended { id, exit: exit(STOPPED_CODE, (self.clock)()) }
+                Outcome::Ended { id, exit: Exit::of(STOPPED_CODE, (self.clock)()) }
             }
             Command::ResizeContainer { id, bounds, .. } => Outcome::Resized { id, bounds },
             Command::RemoveContainer { .. } | Command::StopSandbox | Command::Clear => Outcome::Done(None),
@@ -74,10 +74,6 @@ fn code_at_once(spec: &ContainerSpec) -> Option<i32> {
         Some("false") => Some(1),
         _ => spec.is_init.then_some(0),
     }
-}
-
-fn exit(code: i32, finished_at: Timestamp) -> Exit {
-    Exit { code, out_of_memory: false, refusal: String::new(), message: String::new(), finished_at }
 }
 
 /// A number that is the same for the same text.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::words::{commanded, moved, unmet};
-use crate::say::say;
+use crate::say::{self, say};
 
 /// Below the time of a decision.
 const INDENT: &str = "           ";
@@ -38,7 +38,7 @@ pub(super) struct Shown {
 
 impl Shown {
     pub(super) fn tell(&mut self, told: &Told) {
-        say!("{}", text(told, Timestamp::now()).trim_end());
+        say::text(text(told, Timestamp::now()));
     }
 
     /// Shows what is new of the plugin's conditions.

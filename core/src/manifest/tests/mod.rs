@@ -4,14 +4,13 @@ mod life;
 mod removal;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::object::{Name, ObjectKey, ResourceType, Revision, Uid};
-use crate::resource::{Cell, Registry, ResourceDefinition, Scope, ServedVersion, Strategy, Verb};
+use crate::resource::{Cell, Registry, ResourceDefinition, Scope, ServedVersion, Strategy};
 use crate::status::{Status, StatusCause};
 
 struct Plain;
@@ -28,29 +27,10 @@ pub(super) fn definition(
     kind: &'static str,
     scope: Scope,
 ) -> ResourceDefinition {
+    let version = ServedVersion::stored(group, "v1", "");
     ResourceDefinition {
-        resource: ResourceType::new(group, plural),
-        kind,
-        singular: "",
-        short_names: &[],
-        categories: &[],
         scope,
-        versions: vec![ServedVersion::stored(group, "v1", "")],
-        has_status: false,
-        scale: None,
-        verbs: Verb::ALL,
-        subresources: &[],
-        selectable: &[],
-        selectable_paths: Vec::new(),
-        indexed: &[],
-        share: None,
-        ttl_seconds: None,
-        has_generation: false,
-        defined_by: None,
-        converter: None,
-        strategy: Arc::new(Plain),
-        questions: Vec::new(),
-        measure: None,
+        ..ResourceDefinition::plain(ResourceType::new(group, plural), kind, "", version, Plain)
     }
 }
 

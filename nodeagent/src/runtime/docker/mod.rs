@@ -90,7 +90,7 @@ pub(crate) fn now() -> Timestamp {
 
 /// How a run ended that Docker no longer knows.
 fn lost() -> Exit {
-    Exit { code: 137, out_of_memory: false, refusal: String::new(), message: String::new(), finished_at: now() }
+    Exit::of(137, now())
 }
 
 impl Docker {

@@ -109,12 +109,11 @@ fn run_state(state: &ContainerState) -> RunState {
         return RunState::Created;
     }
     let code = if never_started && code == 0 { CANNOT_RUN } else { code };
+    let code = i32::try_from(code).unwrap_or(i32::MAX);
     RunState::Exited(Exit {
-        code: i32::try_from(code).unwrap_or(i32::MAX),
         out_of_memory: state.oom_killed == Some(true),
         refusal: if never_started { error } else { String::new() },
-        message: String::new(),
-        finished_at: finished_at.unwrap_or_else(super::now),
+        ..Exit::of(code, finished_at.unwrap_or_else(super::now))
     })
 }
 

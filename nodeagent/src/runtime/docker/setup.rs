@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::models::{ContainerSummary, Ipam, IpamConfig, NetworkCreateRequest};
+use bollard::models::{ContainerSummary, Ipam, IpamConfig, Network, NetworkCreateRequest};
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
     StopContainerOptionsBuilder,
@@ -32,6 +32,9 @@ const CALL_SECONDS: u64 = 120;
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// How long `remove_everything` lets containers stop by themselves, in seconds.
 const DOWN_GRACE_SECONDS: i32 = 10;
+
+/// What Docker is asked to list.
+type Filter = HashMap<String, Vec<String>>;
 
 /// A connected client of Docker's API, of the version both know.
 async fn connect(endpoint: &DockerEndpoint) -> Result<bollard::Docker, NodeError> {
@@ -218,8 +221,7 @@ pub async fn remove_everything(
     let api = connect(docker).await?;
     let logs = kept_in.map(|folder| Logs::open(&folder.join(LOGS), LogLimits::default())).transpose()?;
     let filter = names::filter(&[(names::CLUSTER, cluster_id)]);
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
-    let containers = api.list_containers(Some(options)).await.map_err(NodeError::docker("list containers"))?;
+    let containers = containers(&api, &filter).await?;
     let (sandboxes, own): (Vec<_>, Vec<_>) = containers.into_iter().partition(|container| {
         container.labels.as_ref().and_then(|labels| labels.get(names::KIND)).map(String::as_str) == Some("sandbox")
     });
@@ -234,8 +236,7 @@ pub async fn remove_everything(
         let parts = Subpaths::of(&pod);
         parts.remove().map_err(NodeError::file("unmount", parts.path()))?;
     }
-    let options = ListNetworksOptionsBuilder::new().filters(&filter).build();
-    let networks = api.list_networks(Some(options)).await.map_err(NodeError::docker("list networks"))?;
+    let networks = networks(&api, &filter).await?;
     proxy::remove(cluster_id).await;
     routes::forget(cluster_id);
     for name in networks.into_iter().filter_map(|network| network.name) {
@@ -251,13 +252,19 @@ pub async fn remove_everything(
 pub async fn clusters(docker: &DockerEndpoint) -> Result<BTreeSet<String>, NodeError> {
     let api = connect(docker).await?;
     let filter = HashMap::from([("label".to_owned(), vec![names::CLUSTER.to_owned()])]);
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&filter).build();
-    let containers = api.list_containers(Some(options)).await.map_err(NodeError::docker("list containers"))?;
-    let options = ListNetworksOptionsBuilder::new().filters(&filter).build();
-    let networks = api.list_networks(Some(options)).await.map_err(NodeError::docker("list networks"))?;
-    let of_containers = containers.into_iter().filter_map(|container| container.labels);
-    let labels = of_containers.chain(networks.into_iter().filter_map(|network| network.labels));
-    Ok(labels.filter_map(|mut labels| labels.remove(names::CLUSTER)).collect())
+    let of_containers = containers(&api, &filter).await?.into_iter().filter_map(|container| container.labels);
+    let of_networks = networks(&api, &filter).await?.into_iter().filter_map(|network| network.labels);
+    Ok(of_containers.chain(of_networks).filter_map(|mut labels| labels.remove(names::CLUSTER)).collect())
+}
+
+async fn containers(api: &bollard::Docker, filter: &Filter) -> Result<Vec<ContainerSummary>, NodeError> {
+    let options = ListContainersOptionsBuilder::new().all(true).filters(filter).build();
+    api.list_containers(Some(options)).await.map_err(NodeError::docker("list containers"))
+}
+
+async fn networks(api: &bollard::Docker, filter: &Filter) -> Result<Vec<Network>, NodeError> {
+    let options = ListNetworksOptionsBuilder::new().filters(filter).build();
+    api.list_networks(Some(options)).await.map_err(NodeError::docker("list networks"))
 }
 
 /// The pod a container is of.

@@ -22,7 +22,7 @@ pub use guard::owner_and_members;
 pub use hash::{HASH_LABEL, template_hash};
 pub use node::{condition_of, is_node_ready, node_differs};
 pub use ownership::{adopted, controller_reference, controls, is_controlled, released};
-pub use pod::{available_at, is_active, is_available, is_ready, ready_since};
+pub use pod::{available_at, has_been_ready, is_active, is_available, is_ready, ready_since};
 pub use ranking::{Candidate, deletion_order};
 pub use revision::{REVISION_LABEL, Revision, beyond_limit, revision_of_pod, revision_of_template, template_of};
 pub use share::rounded_up;

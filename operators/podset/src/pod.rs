@@ -1,7 +1,7 @@
 //! What state a pod is in, for those who count pods.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 
 /// Whether the pod counts towards the replicas: neither finished nor being deleted.
 pub fn is_active(pod: &Pod) -> bool {
@@ -37,6 +37,15 @@ pub fn is_available(pod: &Pod, min_ready_seconds: i32, now: Timestamp) -> bool {
     available_at(pod, min_ready_seconds).is_some_and(|at| at <= now)
 }
 
+/// Whether the pod has been ready since its containers were last started: its readiness has changed since. It may be ready again.
+pub fn has_been_ready(pod: &Pod) -> bool {
+    let changed = ready_condition(pod).and_then(|ready| ready.last_transition_time.as_ref());
+    let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
+    let started = |container: &ContainerStatus| container.state.as_ref()?.running.as_ref()?.started_at.clone();
+    !containers.is_empty()
+        && containers.iter().all(|it| started(it).is_some_and(|at| changed.is_some_and(|changed| changed.0 > at.0)))
+}
+
 fn ready_condition(pod: &Pod) -> Option<&PodCondition> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     conditions.iter().find(|condition| condition.type_ == "Ready")
@@ -46,6 +55,7 @@ fn ready_condition(pod: &Pod) -> Option<&PodCondition> {
 pub(crate) mod tests {
     use k8s_openapi::api::core::v1::PodStatus;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use serde_json::json;
 
     use super::*;
 
@@ -71,6 +81,23 @@ pub(crate) mod tests {
         check(10, 109, false);
         check(10, 110, true);
         assert!(!is_available(&Pod::default(), 0, Timestamp::MAX));
+    }
+
+    #[test]
+    fn a_pod_has_been_ready_if_its_readiness_changed_after_its_containers_were_started() {
+        let check = |state: serde_json::Value, expect: bool| {
+            let mut pod = ready_pod(100);
+            let status = pod.status.as_mut().unwrap();
+            status.conditions.as_mut().unwrap()[0].status = "False".into();
+            let containers = json!([{"name": "a", "state": {"running": {"startedAt": "1970-01-01T00:01:00Z"}}},
+                {"name": "b", "state": state}]);
+            status.container_statuses = Some(serde_json::from_value(containers).unwrap());
+            assert_eq!(has_been_ready(&pod), expect, "{state}");
+        };
+        check(json!({"running": {"startedAt": "1970-01-01T00:01:39Z"}}), true);
+        check(json!({"running": {"startedAt": "1970-01-01T00:01:40Z"}}), false);
+        check(json!({"waiting": {"reason": "CrashLoopBackOff"}}), false);
+        assert!(!has_been_ready(&ready_pod(100)));
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Which pods a pod must or must not be near, and which would not have it near them.
+//! Which pods a pod must or must not be near, or would rather be, and which would rather have it near them, or must not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use sampan_core::object::{Name, Object, ObjectKey};
-use sampan_core::resource::pod::company::{HOSTNAME, REPELS, repelled_by};
+use sampan_core::resource::pod::company::{HOSTNAME, LEANS, REPELS, may_mean};
 use sampan_core::resource::{NODES, PODS};
 use sampan_core::store::{IndexKey, PLACE, ReadKey, Snapshot};
 
@@ -28,7 +28,7 @@ pub(crate) struct Company<'s> {
     avoided: BTreeSet<Domain>,
     /// Where those are that shun it; those that shun it on their node alone are found there.
     closed: BTreeSet<Domain>,
-    /// How much it would rather be where.
+    /// How much it would rather be where, and how much those who are there would rather have it.
     liked: BTreeMap<Domain, i64>,
 }
 
@@ -57,7 +57,9 @@ impl<'s> Company<'s> {
         company.seek(Term::sought(pod), without);
         company.avoided = company.shunned_domains(without);
         company.closed = company.shunning_domains(without);
-        company.liked = company.liked_domains(Term::weighed(pod), without);
+        for (domain, weight) in [company.likings(Term::weighed(pod), without), company.leanings(without)].concat() {
+            *company.liked.entry(domain).or_default() += weight;
+        }
         company
     }
 
@@ -90,7 +92,7 @@ impl<'s> Company<'s> {
     /// What others say of it.
     fn shunning_domains(&self, without: &BTreeSet<ObjectKey>) -> BTreeSet<Domain> {
         let mut domains = BTreeSet::new();
-        for index in self.repelled_by() {
+        for index in self.may_mean_it(REPELS) {
             for pod in present(self.snapshot.index(&index).collect(), without) {
                 let Ok(typed) = pod.decode::<Pod>() else { continue };
                 let terms = Term::shunned(&typed).into_iter().filter(|term| self.is_meant_by(term));
@@ -100,15 +102,28 @@ impl<'s> Company<'s> {
         domains
     }
 
-    fn liked_domains(&self, terms: Vec<(i64, Term)>, without: &BTreeSet<ObjectKey>) -> BTreeMap<Domain, i64> {
-        let mut domains = BTreeMap::new();
+    fn likings(&self, terms: Vec<(i64, Term)>, without: &BTreeSet<ObjectKey>) -> Vec<(Domain, i64)> {
+        let mut likings = Vec::new();
         for (weight, term) in terms {
             let found = present(term.meant.standing(self.snapshot), without);
-            for domain in found.iter().filter_map(|pod| self.domain_of(pod, &term.topology_key)) {
-                *domains.entry(domain).or_default() += weight;
-            }
+            let domains = found.iter().filter_map(|pod| self.domain_of(pod, &term.topology_key));
+            likings.extend(domains.map(|domain| (domain, weight)));
         }
-        domains
+        likings
+    }
+
+    /// What others would rather have. Each is heard once, by however many labels it is found.
+    fn leanings(&self, without: &BTreeSet<ObjectKey>) -> Vec<(Domain, i64)> {
+        let found = self.may_mean_it(LEANS).flat_map(|index| present(self.snapshot.index(&index).collect(), without));
+        let others: BTreeMap<&ObjectKey, &Arc<Object>> = found.map(|pod| (pod.key(), pod)).collect();
+        let mut leanings = Vec::new();
+        for pod in others.into_values() {
+            let Ok(typed) = pod.decode::<Pod>() else { continue };
+            let terms = Term::leaning(&typed).into_iter().filter(|(_, term)| self.is_meant_by(term));
+            leanings
+                .extend(terms.filter_map(|(weight, term)| Some((self.domain_of(pod, &term.topology_key)?, weight))));
+        }
+        leanings
     }
 
     fn means(&self, term: &Term, pod: &Object) -> bool {
@@ -127,9 +142,10 @@ impl<'s> Company<'s> {
         Some((topology_key.to_owned(), value.to_string()))
     }
 
-    fn repelled_by(&self) -> impl Iterator<Item = IndexKey> {
-        let values = repelled_by(&self.namespace, self.labels.iter());
-        values.into_iter().map(|value| IndexKey::Field { resource: PODS, field: REPELS, value: value.into() })
+    /// The indexes `field` in which those are found who may mean it.
+    fn may_mean_it(&self, field: &'static str) -> impl Iterator<Item = IndexKey> + use<> {
+        let values = may_mean(&self.namespace, self.labels.iter());
+        values.into_iter().map(move |value| IndexKey::Field { resource: PODS, field, value: value.into() })
     }
 
     /// Why the pod may not go to the node on which `pods` stand.
@@ -156,7 +172,7 @@ impl<'s> Company<'s> {
         label(node, HOSTNAME).is_some() && pods.iter().any(|pod| Term::shunned(pod).iter().any(shuns))
     }
 
-    /// How much the pod would rather be on the node.
+    /// How much the pod would rather be on the node, and others would rather have it there.
     pub(crate) fn preference(&self, node: &Node) -> i64 {
         self.liked.iter().filter(|(domain, _)| is_in(node, domain)).map(|(_, weight)| *weight).sum()
     }
@@ -166,7 +182,7 @@ impl<'s> Company<'s> {
         self.sought.is_empty() && self.avoided.is_empty() && self.closed.is_empty()
     }
 
-    /// Whether it would rather be near some than others.
+    /// Whether it matters to it, or to others, whom it is near.
     pub(crate) fn has_preference(&self) -> bool {
         !self.liked.is_empty()
     }
@@ -176,7 +192,7 @@ impl<'s> Company<'s> {
     /// Whoever comes to stand in a domain larger than a node may be one the pod shuns, or shun it. That one it seeks leaves is
     /// none of it: he could as well have left later. Only whoever is first rests on nobody having come before.
     pub(crate) fn rests_on(&self) -> Vec<ReadKey> {
-        let mut reads: Vec<ReadKey> = self.repelled_by().map(ReadKey::Placed).collect();
+        let mut reads: Vec<ReadKey> = self.may_mean_it(REPELS).map(ReadKey::Placed).collect();
         let wide = self.shunned.iter().filter(|term| term.topology_key != HOSTNAME);
         reads.extend(wide.flat_map(|term| term.meant.placements()));
         let first = self.sought.iter().filter(|_| self.is_first);

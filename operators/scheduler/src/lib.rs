@@ -5,8 +5,8 @@
 //! with much room.
 //!
 //! What is weighed: what pods ask for against what nodes have, host ports, `nodeSelector` and node affinity, taints and
-//! tolerations, the volumes of its claims, affinity and anti-affinity between pods, topology spread constraints. What is
-//! not: what pods that stand already would rather have near them, as against what they must not.
+//! tolerations, the volumes of its claims, affinity and anti-affinity between pods (also what those who stand already say of it),
+//! topology spread constraints.
 //!
 //! Where nothing fits, pods of lower priority may give way on one node. The room is promised to the pod
 //! (`status.nominatedNodeName`), and nobody less important takes it meanwhile.

@@ -145,6 +145,17 @@ impl Term {
     }
 }
 
+/// How much a pod that had to be near others would rather have them near it, as in Kubernetes (`hardPodAffinityWeight`).
+const HAD_TO_BE_NEAR: i64 = 1;
+
+impl Term {
+    /// Those a pod that stands somewhere would rather have near it, with how much.
+    pub(crate) fn leaning(pod: &Pod) -> Vec<(i64, Self)> {
+        let sought = Self::sought(pod).into_iter().map(|term| (HAD_TO_BE_NEAR, term));
+        sought.chain(Self::weighed(pod)).collect()
+    }
+}
+
 fn required(pod: &Pod, terms: Option<&Vec<PodAffinityTerm>>) -> Vec<Term> {
     terms.into_iter().flatten().map(|term| Term::of(term, namespace(pod))).collect()
 }

@@ -48,5 +48,5 @@ fn pods_are_placed_or_refused_as_their_manifests_say() {
         assert_eq!(expected.starts_with("placed on "), name.starts_with("ok_"), "{name}");
         seen += 1;
     }
-    assert!(seen >= 22, "{seen} manifests");
+    assert!(seen >= 25, "{seen} manifests");
 }

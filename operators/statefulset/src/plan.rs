@@ -9,8 +9,8 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, RollingUpdateStatefulSetStr
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use sampan_core::operator::Kind as _;
 use sampan_podset::{
-    Revision, available_at, beyond_limit, controls, is_active, is_available, is_controlled, revision_of_pod,
-    rounded_up, template_of,
+    Revision, available_at, beyond_limit, controls, has_been_ready, is_active, is_available, is_controlled,
+    revision_of_pod, rounded_up, template_of,
 };
 
 use crate::pod;
@@ -207,6 +207,11 @@ impl View {
         self.rolls() && ordinal >= self.first_updated() && revision_of_pod(pod) != Some(&*self.update.name)
     }
 
+    /// Whether a pod that should be of another template, and is not ready, may be ready again before others go on.
+    fn is_waited_for(&self, pod: &Pod) -> bool {
+        self.is_ordered() && has_been_ready(pod)
+    }
+
     /// Whether the present template is on its way to the pods.
     pub(crate) fn is_rolling(&self) -> bool {
         let first = self.first_updated();
@@ -295,8 +300,10 @@ impl View {
                 Some(pod) if is_terminating(pod) => work.wait(GONE, name(pod), None),
                 Some(pod) if !is_active(pod) => work.remake.push(pod.clone()),
                 Some(pod) if self.is_available(pod) => continue,
-                // It does not serve as it is: waiting for it would be for ever where its template was broken.
-                Some(pod) if self.is_outdated(ordinal, pod) => work.replace.push(pod.clone()),
+                // Waiting for one that was never ready would be for ever where its template was broken.
+                Some(pod) if self.is_outdated(ordinal, pod) && !self.is_waited_for(pod) => {
+                    work.replace.push(pod.clone())
+                }
                 Some(pod) => self.await_available(pod, work),
             }
             if self.is_ordered() {

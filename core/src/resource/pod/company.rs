@@ -10,8 +10,11 @@ use super::super::read::{items, size, text};
 use crate::object::Name;
 
 /// What a pod that stands somewhere is found by if it keeps others out of a domain larger than its node: values made by
-/// [`repelled_by`]. Who keeps others off its node is found on the node.
+/// [`may_mean`]. Who keeps others off its node is found on the node.
 pub const REPELS: &str = "repels";
+/// What a pod that stands somewhere is found by if it would rather have others near it or not, or had to be near some itself:
+/// values made by [`may_mean`].
+pub const LEANS: &str = "leans";
 /// What a pod without a node is found by, under the empty text, if others decide where it may go.
 pub const SEEKS_COMPANY: &str = "seeksCompany";
 
@@ -21,9 +24,13 @@ pub const HOSTNAME: &str = "kubernetes.io/hostname";
 const ANY: &str = "*";
 const AFFINITY: &str = "/spec/affinity/podAffinity/requiredDuringSchedulingIgnoredDuringExecution";
 const ANTI_AFFINITY: &str = "/spec/affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution";
+const PREFERENCES: [&str; 2] = [
+    "/spec/affinity/podAffinity/preferredDuringSchedulingIgnoredDuringExecution",
+    "/spec/affinity/podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution",
+];
 
-/// The values of [`REPELS`] under which every pod is found that may keep out one with these labels.
-pub fn repelled_by<'l>(namespace: &str, labels: impl Iterator<Item = (&'l Name, &'l Name)>) -> Vec<String> {
+/// The values of [`REPELS`] and [`LEANS`] under which every pod is found that may mean one with these labels.
+pub fn may_mean<'l>(namespace: &str, labels: impl Iterator<Item = (&'l Name, &'l Name)>) -> Vec<String> {
     let mut means: Vec<String> = labels.map(|(label, value)| means(label, value)).collect();
     means.push(ANY.to_owned());
     let within = |namespace: &str| means.iter().map(|meant| format!("{namespace}/{meant}")).collect::<Vec<_>>();
@@ -36,15 +43,13 @@ fn means(label: &str, value: &str) -> String {
 
 /// Under which values of [`REPELS`] a pod is found.
 pub(super) fn repels(pod: &Value) -> Vec<String> {
-    if !stands(pod) {
-        return Vec::new();
-    }
-    let own = text(pod, "/metadata/namespace");
-    let wide = items(pod, ANTI_AFFINITY).filter(|term| text(term, "/topologyKey") != HOSTNAME);
-    let mut values: Vec<String> = wide.flat_map(|term| found_by(term, own)).collect();
-    values.sort_unstable();
-    values.dedup();
-    values
+    found_by_any(pod, items(pod, ANTI_AFFINITY).filter(|term| text(term, "/topologyKey") != HOSTNAME))
+}
+
+/// Under which values of [`LEANS`] a pod is found.
+pub(super) fn leans(pod: &Value) -> Vec<String> {
+    let preferences = PREFERENCES.into_iter().flat_map(|preferences| items(pod, preferences));
+    found_by_any(pod, items(pod, AFFINITY).chain(preferences.filter_map(|it| it.get("podAffinityTerm"))))
 }
 
 /// Whether others decide where a pod goes that stands nowhere yet.
@@ -55,6 +60,19 @@ pub(super) fn seeks_company(pod: &Value) -> Vec<String> {
         || constraints.any(|it| text(it, "/whenUnsatisfiable") == "DoNotSchedule");
     let seeks = decide && text(pod, "/spec/nodeName").is_empty();
     seeks.then(String::new).into_iter().collect()
+}
+
+/// One label of whom any of the pod's terms means, while it stands somewhere.
+fn found_by_any<'p>(pod: &'p Value, terms: impl Iterator<Item = &'p Value>) -> Vec<String> {
+    let mut terms = terms.peekable();
+    if terms.peek().is_none() || !stands(pod) {
+        return Vec::new();
+    }
+    let own = text(pod, "/metadata/namespace");
+    let mut values: Vec<String> = terms.flat_map(|term| found_by(term, own)).collect();
+    values.sort_unstable();
+    values.dedup();
+    values
 }
 
 fn stands(pod: &Value) -> bool {
@@ -104,7 +122,7 @@ mod tests {
     fn whoever_may_be_meant_finds_who_means_it() {
         let asked = |namespace: &str, app: &str| {
             let (label, value): (Name, Name) = ("app".into(), app.into());
-            repelled_by(namespace, [(&label, &value)].into_iter())
+            may_mean(namespace, [(&label, &value)].into_iter())
         };
         let by_label = json!({"matchLabels": {"app": "web"}});
         let one_of = json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["web", "api"]}]});
@@ -124,6 +142,18 @@ mod tests {
             let asked = asked(namespace, app);
             assert_eq!(found.iter().any(|value| asked.contains(value)), expected, "{term} {namespace} {app}");
         }
+    }
+
+    #[test]
+    fn who_would_rather_have_others_near_is_found_by_whom_it_means() {
+        let term = |app: &str| json!({"topologyKey": HOSTNAME, "labelSelector": {"matchLabels": {"app": app}}});
+        let rather = |app: &str| json!({"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": term(app)}]});
+        let mut affinity = json!({"podAffinity": rather("web"), "podAntiAffinity": rather("api")});
+        affinity["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] = json!([term("db"), term("web")]);
+        let mut pod = json!({"metadata": {"namespace": "shop"}, "spec": {"nodeName": "n1", "affinity": affinity}});
+        assert_eq!(leans(&pod), ["shop/app=api", "shop/app=db", "shop/app=web"]);
+        pod["spec"]["nodeName"] = json!("");
+        assert_eq!(leans(&pod), Vec::<String>::new());
     }
 
     #[test]

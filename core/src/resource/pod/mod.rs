@@ -70,6 +70,7 @@ pub const TAINT_EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecu
 
 const INDEXED: &[(&str, ValuesGetter)] = &[
     (company::REPELS, company::repels),
+    (company::LEANS, company::leans),
     (company::SEEKS_COMPANY, company::seeks_company),
     (marked::MARKED, marked::marked),
 ];

@@ -97,23 +97,20 @@ fn is_struct(schema: &Schema) -> bool {
     matches!(schema.shape(), Shape::Object(object) if !matches!(object.rest, Rest::Entries(_)))
 }
 
-/// How `new` differs from `old`, in one walk over both.
+/// How `new` differs from `old`, in one walk over both. Most of an object stays as it is: what is equal is walked through by nobody.
 pub(super) fn compare(schema: &Schema, old: &Value, new: &Value) -> Difference {
-    match (Shared::of(schema, old), Shared::of(schema, new)) {
-        (before, after) if before.is_empty() && after.is_empty() => compare_whole(old, new),
-        (Shared::Struct(object, before), Shared::Struct(_, after)) => compare_fields(Some(object), before, after),
-        (Shared::Free(before), Shared::Free(after)) => compare_fields(None, before, after),
-        (Shared::List(_, before), Shared::List(_, after)) if before == after => Difference::default(),
-        (Shared::List(list, before), Shared::List(_, after)) => compare_lists(list, before, after),
-        _ => Difference { changed: set_of(schema, new, Ownership::Added, true), removed: FieldSet::leaf() },
-    }
-}
-
-fn compare_whole(old: &Value, new: &Value) -> Difference {
     if old == new {
         return Difference::default();
     }
-    Difference { changed: FieldSet::leaf(), removed: FieldSet::EMPTY }
+    match (Shared::of(schema, old), Shared::of(schema, new)) {
+        (before, after) if before.is_empty() && after.is_empty() => {
+            Difference { changed: FieldSet::leaf(), removed: FieldSet::EMPTY }
+        }
+        (Shared::Struct(object, before), Shared::Struct(_, after)) => compare_fields(Some(object), before, after),
+        (Shared::Free(before), Shared::Free(after)) => compare_fields(None, before, after),
+        (Shared::List(list, before), Shared::List(_, after)) => compare_lists(list, before, after),
+        _ => Difference { changed: set_of(schema, new, Ownership::Added, true), removed: FieldSet::leaf() },
+    }
 }
 
 /// Gathers the differences of an object's fields or a list's items.

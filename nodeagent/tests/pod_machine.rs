@@ -200,7 +200,8 @@ impl World {
                 let address = Some("10.1.0.2".to_owned());
                 next.situation.sandbox = Some(Sandbox { id: format!("s{attempt}"), attempt, running: true, address });
             }
-            Operation::Image(name) => {
+            Operation::Image { .. } if self.situation.is_outdated(operation) => {}
+            Operation::Image { container: name, .. } => {
                 let attempt = self.situation.latest(name).map_or(0, |run| run.attempt + 1);
                 next.situation.images.insert(name.clone(), attempt);
             }
@@ -409,7 +410,7 @@ fn a_container_gets_what_was_granted_while_it_runs_or_when_it_starts_again() {
         assert_eq!(names.get(names.len() - expect.len()..).unwrap(), expect, "{policy}");
     };
     check("NotRequired", &["Resize(\"a\")"], 1);
-    check("RestartContainer", &["Stop(\"a\")", "Image(\"a\")", "Start(\"a\")"], 2);
+    check("RestartContainer", &["Stop(\"a\")", "Image { container: \"a\", image: \"i:1\" }", "Start(\"a\")"], 2);
 }
 
 #[test]
@@ -427,7 +428,7 @@ fn a_container_that_names_another_image_is_stopped_and_started_from_that() {
         told.push(format!("{operation:?}"));
         world = world.succeed(&operation);
     }
-    assert_eq!(told, ["Stop(\"a\")", "Image(\"a\")", "Start(\"a\")"]);
+    assert_eq!(told, ["Stop(\"a\")", "Image { container: \"a\", image: \"i:1\" }", "Start(\"a\")"]);
     let runs: Vec<_> = world.situation.records().map(|run| (&*run.image, run.attempt, run.is_running())).collect();
     assert_eq!(runs, [("i:0", 0, false), ("i:1", 1, true)]);
 }

@@ -215,7 +215,7 @@ impl VirtualRuntime {
                 (self.troubles.removals, "FailedRemove")
             }
             Operation::Stop(_) | Operation::Kill(_) => (self.troubles.removals, "FailedKill"),
-            Operation::Image(_) | Operation::Start(_) | Operation::Resize(_) => (None, ""),
+            Operation::Image { .. } | Operation::Start(_) | Operation::Resize(_) => (None, ""),
         };
         is_on(trouble, now).then(|| refused(reason, "the simulated runtime refuses it for a while"))
     }

@@ -394,7 +394,7 @@ impl Entry {
 
     /// The operation is no longer under way and has failed.
     pub(super) fn set_back(&mut self, operation: Operation, reason: String, message: String, now: Timestamp) {
-        let first = if matches!(operation, Operation::Image(_)) { Setback::PULL } else { Setback::OTHER };
+        let first = if matches!(operation, Operation::Image { .. }) { Setback::PULL } else { Setback::OTHER };
         let earlier = self.situation.setbacks.get(&operation);
         let setback = Setback::after(earlier, reason, message, now, first);
         self.situation.setbacks.insert(operation, setback);

@@ -108,6 +108,9 @@ impl Entry {
     ) {
         self.because(&format!("{} answered", name_of(&operation)), 0);
         self.situation.under_way.remove(&operation);
+        if self.situation.is_outdated(&operation) {
+            return;
+        }
         if !matches!(outcome, Outcome::Refused(_) | Outcome::StartFailed(..)) {
             self.situation.setbacks.remove(&operation);
         }
@@ -115,9 +118,9 @@ impl Entry {
             Outcome::VolumesReady(digest) => self.situation.volumes = Some(digest),
             Outcome::SandboxRunning(sandbox) => self.situation.sandbox = Some(sandbox),
             Outcome::ImagePresent { attempt, pulled } => {
-                let Operation::Image(container) = &operation else { return };
+                let Operation::Image { container, image } = &operation else { return };
                 if narrates {
-                    self.tell_image(container, pulled, now, effects);
+                    self.tell_image(container, image, pulled, now, effects);
                 }
                 self.situation.images.insert(container.clone(), attempt);
             }
@@ -175,7 +178,7 @@ impl Entry {
             Operation::Clear => self.situation.swept = true,
             Operation::Volumes
             | Operation::Sandbox
-            | Operation::Image(_)
+            | Operation::Image { .. }
             | Operation::Start(_)
             | Operation::Resize(_) => {}
         }
@@ -183,8 +186,7 @@ impl Entry {
 
     fn refused(&mut self, operation: Operation, refusal: Refusal, now: Timestamp, effects: &mut Vec<Effect>) {
         match &operation {
-            Operation::Image(container) => {
-                let image = self.image_of(container);
+            Operation::Image { container, image } => {
                 self.tell_failure(container, refusal.message.clone(), now, effects);
                 self.tell_failure(container, format!("Error: {}", refusal.reason), now, effects);
                 if refusal.reason == "ErrImagePull" {
@@ -219,16 +221,18 @@ impl Entry {
         self.set_back(operation, refusal.reason, refusal.message, now);
     }
 
-    fn image_of(&self, container: &str) -> String {
-        self.situation.container(container).and_then(|container| container.image.clone()).unwrap_or_default()
-    }
-
     fn tell_failure(&self, container: &str, message: String, now: Timestamp, effects: &mut Vec<Effect>) {
         effects.push(Effect::Event(self.reference(), self.note(false, "Failed", message, Some(container), now)));
     }
 
-    fn tell_image(&self, container: &str, pulled: Option<(u64, i64)>, now: Timestamp, effects: &mut Vec<Effect>) {
-        let image = self.image_of(container);
+    fn tell_image(
+        &self,
+        container: &str,
+        image: &str,
+        pulled: Option<(u64, i64)>,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
         let message = match pulled {
             None => format!("Container image \"{image}\" already present on machine"),
             Some((milliseconds, bytes)) => {
@@ -255,7 +259,7 @@ fn name_of(operation: &Operation) -> String {
     match operation {
         Operation::Volumes => "volumes".to_owned(),
         Operation::Sandbox => "sandbox".to_owned(),
-        Operation::Image(container) => format!("image of {container}"),
+        Operation::Image { container, .. } => format!("image of {container}"),
         Operation::Start(container) => format!("start of {container}"),
         Operation::Stop(container) => format!("stop of {container}"),
         Operation::Kill(container) => format!("kill of {container}"),

@@ -1,5 +1,6 @@
 //! What a host tells, and when.
 
+mod image;
 mod lost;
 
 use jiff::ToSpan;
@@ -10,7 +11,7 @@ use serde_json::json;
 use super::*;
 use crate::pod::plan::Class;
 use crate::pod::probe::ProbeKind;
-use crate::pod::{Command, Exit, Operation, Outcome, RunState, Sandbox, status};
+use crate::pod::{Command, Exit, Operation, Outcome, Refusal, RunState, Sandbox, status};
 
 fn pod() -> Arc<Pod> {
     let container = json!({"name": "app", "image": "app", "readinessProbe":
@@ -75,7 +76,7 @@ fn answer_all(host: &mut Host, now: Timestamp) {
     for operation in host.pods.get(&uid).unwrap().situation.under_way.clone() {
         let outcome = match operation {
             Operation::Sandbox => Outcome::SandboxRunning(sandbox.clone()),
-            Operation::Image(_) => Outcome::ImagePresent { attempt: 0, pulled: None },
+            Operation::Image { .. } => Outcome::ImagePresent { attempt: 0, pulled: None },
             other => panic!("{other:?} is under way"),
         };
         host.receive(Message::Outcome(uid.clone(), operation, outcome), now);
@@ -264,59 +265,4 @@ fn container_status(host: &Host, now: Timestamp) -> ContainerStatus {
 
 fn exited(code: i32, now: Timestamp) -> RunState {
     RunState::Exited(Exit::of(code, now))
-}
-
-#[test]
-fn a_container_that_names_another_image_is_started_from_it_whatever_the_restart_policy_says() {
-    let now = Timestamp::UNIX_EPOCH + 1.second();
-    for policy in ["Always", "OnFailure", "Never"] {
-        let mut host = running(now);
-        host.receive(Message::Pod(changed("app", policy)), now);
-        host.advance(now);
-        host.receive(Message::Pod(changed("app:2", policy)), now);
-        let effects = host.advance(now);
-        let stops =
-            effects.iter().any(|it| matches!(it, Effect::Run(_, Command::StopContainer { grace_seconds: 30, .. })));
-        assert!(stops, "{policy}: {effects:?}");
-        let expect = "Container app definition changed, will be restarted";
-        let is_told =
-            |it: &Effect| matches!(it, Effect::Event(_, note) if note.reason == "Killing" && note.message == expect);
-        assert!(effects.iter().any(is_told), "{policy}: {effects:?}");
-        assert_eq!(container_status(&host, now).image, "app", "what runs is what is told");
-
-        let stop = Operation::Stop("app".to_owned());
-        let ended = Outcome::Done(Some(run(now, exited(0, now))));
-        host.receive(Message::Outcome(Uid::of(&pod()), stop, ended), now);
-        let effects = host.advance(now);
-        let pulls = |it: &Effect| matches!(it, Effect::Run(_, Command::EnsureImage { image, attempt: 1, .. }) if image == "app:2");
-        assert!(effects.iter().any(pulls), "{policy}: {effects:?}");
-        let told = container_status(&host, now);
-        assert!(
-            told.state.unwrap().terminated.is_none(),
-            "{policy}: the API lets nobody run again who has ended for good"
-        );
-        assert_eq!(told.last_state.unwrap().terminated.unwrap().exit_code, 0);
-        let next = ContainerRecord {
-            id: "d".to_owned(),
-            attempt: 1,
-            image: "app:2".to_owned(),
-            ..run(now, RunState::Running)
-        };
-        host.receive(Message::Container(Uid::of(&pod()), next), now);
-        let told = container_status(&host, now);
-        assert_eq!((&*told.image, told.restart_count, told.state.unwrap().running.is_some()), ("app:2", 1, true));
-    }
-}
-
-#[test]
-fn a_pod_that_has_ended_does_not_run_again_for_another_image() {
-    let now = Timestamp::UNIX_EPOCH + 1.second();
-    let mut host = running(now);
-    host.receive(Message::Pod(changed("app", "Never")), now);
-    host.receive(Message::Container(Uid::of(&pod()), run(now, exited(0, now))), now);
-    host.advance(now);
-    host.receive(Message::Pod(changed("app:2", "Never")), now);
-    let effects = host.advance(now);
-    assert!(!effects.iter().any(|it| matches!(it, Effect::Run(_, Command::EnsureImage { .. }))), "{effects:?}");
-    assert!(container_status(&host, now).state.unwrap().terminated.is_some());
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::SecurityContext;
+use k8s_openapi::api::core::v1::{Container, SecurityContext};
 
 use super::probe::Target;
 use super::resize::Bounds;
@@ -27,8 +27,13 @@ pub enum Operation {
     Volumes,
     /// Making the sandbox.
     Sandbox,
-    /// Finding or pulling the image of the container named.
-    Image(String),
+    /// Finding or pulling an image.
+    Image {
+        /// The container that needs it.
+        container: String,
+        /// The image's reference: by the time it is answered the container may name another.
+        image: String,
+    },
     /// Creating and starting the container named.
     Start(String),
     /// Stopping the container named.
@@ -43,6 +48,13 @@ pub enum Operation {
     StopSandbox,
     /// Removing all there is.
     Clear,
+}
+
+impl Operation {
+    /// Finding or pulling the image `container` names now.
+    pub fn image_of(container: &Container) -> Self {
+        Self::Image { container: container.name.clone(), image: container.image.clone().unwrap_or_default() }
+    }
 }
 
 /// An order to the runtime.
@@ -118,7 +130,9 @@ impl Command {
         match self {
             Self::PrepareVolumes { .. } => Operation::Volumes,
             Self::StartSandbox(_) => Operation::Sandbox,
-            Self::EnsureImage { container, .. } => Operation::Image(container.clone()),
+            Self::EnsureImage { container, image, .. } => {
+                Operation::Image { container: container.clone(), image: image.clone() }
+            }
             Self::StartContainer(spec) => Operation::Start(spec.name.clone()),
             Self::StopContainer { container, .. } => Operation::Stop(container.clone()),
             Self::KillContainer { container, .. } => Operation::Kill(container.clone()),

@@ -235,9 +235,9 @@ impl Situation {
         let pod = self.pod.clone();
         for container in containers(&pod) {
             let known = containers(before).find(|known| known.name == container.name);
-            if known.is_some_and(|known| known.image != container.image) {
+            if let Some(known) = known.filter(|known| known.image != container.image) {
                 self.images.remove(&container.name);
-                self.setbacks.remove(&Operation::Image(container.name.clone()));
+                self.setbacks.remove(&Operation::image_of(known));
                 self.setbacks.remove(&Operation::Start(container.name.clone()));
             }
         }
@@ -293,6 +293,12 @@ impl Situation {
     pub fn container(&self, name: &str) -> Option<&Container> {
         let all = self.init_containers().iter().chain(&self.spec().containers).chain(&self.ephemeral);
         all.into_iter().find(|container| container.name == name)
+    }
+
+    /// Whether the operation is for an image its container names no more.
+    pub fn is_outdated(&self, operation: &Operation) -> bool {
+        let Operation::Image { container, .. } = operation else { return false };
+        self.container(container).is_none_or(|container| Operation::image_of(container) != *operation)
     }
 
     /// The container whose processes an ephemeral container sees, where it names one.

@@ -319,7 +319,7 @@ fn before_start(
 /// What keeps the container's image from being used, if anything does.
 fn image(scene: &Scene<'_>, container: &Container, attempt: u32) -> Option<Standing> {
     let situation = scene.situation;
-    let operation = Operation::Image(container.name.clone());
+    let operation = Operation::image_of(container);
     if situation.under_way.contains(&operation) {
         return Some(Standing::ImagePulling);
     }

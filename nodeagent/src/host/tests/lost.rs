@@ -66,7 +66,7 @@ fn a_pod_that_has_ended_is_what_it_was_told_to_be_when_its_containers_are_gone()
             assert_eq!(told.state.unwrap().terminated.unwrap().exit_code, code);
             assert_eq!(told.container_id.as_deref(), Some("docker://c"));
             let begun = &host.pods.get(&uid()).unwrap().situation.under_way;
-            assert!(!begun.iter().any(|it| matches!(it, Operation::Image(_) | Operation::Sandbox)), "{begun:?}");
+            assert!(!begun.iter().any(|it| matches!(it, Operation::Image { .. } | Operation::Sandbox)), "{begun:?}");
         }
     }
 }
@@ -95,7 +95,11 @@ fn a_container_that_ended_for_good_does_not_run_again_because_it_was_removed() {
         host.receive(Message::Vanished(uid(), "c".to_owned()), now);
         settle(&mut host, now);
         let begun = &host.pods.get(&uid()).unwrap().situation.under_way;
-        assert_eq!(begun.contains(&Operation::Image("app".to_owned())), again, "{policy} {code}: {begun:?}");
+        assert_eq!(
+            begun.contains(&Operation::Image { container: "app".to_owned(), image: "app".to_owned() }),
+            again,
+            "{policy} {code}: {begun:?}"
+        );
     }
 }
 

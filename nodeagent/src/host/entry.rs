@@ -170,7 +170,6 @@ impl Entry {
         self.machine = machine;
         self.class = Some(class);
         self.decide(before, &step, now);
-        self.note_redefinitions(&step.commands, class);
         let pod = self.reference();
         for command in step.commands {
             self.begin(&command, now, &pod, effects);
@@ -215,20 +214,6 @@ impl Entry {
             }
         }
         self.grace_seconds = Some(grace);
-    }
-
-    /// Remembers who is stopped only to be started from another image: nobody is, of a pod that has ended or is to.
-    fn note_redefinitions(&mut self, commands: &[Command], class: Class) {
-        if matches!(class, Class::Succeeded | Class::Failed | Class::Terminating | Class::Removed) {
-            return self.situation.redefined.clear();
-        }
-        for command in commands {
-            let Command::StopContainer { container, id, .. } = command else { continue };
-            let (run, container) = (self.situation.latest(container), self.situation.container(container));
-            if run.zip(container).is_some_and(|(run, container)| !run.is_of(container)) {
-                self.situation.redefined.insert(id.clone());
-            }
-        }
     }
 
     fn begin(&mut self, command: &Command, now: Timestamp, pod: &PodRef, effects: &mut Vec<Effect>) {

@@ -180,8 +180,6 @@ pub struct Situation {
     pub volumes: Option<u64>,
     /// What the probes found.
     pub probes: Probes,
-    /// Runs stopped because their containers name another image: whatever the restart policy says, others follow them.
-    pub redefined: BTreeSet<String>,
     /// When the pod was first seen on its way out.
     pub terminating_since: Option<Timestamp>,
     /// Containers told to stop because the pod goes, and when each must be dead.
@@ -210,7 +208,6 @@ impl Situation {
             images: BTreeMap::new(),
             volumes: None,
             probes: Probes::default(),
-            redefined: BTreeSet::new(),
             terminating_since: None,
             deadlines: BTreeMap::new(),
             swept: false,
@@ -265,6 +262,11 @@ impl Situation {
     pub fn spec(&self) -> &PodSpec {
         static EMPTY: std::sync::LazyLock<PodSpec> = std::sync::LazyLock::new(PodSpec::default);
         self.pod.spec.as_ref().unwrap_or(&EMPTY)
+    }
+
+    /// When its containers are started again that ended.
+    pub fn restart_policy(&self) -> &str {
+        self.spec().restart_policy.as_deref().unwrap_or("Always")
     }
 
     /// The status the API server holds.
@@ -366,7 +368,6 @@ impl Situation {
             runs.retain(|record| record.id != id);
         }
         self.containers.retain(|_, runs| !runs.is_empty());
-        self.redefined.remove(id);
         if self.sandbox.as_ref().is_some_and(|sandbox| sandbox.id == id) {
             self.sandbox = None;
         }

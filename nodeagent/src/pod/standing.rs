@@ -8,7 +8,7 @@ use super::command::{ContainerSpec, Operation};
 use super::environment::{knows_services, needs_address};
 use super::probe::ProbeKind;
 use super::resize;
-use super::situation::{ContainerRecord, RunState, Scene};
+use super::situation::{ContainerRecord, RunState, Scene, Situation};
 use super::spec::{self, Run, is_sidecar};
 use super::told;
 use super::volume;
@@ -228,11 +228,8 @@ fn runs_again(scene: &Scene<'_>, container: &Container, is_init: bool, record: &
     if scene.situation.is_terminating() {
         return false;
     }
-    if scene.situation.redefined.contains(&record.id) {
-        return true;
-    }
     let code = record.exit().map_or(0, |exit| exit.code);
-    let pod_policy = scene.situation.spec().restart_policy.as_deref().unwrap_or("Always");
+    let pod_policy = scene.situation.restart_policy();
     if is_init && !is_sidecar(container) {
         let in_this_sandbox = record.sandbox_attempt == sandbox_attempt(scene) || has_passed_init(scene);
         return match code {
@@ -240,7 +237,22 @@ fn runs_again(scene: &Scene<'_>, container: &Container, is_init: bool, record: &
             _ => pod_policy != "Never",
         };
     }
-    allows_restart(if is_sidecar(container) && is_init { "Always" } else { pod_policy }, code)
+    let policy = if is_sidecar(container) && is_init { "Always" } else { pod_policy };
+    allows_restart(policy, code) || is_superseded(scene.situation, record)
+}
+
+/// Whether a run that ended is followed by one of another image, whatever the restart policy says: its container names that now,
+/// and the run was not told to have ended for good. One that was told to wait for the next does, whatever it names meanwhile.
+pub(super) fn is_superseded(situation: &Situation, run: &ContainerRecord) -> bool {
+    let own = situation.spec().containers.iter().find(|container| container.name == run.name);
+    let Some(container) = own.filter(|_| !situation.has_ended()) else { return false };
+    let state = told::of_run(situation, run).and_then(|told| told.state.as_ref());
+    if state.is_some_and(|state| state.terminated.is_some()) {
+        return false;
+    }
+    let waits = state.is_some_and(|state| state.waiting.is_some());
+    let code = run.exit().map_or(0, |exit| exit.code);
+    !run.is_of(container) || (waits && !allows_restart(situation.restart_policy(), code))
 }
 
 /// Whether a container of this restart policy is started again that ended with this code.
@@ -256,14 +268,14 @@ fn allows_restart(policy: &str, code: i32) -> bool {
 fn told_code(scene: &Scene<'_>, container: &Container, is_init: bool) -> Option<i32> {
     let situation = scene.situation;
     let code = told::end(situation, &container.name)?.exit_code;
-    let policy = situation.spec().restart_policy.as_deref().unwrap_or("Always");
+    let policy = situation.restart_policy();
     let is_over = situation.has_ended() || situation.is_terminating();
     (is_over || (!is_init && !allows_restart(policy, code))).then_some(code)
 }
 
 /// Whether some container of the pod's own has still to run in a sandbox.
 fn needs_sandbox(scene: &Scene<'_>) -> bool {
-    let policy = scene.situation.spec().restart_policy.as_deref().unwrap_or("Always");
+    let policy = scene.situation.restart_policy();
     scene.situation.spec().containers.iter().any(|container| {
         let exit = scene.situation.latest(&container.name).and_then(ContainerRecord::exit);
         match (exit, policy) {

@@ -11,7 +11,7 @@ use super::quantity::QualityOfService;
 use super::resize;
 use super::situation::{ContainerRecord, RunState, Scene};
 use super::spec::is_sidecar;
-use super::standing::{Standing, ephemeral_standings, sandbox_is_running, standings};
+use super::standing::{Standing, ephemeral_standings, is_superseded, sandbox_is_running, standings};
 use super::told;
 
 /// A container's status, whether it is an init container, and how it stands.
@@ -146,9 +146,7 @@ fn state(scene: &Scene<'_>, standing: &Standing, record: Option<&ContainerRecord
         Standing::ImageRefused { reason, message, .. } => image_refused(scene, reason, message),
         Standing::StartRefused { reason, message, .. } => waiting(reason, Some(message.clone())),
         // What ended for good cannot run again, as far as the API is concerned: one that is to be another has not.
-        _ if ended.is_some_and(|run| !scene.situation.redefined.contains(&run.id)) => {
-            ended.map(terminated).unwrap_or_default()
-        }
+        _ if ended.is_some_and(|run| !is_superseded(scene.situation, run)) => ended.map(terminated).unwrap_or_default(),
         _ => {
             let has_init = !scene.situation.init_containers().is_empty();
             let reason = if has_init { "PodInitializing" } else { "ContainerCreating" };

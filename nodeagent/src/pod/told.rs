@@ -24,6 +24,11 @@ pub fn of<'a>(situation: &'a Situation, name: &str) -> Option<&'a ContainerStatu
     lists.into_iter().flatten().flatten().find(|status| status.name == name)
 }
 
+/// What was told of its container while this run was the newest.
+pub(super) fn of_run<'a>(situation: &'a Situation, run: &ContainerRecord) -> Option<&'a ContainerStatus> {
+    of(situation, &run.name).filter(|told| told.container_id == Some(super::status::docker(&run.id)))
+}
+
 /// The end of its last run, where that was told.
 pub fn end<'a>(situation: &'a Situation, name: &str) -> Option<&'a ContainerStateTerminated> {
     of(situation, name)?.state.as_ref()?.terminated.as_ref()
@@ -51,7 +56,7 @@ pub(super) fn lost_with_pod(situation: &Situation, name: &str) -> Option<Contain
 pub(super) fn last_state(situation: &Situation, name: &str, run: Option<&ContainerRecord>) -> Option<ContainerState> {
     let told = of(situation, name)?;
     let is_first = run.is_some_and(|run| run.attempt == 0);
-    let is_same = run.is_some_and(|run| told.container_id == Some(super::status::docker(&run.id)));
+    let is_same = run.is_some_and(|run| of_run(situation, run).is_some());
     if is_first || is_same {
         return told.last_state.clone().filter(|_| is_same);
     }

@@ -1,5 +1,6 @@
 //! Containers that name another image than they did.
 
+use super::lost::{settle, uid};
 use super::*;
 
 /// The references of the images that are looked for, and of those that containers are started from.
@@ -26,7 +27,7 @@ fn what_is_found_of_one_image_says_nothing_of_another() {
     assert_eq!(begun(&host.advance(now)), (vec!["app:2"], vec![]), "it waits for no other");
     for (image, outcome) in [("app:2", refused()), ("app", present())] {
         let operation = Operation::Image { container: "app".to_owned(), image: image.to_owned() };
-        host.receive(Message::Outcome(Uid::of(&pod()), operation, outcome), now);
+        host.receive(Message::Outcome(uid(), operation, outcome), now);
         assert_eq!(begun(&host.advance(now)), (vec![], vec![]));
     }
     now += 10.seconds();
@@ -55,7 +56,7 @@ fn a_container_that_names_another_image_is_started_from_it_whatever_the_restart_
 
         let stop = Operation::Stop("app".to_owned());
         let ended = Outcome::Done(Some(run(now, exited(0, now))));
-        host.receive(Message::Outcome(Uid::of(&pod()), stop, ended), now);
+        host.receive(Message::Outcome(uid(), stop, ended), now);
         let effects = host.advance(now);
         let pulls = |it: &Effect| matches!(it, Effect::Run(_, Command::EnsureImage { image, attempt: 1, .. }) if image == "app:2");
         assert!(effects.iter().any(pulls), "{policy}: {effects:?}");
@@ -71,21 +72,92 @@ fn a_container_that_names_another_image_is_started_from_it_whatever_the_restart_
             image: "app:2".to_owned(),
             ..run(now, RunState::Running)
         };
-        host.receive(Message::Container(Uid::of(&pod()), next), now);
+        host.receive(Message::Container(uid(), next), now);
         let told = container_status(&host, now);
         assert_eq!((&*told.image, told.restart_count, told.state.unwrap().running.is_some()), ("app:2", 1, true));
     }
 }
 
-#[test]
-fn a_pod_that_has_ended_does_not_run_again_for_another_image() {
-    let now = Timestamp::UNIX_EPOCH + 1.second();
+/// A host whose pod of this policy runs, as the API server knows.
+fn known_to_run(policy: &str, now: Timestamp) -> Host {
     let mut host = running(now);
-    host.receive(Message::Pod(changed("app", "Never")), now);
-    host.receive(Message::Container(Uid::of(&pod()), run(now, exited(0, now))), now);
-    host.advance(now);
-    host.receive(Message::Pod(changed("app:2", "Never")), now);
-    let effects = host.advance(now);
-    assert!(!effects.iter().any(|it| matches!(it, Effect::Run(_, Command::EnsureImage { .. }))), "{effects:?}");
-    assert!(container_status(&host, now).state.unwrap().terminated.is_some());
+    host.receive(Message::Pod(changed("app", policy)), now);
+    settle(&mut host, now).expect("it is told to run");
+    host
+}
+
+/// Somebody sets the image of the pod's container.
+fn set_image(host: &mut Host, image: &str, now: Timestamp) {
+    let mut pod = (*host.pods.get(&uid()).unwrap().situation.pod).clone();
+    pod.spec.as_mut().unwrap().containers[0].image = Some(image.to_owned());
+    host.receive(Message::Pod(Arc::new(pod)), now);
+}
+
+/// An agent that begins anew where this one ends.
+fn began_anew(host: &Host, now: Timestamp) -> Host {
+    let entry = host.pods.get(&uid()).unwrap();
+    let known = &entry.situation;
+    let mut host = empty();
+    host.adopt(entry.reference(), known.sandbox.clone(), known.records().cloned().collect());
+    host.receive(Message::Pod(known.pod.clone()), now);
+    host
+}
+
+#[test]
+fn a_container_that_was_told_to_have_ended_does_not_run_again_for_another_image() {
+    let now = Timestamp::UNIX_EPOCH + 1.second();
+    for is_alone in [true, false] {
+        let mut host = known_to_run("Never", now);
+        if !is_alone {
+            let mut pod = (*host.pods.get(&uid()).unwrap().situation.pod).clone();
+            pod.spec.as_mut().unwrap().containers.push(Container { name: "other".to_owned(), ..Container::default() });
+            host.receive(Message::Pod(Arc::new(pod)), now);
+            let (name, image) = ("other".to_owned(), String::new());
+            let other = ContainerRecord { id: "o".to_owned(), name, image, ..run(now, RunState::Running) };
+            host.receive(Message::Container(uid(), other), now);
+        }
+        host.receive(Message::Container(uid(), run(now, exited(0, now))), now);
+        settle(&mut host, now).expect("its end is told");
+        set_image(&mut host, "app:2", now);
+        for mut host in [began_anew(&host, now), host] {
+            assert_eq!(begun(&host.advance(now)), (vec![], vec![]));
+            assert!(container_status(&host, now).state.unwrap().terminated.is_some());
+        }
+    }
+}
+
+#[test]
+fn an_agent_that_begins_before_the_new_image_runs_knows_that_it_is_to() {
+    let now = Timestamp::UNIX_EPOCH + 1.second();
+    for is_told in [false, true] {
+        let mut host = known_to_run("Never", now);
+        set_image(&mut host, "app:2", now);
+        settle(&mut host, now);
+        host.receive(Message::Container(uid(), run(now, exited(143, now))), now);
+        if is_told {
+            settle(&mut host, now).expect("it is told to wait");
+        }
+        let mut host = began_anew(&host, now);
+        assert_eq!(begun(&host.advance(now)), (vec!["app:2"], vec![]), "told: {is_told}");
+        assert!(container_status(&host, now).state.unwrap().waiting.is_some(), "told: {is_told}");
+    }
+}
+
+#[test]
+fn a_container_whose_image_is_set_back_is_what_it_was_until_another_run_is_to_follow() {
+    let now = Timestamp::UNIX_EPOCH + 1.second();
+    for has_stopped in [false, true] {
+        let mut host = known_to_run("Never", now);
+        set_image(&mut host, "app:2", now);
+        settle(&mut host, now);
+        if has_stopped {
+            host.receive(Message::Container(uid(), run(now, exited(0, now))), now);
+            settle(&mut host, now).expect("it is told to wait");
+        }
+        set_image(&mut host, "app", now);
+        host.receive(Message::Container(uid(), run(now, exited(0, now))), now);
+        let again = if has_stopped { vec!["app"] } else { vec![] };
+        assert_eq!(begun(&host.advance(now)).0, again);
+        assert_eq!(container_status(&host, now).state.unwrap().waiting.is_some(), has_stopped);
+    }
 }

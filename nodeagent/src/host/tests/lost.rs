@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn uid() -> Uid {
+pub(super) fn uid() -> Uid {
     Uid::of(&pod())
 }
 
 /// Steps, and lets the API server take the status that is told then, if one is.
-fn settle(host: &mut Host, now: Timestamp) -> Option<Value> {
+pub(super) fn settle(host: &mut Host, now: Timestamp) -> Option<Value> {
     host.advance(now);
     let posts = host.posts(now).into_iter().filter_map(|effect| match effect {
         Effect::Post(post) => Some(post.patch),

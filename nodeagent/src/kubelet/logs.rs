@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::handshake::{Connection, Handshake, Purpose};
 use super::query::Query;
 use super::{Body, KubeletApi, Refused, kept};
-use crate::pod::{Situation, told};
+use crate::pod::{RunState, Situation, told};
 
 impl KubeletApi {
     pub(super) async fn logs(
@@ -97,7 +97,9 @@ fn chosen<'a>(situation: &'a Situation, pod: &str, container: &str, previous: bo
         let gone = || told_last(situation, container).map(Chosen::Gone);
         return earlier.or_else(gone).ok_or_else(|| Refused::NoPrevious(pod.to_owned(), container.to_owned()));
     }
-    if let Some(run) = newest.filter(|run| run.started_at.is_some()) {
+    // One that was made and has not begun has written nothing: the one before it is asked for.
+    let mut runs = situation.containers.get(container).into_iter().flatten();
+    if let Some(run) = runs.rfind(|run| run.state != RunState::Created) {
         return Ok(Chosen::Held(&run.id));
     }
     let end = told::end(situation, container).filter(|_| newest.is_none());
@@ -155,9 +157,12 @@ fn options(query: &Query) -> Result<LogsOptions, Refused> {
 mod tests {
     use std::sync::Arc;
 
+    use jiff::Timestamp;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::pod::resize::Bounds;
+    use crate::pod::{ContainerRecord, Exit};
 
     /// A pod of which the runtime holds nothing, and what was told of its container.
     fn pod(state: Value, last_state: Value) -> Situation {
@@ -193,5 +198,37 @@ mod tests {
         );
         check(unknown(), json!({}), false, Err("container \"app\" in pod \"job\" is terminated"));
         check(ended("a"), json!({}), true, Err("previous terminated container \"app\" in pod \"job\" not found"));
+    }
+
+    /// A run as Docker shows it.
+    fn run(attempt: u32, state: RunState) -> ContainerRecord {
+        ContainerRecord {
+            id: format!("run {attempt}"),
+            name: "app".to_owned(),
+            attempt,
+            sandbox_attempt: 0,
+            backoff_seconds: 0,
+            image: String::new(),
+            image_id: String::new(),
+            bounds: Bounds::default(),
+            started_at: (state != RunState::Created).then_some(Timestamp::UNIX_EPOCH),
+            state,
+        }
+    }
+
+    #[test]
+    fn the_log_of_a_container_that_is_about_to_run_again_is_that_of_the_run_before() {
+        let crashed = || RunState::Exited(Exit::of(1, Timestamp::UNIX_EPOCH));
+        let waiting = json!({"waiting": {"reason": "ContainerCreating"}});
+        for told in [pod(ended("run 0"), json!({})), pod(waiting, ended("run 0"))] {
+            for (next, expect, before) in [(RunState::Created, "run 0", "run 0"), (RunState::Running, "run 1", "run 0")]
+            {
+                let mut pod = told.clone();
+                pod.observe(run(0, crashed()));
+                pod.observe(run(1, next));
+                let found = |previous| chosen(&pod, "job", "app", previous).unwrap();
+                assert_eq!((found(false), found(true)), (Chosen::Held(expect), Chosen::Held(before)));
+            }
+        }
     }
 }

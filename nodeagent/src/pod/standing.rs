@@ -149,8 +149,8 @@ pub fn ephemeral_standings<'a>(scene: &Scene<'a>) -> Vec<(&'a Container, Standin
 
 fn ephemeral_standing(scene: &Scene<'_>, container: &Container) -> Standing {
     match scene.situation.latest(&container.name).map(|record| &record.state) {
-        None => match told::end(scene.situation, &container.name) {
-            Some(end) => Standing::Ended { code: end.exit_code },
+        None => match told::only_end(scene.situation, &container.name) {
+            Some(code) => Standing::Ended { code },
             None => before_start(scene, container, false, true, 0, 0),
         },
         Some(RunState::Created) => before_start(scene, container, false, true, 0, 0),

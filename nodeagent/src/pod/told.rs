@@ -12,9 +12,9 @@ use super::standing::Standing;
 const UNKNOWN: &str = "ContainerStatusUnknown";
 /// What is shown of such an end: a failure.
 const UNKNOWN_CODE: i32 = 137;
-/// The words for a container that is started again.
+/// The words for a container whose pod goes on.
 const LOST: &str = "The container could not be located when the pod was deleted.  The container used to be Running";
-/// The words for one that is not.
+/// The words for one whose pod goes.
 const LOST_WITH_POD: &str = "The container could not be located when the pod was terminated";
 
 /// What was told of the container.
@@ -34,16 +34,26 @@ pub fn end<'a>(situation: &'a Situation, name: &str) -> Option<&'a ContainerStat
     of(situation, name)?.state.as_ref()?.terminated.as_ref()
 }
 
+/// The code its only run ended with, as told; that of an end nobody has seen where it was told to run, and none is left.
+pub(super) fn only_end(situation: &Situation, name: &str) -> Option<i32> {
+    let is_lost = || of(situation, name).is_some_and(ran);
+    end(situation, name).map(|end| end.exit_code).or_else(|| is_lost().then_some(UNKNOWN_CODE))
+}
+
 /// The status of a container of which no run is left and which was told to have ended: that stays true until there is
-/// something else to tell.
+/// something else to tell. An ephemeral container, which runs once, has ended where it was told to run as well.
 pub(super) fn kept(situation: &Situation, name: &str, standing: &Standing) -> Option<ContainerStatus> {
     let is_news = matches!(
         standing,
         Standing::ImageRefused { .. } | Standing::StartRefused { .. } | Standing::Misconfigured { .. }
     );
     let known = situation.latest(name).is_some() || is_news;
-    end(situation, name).filter(|_| !known)?;
-    of(situation, name).cloned()
+    let told = of(situation, name).filter(|_| !known)?;
+    if end(situation, name).is_some() {
+        return Some(told.clone());
+    }
+    let is_lost = ran(told) && situation.ephemeral.iter().any(|container| container.name == name);
+    is_lost.then(|| ContainerStatus { state: Some(unknown(LOST)), ..told.clone() })
 }
 
 /// The state of a container that was told to run, of which no run is left, and whose pod goes.

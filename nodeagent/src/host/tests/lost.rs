@@ -170,3 +170,31 @@ fn a_pod_that_goes_and_of_which_nothing_is_left_is_told_to_have_failed() {
     let end = status.state.unwrap().terminated.unwrap();
     assert_eq!((end.reason.as_deref(), end.exit_code, status.restart_count), (Some("ContainerStatusUnknown"), 137, 0));
 }
+
+#[test]
+fn an_ephemeral_container_whose_run_is_lost_has_ended_and_does_not_run_again() {
+    let now = Timestamp::UNIX_EPOCH + 1.second();
+    let mut host = running(now);
+    let mut pod = (*changed("app", "Always")).clone();
+    let debug = json!([{"name": "debug", "image": "debug"}]);
+    pod.spec.as_mut().unwrap().ephemeral_containers = serde_json::from_value(debug).unwrap();
+    host.receive(Message::Pod(Arc::new(pod)), now);
+    let (id, name, image) = ("e".to_owned(), "debug".to_owned(), "debug".to_owned());
+    let debug = ContainerRecord { id, name, image, ..run(now, RunState::Running) };
+    host.receive(Message::Container(uid(), debug), now);
+    settle(&mut host, now).expect("it is told to run");
+    let later = began_anew(&host, now);
+    host.receive(Message::Vanished(uid(), "e".to_owned()), now);
+    for mut host in [host, later] {
+        for _ in 0..2 {
+            settle(&mut host, now);
+            let known = &host.pods.get(&uid()).unwrap().situation;
+            let told = &known.status().ephemeral_container_statuses.as_ref().unwrap()[0];
+            let end = told.state.as_ref().unwrap().terminated.as_ref().expect("its end is told");
+            assert_eq!((end.reason.as_deref(), end.exit_code), (Some("ContainerStatusUnknown"), 137));
+            assert_eq!((told.restart_count, told.container_id.as_deref()), (0, Some("docker://e")));
+            let again = Operation::Image { container: "debug".to_owned(), image: "debug".to_owned() };
+            assert!(!known.under_way.contains(&again));
+        }
+    }
+}

@@ -95,7 +95,8 @@ impl Rising {
     fn news(&mut self, overview: &Overview) -> Vec<String> {
         let nodes = overview.nodes.iter().filter(|node| node.ready).map(|node| format!("node {} is ready", node.name));
         let workloads = overview.workloads.iter().filter(|it| is_up(it));
-        let workloads = workloads.map(|it| format!("{} has {} of {} pods ready", it.object, it.ready, it.desired));
+        // While they become fewer more are ready than are wanted: of those that are, all.
+        let workloads = workloads.map(|it| format!("{} has {1} of {1} pods ready", it.object, it.desired));
         nodes.chain(workloads).filter(|line| self.0.insert(line.clone())).collect()
     }
 }
@@ -148,6 +149,11 @@ mod tests {
         assert_eq!(rising.news(&overview(true, 1)), ["node here is ready"]);
         assert_eq!(rising.news(&overview(true, 2)), ["deployments.apps/demo/web has 2 of 2 pods ready"]);
         assert!(rising.news(&overview(true, 2)).is_empty());
+        assert!(rising.news(&overview(true, 3)).is_empty(), "one that is more than are wanted is no news");
+        assert_eq!(
+            Rising::default().news(&overview(true, 3)).last().unwrap(),
+            "deployments.apps/demo/web has 2 of 2 pods ready"
+        );
     }
 
     #[test]

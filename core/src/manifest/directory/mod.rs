@@ -75,8 +75,10 @@ pub struct Directory {
     found_at_start: bool,
     was_scanned: bool,
     scan_due: Option<Timestamp>,
-    /// What went and may still come back.
-    grace: Option<Grace>,
+    /// When something last went that no scan has looked for.
+    vanished_at: Option<Timestamp>,
+    /// Objects whose documents went and may still come back.
+    gone: BTreeMap<ObjectKey, Grace>,
 }
 
 /// What is known of an object that a document speaks for.
@@ -134,7 +136,8 @@ impl Directory {
             found_at_start: true,
             was_scanned: false,
             scan_due: Some(Timestamp::UNIX_EPOCH),
-            grace: None,
+            vanished_at: None,
+            gone: BTreeMap::new(),
         }
     }
 
@@ -152,7 +155,8 @@ impl Directory {
     /// Something is gone, or moved: a scan soon tells what, and a later one, once all is quiet, takes it for gone.
     pub fn vanished(&mut self, now: Timestamp) {
         self.scan_due = Some(self.scan_due.map_or(now + SETTLE, |due| due.min(now + SETTLE)));
-        self.grace = Some(self.grace.map_or_else(|| Grace::from(now), |grace| grace.renewed(now)));
+        self.vanished_at = Some(now);
+        self.gone.values_mut().for_each(|grace| grace.renew(now));
     }
 
     /// Events were lost: read everything.
@@ -166,7 +170,7 @@ impl Directory {
     }
 
     fn next_scan(&self) -> Option<Timestamp> {
-        self.scan_due.into_iter().chain(self.grace.map(|grace| grace.ends)).min()
+        self.scan_due.into_iter().chain(self.gone.values().map(|grace| grace.ends)).min()
     }
 
     /// The directory was read through, or cannot be. Only this concludes that something is gone.
@@ -179,7 +183,8 @@ impl Directory {
                 self.root_problem = Some(reason);
                 self.found_at_start = true;
                 self.was_scanned = true;
-                self.grace = None;
+                self.vanished_at = None;
+                self.gone.clear();
                 return;
             }
         };
@@ -205,10 +210,8 @@ impl Directory {
             self.settle_claims(registry, now);
             self.stale.extend(self.known_files());
         }
-        if self.is_grace_over(now) {
-            self.conclude_removals(&scan);
-            self.found_at_start = false;
-        }
+        self.conclude_removals(&scan, now);
+        self.found_at_start &= !self.gone.is_empty();
         self.was_scanned = true;
     }
 
@@ -283,6 +286,7 @@ impl Directory {
         for (key, claim) in &self.claims.owners {
             self.prunes.remove(key);
             self.kept.remove(key);
+            self.gone.remove(key);
             let known = self.objects.contains_key(key);
             let state = self.objects.entry(key.clone()).or_default();
             if let Some(entry) = self.inventory.objects.get_mut(key) {

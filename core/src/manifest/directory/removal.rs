@@ -16,7 +16,7 @@ const KEEPERS_NAMED_MAX: usize = 3;
 
 /// How long nothing more may go before what is gone is taken for gone: tools that stash, sync or save bring files back within it.
 const GRACE: SignedDuration = SignedDuration::from_secs(2);
-/// After how long it is taken for gone although something goes all the time.
+/// After how long each is taken for gone although something goes all the time.
 const GRACE_MAX: SignedDuration = SignedDuration::from_secs(10);
 
 /// The time in which what went may come back.
@@ -27,27 +27,28 @@ pub(super) struct Grace {
 }
 
 impl Grace {
-    pub(super) fn from(now: Timestamp) -> Self {
-        Self { ends: now + GRACE, latest: now + GRACE_MAX }
+    fn from(went: Timestamp) -> Self {
+        Self { ends: went + GRACE, latest: went + GRACE_MAX }
     }
 
     /// Something more went.
-    pub(super) fn renewed(self, now: Timestamp) -> Self {
-        Self { ends: (now + GRACE).min(self.latest), ..self }
+    pub(super) fn renew(&mut self, now: Timestamp) {
+        self.ends = (now + GRACE).min(self.latest);
     }
 }
 
 impl Directory {
-    /// Whether what a scan does not find is to be taken for gone now. What it finds missing that nobody told of has its time too,
-    /// but not at start: what went before has had it.
-    pub(super) fn is_grace_over(&mut self, now: Timestamp) -> bool {
-        let nothing_gone = self.unclaimed().is_empty();
-        let grace = *self.grace.get_or_insert_with(|| Grace::from(now));
-        let is_over = nothing_gone || !self.was_scanned || grace.ends <= now;
-        if is_over {
-            self.grace = None;
+    /// Which of the objects no document speaks for are taken for gone now. Those nobody told of have their time too, but not at
+    /// start: what went before has had it.
+    fn taken_for_gone(&mut self, unclaimed: &[ObjectKey], now: Timestamp) -> Vec<ObjectKey> {
+        let went = self.vanished_at.take().unwrap_or(now);
+        if !self.was_scanned {
+            return unclaimed.to_vec();
         }
-        is_over
+        let known = std::mem::take(&mut self.gone);
+        let grace = |key: &ObjectKey| known.get(key).copied().unwrap_or_else(|| Grace::from(went));
+        self.gone = unclaimed.iter().map(|key| (key.clone(), grace(key))).collect();
+        self.gone.extract_if(.., |_, grace| grace.ends <= now).map(|(key, _)| key).collect()
     }
 
     /// Lets every held deletion happen; the files they came from.
@@ -99,9 +100,15 @@ impl Directory {
         unclaimed.map(|(key, _)| key.clone()).collect()
     }
 
-    pub(super) fn conclude_removals(&mut self, scan: &Scan) {
-        let removed = self.unclaimed();
-        let held = (!removed.is_empty()).then(|| self.removal(&removed, scan).held_because()).flatten();
+    pub(super) fn conclude_removals(&mut self, scan: &Scan, now: Timestamp) {
+        let unclaimed = self.unclaimed();
+        let mut removed = self.taken_for_gone(&unclaimed, now);
+        // What went since is of the same burst, which is held as a whole.
+        let held = (!removed.is_empty()).then(|| self.removal(&unclaimed, scan).held_because()).flatten();
+        if held.is_some() {
+            removed = unclaimed;
+            self.gone.clear();
+        }
         for key in removed {
             match (&held, self.inventory.objects.get_mut(&key)) {
                 (Some(reason), Some(entry)) => {

@@ -65,9 +65,43 @@ fn files_that_go_one_after_the_other_are_one_burst_but_not_without_end() {
 }
 
 #[test]
+fn what_goes_amid_others_has_a_time_of_its_own_and_again_each_time_it_goes() {
+    let mut world = six();
+    world.delete(&["a.yaml"]);
+    for _ in 0..99 {
+        world.directory.vanished(world.now);
+        world.pass(100);
+    }
+    world.delete(&["b.yaml"]);
+    world.pass(1_900);
+    assert_eq!(world.writes, ["delete a"], "the other went a moment before");
+    world.save("b.yaml", &map("b"));
+    world.delete(&["b.yaml"]);
+    for _ in 0..90 {
+        world.directory.vanished(world.now);
+        world.pass(100);
+    }
+    assert_eq!(world.writes, ["delete a"], "it was there again in between");
+    world.wait();
+    assert_eq!(world.writes, ["delete a", "delete b"]);
+}
+
+#[test]
+fn a_burst_of_more_than_ten_seconds_is_judged_and_held_as_a_whole() {
+    let mut world = six();
+    for file in SIX_FILES {
+        world.delete(&[file]);
+        world.pass(1_900);
+    }
+    assert_eq!((world.names().len(), world.phase("a.yaml"), world.phase("f.yaml")), (6, "Gone", "Gone"));
+}
+
+#[test]
 fn a_root_that_comes_back_file_by_file_loses_nothing() {
     let mut world = World::with(&[("a.yaml", &map("a")), ("b.yaml", &map("b"))]);
+    world.directory.vanished(world.now);
     world.directory.scanned(Err("the directory is gone".to_owned()), &world.registry, world.now);
+    world.now += SignedDuration::from_secs(60);
     let b = world.files.remove("b.yaml").unwrap();
     world.scan();
     world.pass(1_000);

@@ -414,9 +414,9 @@ pub(crate) struct Kubeconfig {
 pub(crate) struct Prune {
     #[command(flatten)]
     pub(crate) folder: DataFolder,
-    /// Really remove what is held: without it, it is listed
-    #[arg(long)]
-    pub(crate) confirm: bool,
+    /// Really remove what is held: without it, it is listed. What is kept for other files goes only where its own file is named
+    #[arg(long, value_name = "FILE", num_args = 0..)]
+    pub(crate) confirm: Option<Vec<String>>,
 }
 
 #[derive(Debug, Args)]

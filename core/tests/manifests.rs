@@ -219,7 +219,7 @@ fn a_lost_and_emptied_directory_removes_nothing_until_confirmed() {
     let keeper = world.keeper.as_ref().unwrap();
     let held = keeper.held();
     assert_eq!((held.len(), &*held[0].object, &*held[0].from), (names.len(), "configmaps/default/a", "a.yaml:1"));
-    assert_eq!(keeper.confirm_held().len(), names.len());
+    assert_eq!(keeper.confirm_held(Vec::new()).len(), names.len());
     world.await_that("all are gone", |world| names.iter().all(|name| world.value(name).is_none()));
 }
 

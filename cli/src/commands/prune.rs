@@ -1,4 +1,4 @@
-//! `sampan prune` and `sampan prune --confirm`
+//! `sampan prune` and `sampan prune --confirm [<file>…]`
 
 use std::fmt::Write as _;
 
@@ -15,9 +15,9 @@ const LISTED_MAX: usize = 50;
 
 pub(crate) fn run(arguments: &Prune) -> Result<()> {
     let folder = DataFolder::open(&arguments.folder.data)?;
-    let shown = match arguments.confirm {
-        true => released(&ask(&folder, &Question::Prune)?),
-        false => held(&ask(&folder, &Question::Held)?),
+    let shown = match &arguments.confirm {
+        Some(files) => released(&ask(&folder, &Question::Prune { files: files.clone() })?),
+        None => held(&ask(&folder, &Question::Held)?),
     };
     say::text(shown);
     Ok(())
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &Prune) -> Result<()> {
 fn released(answer: &Value) -> String {
     let files = list(answer, "files");
     if files.is_empty() {
-        return "nothing is held\n".to_owned();
+        return "nothing waits for that: `sampan prune` lists what is held\n".to_owned();
     }
     let mut out = String::new();
     for file in files.iter().filter_map(Value::as_str) {
@@ -49,7 +49,9 @@ fn held(answer: &Value) -> String {
     if items.len() > LISTED_MAX {
         let _ = writeln!(out, "and {} more", items.len() - LISTED_MAX);
     }
-    out.push_str("`sampan prune --confirm` deletes them\n");
+    out.push_str(
+        "`sampan prune --confirm` deletes them; what is kept for other files, where its own file is named after it\n",
+    );
     out
 }
 
@@ -69,13 +71,13 @@ mod tests {
         let shown = held(&json!({ "held": vec![item; 52] }));
         assert_eq!(shown.lines().count(), 52);
         assert!(shown.starts_with("configmaps/default/a  (a.yaml:1): 2 files\n"), "{shown}");
-        assert!(shown.ends_with("and 2 more\n`sampan prune --confirm` deletes them\n"), "{shown}");
+        assert!(shown.contains("and 2 more\n`sampan prune --confirm` deletes them"), "{shown}");
         assert_eq!(held(&json!({ "held": [] })), "nothing is held\n");
     }
 
     #[test]
     fn a_confirmation_tells_the_files() {
         assert_eq!(released(&json!({ "files": ["a.yaml"] })), "a.yaml: its objects are removed\n");
-        assert_eq!(released(&json!({})), "nothing is held\n");
+        assert!(released(&json!({})).starts_with("nothing waits for that"));
     }
 }

@@ -29,8 +29,11 @@ pub(crate) enum Question {
     },
     /// Which removals are held?
     Held,
-    /// Let held removals happen.
-    Prune,
+    /// Let held removals happen; of files that are named, also of what is kept for others.
+    Prune {
+        /// Below the watched folder; none means all that waits for a confirmation.
+        files: Vec<String>,
+    },
     /// End, and leave the pods as they are.
     Stop,
 }

@@ -26,7 +26,7 @@ use sampan_core::access::token::Tokens;
 use sampan_core::entropy::Entropy as _;
 use sampan_core::gateway::{Cluster, Gateway, RoleAuthorizer, standard_admissions};
 use sampan_core::manifest::{self, Keeper};
-use sampan_core::object::Revision;
+use sampan_core::object::{Name, Revision};
 use sampan_core::operator::{Driver, Operators, Shown};
 use sampan_core::replay::replay;
 use sampan_core::resource::Registry;
@@ -309,8 +309,9 @@ impl Asked {
                 let held = lock(&self.keeper).as_ref().map(Keeper::held).unwrap_or_default();
                 Ok(json!({"held": held}))
             }
-            Question::Prune => {
-                let released = lock(&self.keeper).as_ref().map(Keeper::confirm_held).unwrap_or_default();
+            Question::Prune { files } => {
+                let files = files.into_iter().map(Name::from).collect();
+                let released = lock(&self.keeper).as_ref().map(|keeper| keeper.confirm_held(files)).unwrap_or_default();
                 Ok(json!({"files": released}))
             }
             Question::Stop => {

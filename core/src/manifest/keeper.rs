@@ -58,7 +58,8 @@ enum Signal {
     Happened(Happening),
     /// One of the flags of the state is set. One that finds no room is not missed: the thread looks at them anyway.
     Flagged,
-    Confirm(SyncSender<Vec<Name>>),
+    /// Of these files, or of all where none is named.
+    Confirm(Vec<Name>, SyncSender<Vec<Name>>),
     Held(SyncSender<Vec<PlanItem>>),
     Stop,
 }
@@ -90,9 +91,10 @@ impl Keeper {
         self.state.is_settled.load(Ordering::Acquire)
     }
 
-    /// Lets the deletions that wait for a confirmation happen. The files they came from.
-    pub fn confirm_held(&self) -> Vec<Name> {
-        self.ask(Signal::Confirm)
+    /// Lets the deletions that wait for a confirmation happen; of files that are named, also of what is kept for others. The files
+    /// they came from.
+    pub fn confirm_held(&self, files: Vec<Name>) -> Vec<Name> {
+        self.ask(|reply| Signal::Confirm(files, reply))
     }
 
     /// The deletions that wait, and why they do.
@@ -313,9 +315,13 @@ impl Shell {
         match signal {
             Signal::Happened(happening) => self.happened(happening),
             Signal::Flagged => {}
-            Signal::Confirm(reply) => {
+            Signal::Confirm(files, reply) => {
+                let released = match files.as_slice() {
+                    [] => self.directory.confirm_all(),
+                    files => files.iter().flat_map(|file| self.directory.confirm_file(file)).collect(),
+                };
                 // Whoever asked may be gone.
-                let _ = reply.send(self.directory.confirm_all());
+                let _ = reply.send(released);
             }
             Signal::Held(reply) => {
                 let _ = reply.send(plan::held(&self.directory));

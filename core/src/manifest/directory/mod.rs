@@ -271,7 +271,7 @@ impl Directory {
             self.stale.insert(path.into());
         }
         if confirmed {
-            self.confirm(path);
+            self.confirm_file(path);
         }
     }
 

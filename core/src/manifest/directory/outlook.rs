@@ -83,7 +83,7 @@ impl Directory {
         let message = if let Some(reason) = &entry.held {
             format!("{name} is not deleted: {reason}. Run `sampan prune --confirm` to delete, or bring its file back")
         } else if let Some(reason) = self.held_because(key, entry) {
-            format!("{reason}. It goes once they are gone, or by `sampan prune --confirm`")
+            format!("{reason}. It goes once they are gone, or by `sampan prune --confirm {}`", entry.file)
         } else {
             format!("{name} cannot be deleted: {}", self.prunes.get(key)?.problem.as_ref()?)
         };

@@ -51,13 +51,14 @@ impl Directory {
         self.gone.extract_if(.., |_, grace| grace.ends <= now).map(|(key, _)| key).collect()
     }
 
-    /// Lets every held deletion happen; the files they came from.
+    /// Lets every deletion happen that waits for a confirmation; the files they came from. What is kept for other files stays.
     pub fn confirm_all(&mut self) -> Vec<Name> {
-        let files: BTreeSet<Name> = self.held().map(|(_, entry, _)| entry.file.clone()).collect();
-        for file in &files {
-            self.confirm(file);
-        }
-        files.into_iter().collect()
+        self.confirm(|entry| entry.held.is_some())
+    }
+
+    /// Lets what a file held be deleted, were it kept for other files; the file, where there was something.
+    pub fn confirm_file(&mut self, path: &str) -> Vec<Name> {
+        self.confirm(|entry| &*entry.file == path)
     }
 
     /// The objects whose deletion waits, for a confirmation or for other files, and why it does.
@@ -70,14 +71,15 @@ impl Directory {
         entry.held.clone().or_else(|| Some(kept_because(key, self.kept.get(key)?)))
     }
 
-    pub(super) fn confirm(&mut self, path: &str) {
-        let confirmed: Vec<ObjectKey> =
-            self.held().filter(|(_, entry, _)| &*entry.file == path).map(|(key, _, _)| key.clone()).collect();
+    fn confirm(&mut self, is_meant: impl Fn(&Entry) -> bool) -> Vec<Name> {
+        let confirmed = self.held().filter(|(_, entry, _)| is_meant(entry));
+        let confirmed: Vec<ObjectKey> = confirmed.map(|(key, _, _)| key.clone()).collect();
+        let mut files = BTreeSet::new();
         for key in confirmed {
             let mut was_held = false;
             if let Some(entry) = self.inventory.objects.get_mut(&key) {
                 was_held = entry.held.take().is_some();
-                self.stale.insert(entry.file.clone());
+                files.insert(entry.file.clone());
             }
             // Nobody was told yet that files which stay need it: who confirmed a burst meant what had gone.
             if was_held && holds_others(&key) {
@@ -87,7 +89,9 @@ impl Directory {
                 self.prunes.insert(key, Retry::default());
             }
         }
+        self.stale.extend(files.iter().cloned());
         self.release_kept();
+        files.into_iter().collect()
     }
 
     /// Objects in the inventory that no document speaks for, and whose file says so by being gone or by parsing.

@@ -302,7 +302,8 @@ fn a_namespace_is_kept_while_other_files_hold_objects_in_it() {
 fn a_kept_namespace_goes_by_confirmation_or_when_its_objects_move_out_and_stays_when_its_file_returns() {
     let mut world = without_namespace_file();
     assert_eq!(world.directory.held().count(), 1);
-    assert_eq!(world.directory.confirm_all(), ["namespace.yaml".into()]);
+    assert!(world.directory.confirm_all().is_empty(), "what is kept is not meant by whoever names nothing");
+    assert_eq!(world.directory.confirm_file("namespace.yaml"), ["namespace.yaml".into()]);
     world.run();
     assert_eq!(world.writes, ["delete demo"]);
 
@@ -340,6 +341,9 @@ fn confirming_a_burst_does_not_take_a_namespace_that_files_which_stay_hold_objec
         world.problem("namespace.yaml")
     );
     world.directory.confirm_all();
+    world.run();
+    assert!(!world.writes.contains(&"delete demo".to_owned()), "it is kept, whatever else is confirmed");
+    world.directory.confirm_file("namespace.yaml");
     world.run();
     assert_eq!(world.writes.last().map(String::as_str), Some("delete demo"));
 }

@@ -236,6 +236,30 @@ fn a_namespace_whose_file_is_deleted_stays_until_its_objects_are_gone() -> Resul
 }
 
 #[test]
+fn a_namespace_that_is_kept_goes_by_a_confirmation_that_names_its_file() -> Result<()> {
+    const DEMO: &str = "/api/v1/namespaces/demo";
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: demo}\n";
+    let inside = config_map("a", "one").replace("name: a", "name: a\n  namespace: demo");
+    let cluster =
+        Setup::simulated(1).with_manifest("namespace.yaml", namespace).with_manifest("a.yaml", &inside).start()?;
+    eventually("a is there", SOON, || cluster.object(&format!("{DEMO}/configmaps/a")))?;
+    cluster.delete_manifest("namespace.yaml")?;
+    eventually("it is listed", SOON, || {
+        let listed = cluster.sampan(&["prune"])?.stdout;
+        Ok(listed.contains("namespaces/demo is kept").then_some(()))
+    })?;
+    let all = cluster.sampan(&["prune", "--confirm"])?.stdout;
+    ensure!(all.contains("nothing waits for that"), "what is kept was confirmed with all else:\n{all}");
+    ensure!(cluster.object(DEMO)?.is_some_and(|demo| demo.pointer("/metadata/deletionTimestamp").is_none()), "it went");
+    let named = cluster.sampan(&["prune", "--confirm", "namespace.yaml"])?.stdout;
+    ensure!(named.starts_with("namespace.yaml: "), "its file was named, and nothing went:\n{named}");
+    eventually("the namespace goes", SOON, || {
+        let demo = cluster.object(DEMO)?;
+        Ok(demo.is_none_or(|demo| demo.pointer("/metadata/deletionTimestamp").is_some()).then_some(()))
+    })
+}
+
+#[test]
 fn plan_tells_what_would_change_and_changes_nothing() -> Result<()> {
     let cluster = Setup::simulated(1).with_manifest("a.yaml", &config_map("a", "one")).start()?;
     let before = wait_for_value(&cluster, "a", "one")?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures::executor::block_on;
 use jiff::Timestamp;
 use sampan_core::gateway::{
-    Action, Body, Cluster, DeleteOptions, Gateway, Identity, Mutation, NamespaceLifecycle, Options, PatchKind,
+    Action, Body, Cluster, DeleteOptions, Gateway, Identity, Mutation, NamespaceLifecycle, Options, Outcome, PatchKind,
     Subresource, SystemAuthorizer, Target,
 };
 use sampan_core::manifest::{Keeper, MANIFEST_FILES, Planned, object_name, plan};
@@ -64,7 +64,11 @@ impl World {
         std::fs::remove_file(self.root().join(path)).unwrap();
     }
 
-    fn mutate(&self, key: &ObjectKey, action: Action) {
+    fn mutate(&self, key: &ObjectKey, action: Action) -> Outcome {
+        self.mutate_at(key, Subresource::Whole, action)
+    }
+
+    fn mutate_at(&self, key: &ObjectKey, subresource: Subresource, action: Action) -> Outcome {
         let definition = self.cluster.registry().definition(key.resource).unwrap().clone();
         let name = (!matches!(action, Action::Create(_))).then(|| key.name.clone());
         let mutation = Mutation {
@@ -74,12 +78,23 @@ impl World {
                 served: Served { version: definition.versions[0].clone(), definition },
                 namespace: key.namespace.clone(),
                 name,
-                subresource: Subresource::Whole,
+                subresource,
             },
             action,
             options: Options { field_manager: "tester".to_owned(), ..Options::default() },
         };
-        block_on(self.cluster.mutate(mutation)).unwrap();
+        block_on(self.cluster.mutate(mutation)).unwrap()
+    }
+
+    /// What somebody is told who changes a map, and then deletes it.
+    fn warnings_of_drift(&self, name: &str) -> Vec<String> {
+        let drift = Body::Value(json!({ "data": { "key": "drifted" } }));
+        let deletion = Action::Delete(DeleteOptions::default());
+        let done = [Action::Patch(PatchKind::Merge, drift), deletion].map(|action| self.mutate(&map_key(name), action));
+        let told = done.into_iter().flat_map(|outcome| match outcome {
+            Outcome::Object { warnings, .. } | Outcome::Preview { warnings, .. } => warnings,
+        });
+        told.collect()
     }
 
     fn create_namespace(&self, name: &str) {
@@ -231,6 +246,28 @@ fn a_protected_object_stays_when_its_file_goes() {
     world.remove("a.yaml");
     world.await_phase("a.yaml", "none");
     assert!(world.value("a").is_some());
+}
+
+#[test]
+fn who_changes_what_a_file_holds_is_warned_where_it_is_undone() {
+    let world = World::start(&[
+        ("a.yaml", &map("a", "one")),
+        ("b.yaml", &format!("# sampan.dev/drift: warn\n{}", map("b", "one"))),
+        ("c.yaml", &map("c", "one")),
+        ("d.yaml", &map("d", "one")),
+    ]);
+    ["a.yaml", "b.yaml", "c.yaml", "d.yaml"].iter().for_each(|file| world.await_phase(file, "Applied"));
+    let expected = ["the manifest a.yaml:1 says otherwise and is put back", "the manifest a.yaml:1 makes it again"];
+    assert_eq!(world.warnings_of_drift("a"), expected);
+    assert_eq!(world.warnings_of_drift("b"), [""; 0], "the file lets it stand");
+    std::fs::rename(world.root().join("c.yaml"), world.root().join("moved.yaml")).unwrap();
+    world.await_phase("moved.yaml", "Applied");
+    assert!(world.warnings_of_drift("c")[0].contains("moved.yaml:1"), "where it is now, not where it was");
+    let gone = world.folder.path().join("gone");
+    std::fs::rename(world.root(), &gone).unwrap();
+    std::fs::create_dir(world.root()).unwrap();
+    world.await_phase("d.yaml", "Gone");
+    assert_eq!(world.warnings_of_drift("d"), [""; 0], "its file is gone, and only its deletion waits");
 }
 
 #[test]

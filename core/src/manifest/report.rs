@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::inventory::{API_VERSION, Entry, KIND, Record};
 use super::names;
 use super::problem::Problem;
+use super::setting::Drift;
 use crate::object::ObjectKey;
 
 /// The most problems listed of one file.
@@ -28,7 +29,8 @@ pub(super) struct Report<'a> {
     pub(super) path: &'a str,
     pub(super) phase: Phase,
     pub(super) record: &'a Record,
-    pub(super) objects: Vec<(&'a ObjectKey, &'a Entry)>,
+    /// With what happens when somebody changes them: nothing where no document speaks for them any more.
+    pub(super) objects: Vec<(&'a ObjectKey, &'a Entry, Option<Drift>)>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -36,10 +38,10 @@ impl Report<'_> {
     /// The `ManifestFile` object.
     pub(super) fn to_value(&self) -> Value {
         let mut objects: Vec<_> = self.objects.clone();
-        objects.sort_by_key(|(key, entry)| (entry.line, (*key).clone()));
+        objects.sort_by_key(|(key, entry, _)| (entry.line, (*key).clone()));
         let mut status = json!({
             "phase": format!("{:?}", self.phase),
-            "objects": objects.into_iter().map(|(key, entry)| object(key, entry)).collect::<Vec<_>>(),
+            "objects": objects.into_iter().map(|(key, entry, drift)| object(key, entry, drift)).collect::<Vec<_>>(),
             "problems": self.problems.iter().take(PROBLEMS_MAX).map(problem).collect::<Vec<_>>(),
         });
         let recorded = [
@@ -60,7 +62,7 @@ impl Report<'_> {
     }
 }
 
-fn object(key: &ObjectKey, entry: &Entry) -> Value {
+fn object(key: &ObjectKey, entry: &Entry, drift: Option<Drift>) -> Value {
     let mut value = json!({
         "apiVersion": entry.api_version,
         "kind": entry.kind,
@@ -70,6 +72,9 @@ fn object(key: &ObjectKey, entry: &Entry) -> Value {
     });
     if let Some(namespace) = key.namespace.as_deref() {
         set(&mut value, "namespace", Value::from(namespace));
+    }
+    if let Some(drift) = drift {
+        set(&mut value, "drift", Value::from(drift.as_str()));
     }
     value
 }

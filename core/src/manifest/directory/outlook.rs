@@ -15,8 +15,9 @@ use crate::status::Status;
 impl Directory {
     pub(super) fn report(&self, path: &Name, gone: bool) -> Value {
         let (problems, waits) = self.problems(path);
-        let objects: Vec<_> = self.inventory.of_file(path).collect();
-        let held = objects.iter().any(|(_, entry)| entry.held.is_some());
+        let drift = |key| self.claims.owners.get(key).map(|claim| claim.drift);
+        let objects: Vec<_> = self.inventory.of_file(path).map(|(key, entry)| (key, entry, drift(key))).collect();
+        let held = objects.iter().any(|(_, entry, _)| entry.held.is_some());
         // Drift that is only warned of leaves the file applied.
         let only_drift = problems.len() == self.claims.of_file(path).filter(|(key, _)| self.has_drifted(key)).count();
         let phase = if gone && held {

@@ -167,6 +167,23 @@ fn drift_is_repaired_where_the_file_speaks_and_left_where_it_does_not() -> Resul
 }
 
 #[test]
+fn nobody_is_warned_of_what_a_file_lets_stand() -> Result<()> {
+    let lenient = format!("# sampan.dev/drift: ignore\n{}", config_map("a", "one"));
+    let cluster = Setup::simulated(1).with_manifest("a.yaml", &lenient).start()?;
+    wait_for_value(&cluster, "a", "one")?;
+    for command in
+        [vec!["patch", "configmap", "a", "-p", r#"{"data":{"key":"two"}}"#], vec!["delete", "configmap", "a"]]
+    {
+        let told = cluster.try_kubectl(&command, "")?.succeeded()?;
+        ensure!(!told.stderr.contains("Warning"), "the file lets it stand: {told:?}");
+    }
+    while_holding(A_WHILE, || {
+        ensure!(map(&cluster, "a")?.is_none(), "what was deleted is made again");
+        Ok(())
+    })
+}
+
+#[test]
 fn a_lost_or_emptied_directory_prunes_nothing() -> Result<()> {
     let names = ["a", "b", "c", "d", "e", "f"];
     let mut cluster = Setup::simulated(1).start()?;

@@ -250,11 +250,12 @@ fn a_protected_object_stays_when_its_file_goes() {
 
 #[test]
 fn who_changes_what_a_file_holds_is_warned_where_it_is_undone() {
+    let text = |name| format!("{}  other: one\n", map(name, "one"));
     let world = World::start(&[
-        ("a.yaml", &map("a", "one")),
-        ("b.yaml", &format!("# sampan.dev/drift: warn\n{}", map("b", "one"))),
-        ("c.yaml", &map("c", "one")),
-        ("d.yaml", &map("d", "one")),
+        ("a.yaml", &text("a")),
+        ("b.yaml", &format!("# sampan.dev/drift: warn\n{}", text("b"))),
+        ("c.yaml", &text("c")),
+        ("d.yaml", &text("d")),
     ]);
     ["a.yaml", "b.yaml", "c.yaml", "d.yaml"].iter().for_each(|file| world.await_phase(file, "Applied"));
     let expected = ["the manifest a.yaml:1 says otherwise and is put back", "the manifest a.yaml:1 makes it again"];
@@ -268,6 +269,26 @@ fn who_changes_what_a_file_holds_is_warned_where_it_is_undone() {
     std::fs::create_dir(world.root()).unwrap();
     world.await_phase("d.yaml", "Gone");
     assert_eq!(world.warnings_of_drift("d"), [""; 0], "its file is gone, and only its deletion waits");
+}
+
+#[test]
+fn who_tells_a_status_is_not_who_asked_for_the_object() {
+    let world = World::start(&[("n.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: demo}\n")]);
+    world.await_phase("n.yaml", "Applied");
+    let key = ObjectKey::cluster(NAMESPACES, "demo");
+    let patch = |value: Value| Action::Patch(PatchKind::Merge, Body::Value(value));
+    world.mutate_at(
+        &key,
+        Subresource::Status,
+        patch(json!({ "status": { "conditions": [{ "type": "Told", "status": "True" }] } })),
+    );
+    let origins = world.cluster.snapshot().origins(&key).unwrap().clone();
+    let told = Origin::Report { user: "tester".into(), client: "test".into() };
+    let asked = Origin::Manifest { file: "n.yaml".into(), line: 1 };
+    assert_eq!((&*origins.asked, &*origins.changed), (&asked, &told));
+    world.mutate(&key, patch(json!({ "metadata": { "labels": { "a": "b" } } })));
+    let origins = world.cluster.snapshot().origins(&key).unwrap().clone();
+    assert!(matches!(&*origins.asked, Origin::Request { .. }), "{origins:?}");
 }
 
 #[test]

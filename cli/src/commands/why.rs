@@ -91,6 +91,7 @@ fn origin(origin: &Origin) -> String {
     match origin {
         Origin::Manifest { file, line } => format!("the manifest {file}:{line}"),
         Origin::Request { user, client, verb } => format!("{user}, who asked to {verb} with {client}"),
+        Origin::Report { user, client } => format!("{user}, who told its status with {client}"),
         Origin::Decision { operator, object, snapshot } => {
             format!("the {operator} operator, deciding about {object} at revision {snapshot}")
         }

@@ -8,13 +8,13 @@ use serde_json::Value;
 use super::admission::AdmissionRequest;
 use super::asking::Answers;
 use super::metadata::{keep_fields, metadata_mut};
-use super::{Answer, Gateway, Mutation, Prepared, Unprepared, refusal_status};
+use super::{Answer, Gateway, Mutation, Prepared, Subresource, Unprepared, refusal_status};
 use crate::entropy::Entropy;
 use crate::object::{Draft, Object, ObjectKey};
 use crate::resource::{ResourceDefinition, ServedVersion, WriteContext};
 use crate::schema;
 use crate::status::{Status, StatusCause};
-use crate::store::{Change, CommitCondition, Precondition, Put, Snapshot, Write};
+use crate::store::{Change, CommitCondition, Origin, Precondition, Put, Snapshot, Write};
 
 /// What only the server gives, and nobody may take.
 const IDENTITY: [&str; 4] = ["name", "namespace", "uid", "creationTimestamp"];
@@ -173,7 +173,17 @@ impl<'a> Preparation<'a> {
     }
 
     fn prepared(self, changes: Vec<Change>, answer: Answer, creates: bool) -> Prepared {
-        let write = Write { origin: self.mutation.origin.clone(), changes, guard: None, decision: None };
+        let write = Write { origin: self.origin(), changes, guard: None, decision: None };
         Prepared { write, answer, creates, warnings: self.warnings }
+    }
+
+    /// Where the change comes from. Who tells how an object stands wishes for nothing.
+    fn origin(&self) -> Origin {
+        match (&self.mutation.origin, &self.mutation.target.subresource) {
+            (Origin::Request { user, client, .. }, Subresource::Status) => {
+                Origin::Report { user: user.clone(), client: client.clone() }
+            }
+            (origin, _) => origin.clone(),
+        }
     }
 }

@@ -116,6 +116,13 @@ pub enum Origin {
         /// The verb.
         verb: String,
     },
+    /// A client's word on how an object stands, as operators tell it that are no part of the cluster: a write of its status.
+    Report {
+        /// The authenticated user.
+        user: String,
+        /// The user agent.
+        client: String,
+    },
     /// An operator's decision about an object, found under that object's decisions.
     Decision {
         /// The operator.

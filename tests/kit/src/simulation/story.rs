@@ -85,7 +85,7 @@ impl fmt::Display for Line<'_> {
         write!(formatter, "{} {} {verb} by ", event.revision, event.key)?;
         match &*event.origin {
             Origin::Manifest { file, .. } => formatter.write_str(file),
-            Origin::Request { user, .. } => formatter.write_str(user),
+            Origin::Request { user, .. } | Origin::Report { user, .. } => formatter.write_str(user),
             Origin::Decision { operator, snapshot, .. } => write!(formatter, "{operator} at {snapshot}"),
             Origin::Node { name } => formatter.write_str(name),
             Origin::System { purpose } => formatter.write_str(purpose),

@@ -9,6 +9,7 @@ use sampan_core::resource::ResourceDefinition;
 
 use crate::args::Arguments;
 use crate::operators::{Carried, definitions};
+use crate::say::Unheard;
 
 /// Sampan as a binary of one's own, with all its commands.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +64,7 @@ impl Builder {
     pub fn run(self) -> ExitCode {
         match crate::run(Arguments::parse().command, &self.carried) {
             Ok(()) => ExitCode::SUCCESS,
+            Err(error) if error.is::<Unheard>() => Unheard::exit_code(),
             Err(error) => {
                 eprintln!("sampan: {error:#}");
                 ExitCode::FAILURE

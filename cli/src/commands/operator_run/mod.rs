@@ -24,7 +24,7 @@ mod folder;
 mod shown;
 
 use crate::args::RunOperator;
-use crate::say::say;
+use crate::say::{self, say};
 use folder::{Installed, PluginFolder};
 use shown::{Shown, Told};
 
@@ -58,30 +58,37 @@ async fn develop(arguments: &RunOperator) -> Result<()> {
         _ = interrupted.recv() => return bench.remove().await,
         _ = ended.recv() => return bench.remove().await,
     }
-    say!(
-        "{} runs in {}; what is edited in {} takes its place; Ctrl-C removes it",
-        bench.name,
-        bench.server,
-        arguments.folder.display()
-    );
     let mut shown = Shown::default();
-    loop {
-        tokio::select! {
-            Some(line) = feed.next() => shown.tell(&line),
-            Some(plugin) = how.next() => shown.health(&plugin),
-            () = edits.notified() => {
-                tokio::time::sleep(EDITS_GATHER).await;
-                match take_up(&bench, &folder, &installed).await {
-                    Ok(Some(now)) => installed = now,
-                    Ok(None) => {}
-                    Err(error) => say!("not taken up: {error:#}"),
+    let followed = async {
+        say::line(format_args!(
+            "{} runs in {}; what is edited in {} takes its place; Ctrl-C removes it",
+            bench.name,
+            bench.server,
+            arguments.folder.display()
+        ))?;
+        loop {
+            tokio::select! {
+                Some(line) = feed.next() => shown.tell(&line)?,
+                Some(plugin) = how.next() => shown.health(&plugin)?,
+                () = edits.notified() => {
+                    tokio::time::sleep(EDITS_GATHER).await;
+                    match take_up(&bench, &folder, &installed).await {
+                        Ok(Some(now)) => {
+                            say::line(format_args!("edited: {}", now.differs_from(&installed).join(", ")))?;
+                            installed = now;
+                        }
+                        Ok(None) => {}
+                        Err(error) => say::line(format_args!("not taken up: {error:#}"))?,
+                    }
                 }
+                _ = interrupted.recv() => return Ok(()),
+                _ = ended.recv() => return Ok(()),
             }
-            _ = interrupted.recv() => break,
-            _ = ended.recv() => break,
         }
-    }
-    bench.remove().await
+    };
+    let followed = followed.await;
+    bench.remove().await?;
+    followed
 }
 
 /// Installs the folder as it is now, where it is another than before.
@@ -92,7 +99,6 @@ async fn take_up(bench: &Bench, folder: &PluginFolder, before: &Installed) -> Re
     }
     ensure!(now.name == before.name, "it is called {} now: end this and start it again", now.name);
     bench.install(&now).await?;
-    say!("edited: {}", now.differs_from(before).join(", "));
     Ok(Some(now))
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
 use jiff::Timestamp;
 use kube::api::DynamicObject;
 use sampan_core::plugin::Word;
@@ -10,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::words::{commanded, moved, unmet};
-use crate::say::{self, say};
+use crate::say;
 
 /// Below the time of a decision.
 const INDENT: &str = "           ";
@@ -37,21 +38,22 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub(super) fn tell(&mut self, told: &Told) {
-        say::text(text(told, Timestamp::now()));
+    pub(super) fn tell(&mut self, told: &Told) -> Result<()> {
+        say::line(text(told, Timestamp::now()))
     }
 
     /// Shows what is new of the plugin's conditions.
-    pub(super) fn health(&mut self, plugin: &DynamicObject) {
+    pub(super) fn health(&mut self, plugin: &DynamicObject) -> Result<()> {
         let conditions = plugin.data.pointer("/status/conditions").and_then(Value::as_array);
         for condition in conditions.into_iter().flatten() {
             let field = |name: &str| condition.get(name).and_then(Value::as_str).unwrap_or_default();
             let told = format!("{}: {}", field("reason"), field("message"));
             if self.conditions.get(field("type")) != Some(&told) {
-                say!("{} {told}", field("type"));
+                say::line(format_args!("{} {told}", field("type")))?;
                 self.conditions.insert(field("type").to_owned(), told);
             }
         }
+        Ok(())
     }
 }
 
@@ -63,7 +65,7 @@ fn text(told: &Told, now: Timestamp) -> String {
         Told::Missed(count) => vec![format!("(up to {count} decisions or lines are not shown)")],
         Told::Returned => vec!["(the cluster is there again; what was decided meanwhile is not shown)".to_owned()],
     };
-    lines.into_iter().map(|line| line + "\n").collect()
+    lines.join("\n")
 }
 
 fn decided(decision: &Decision, now: Timestamp) -> Vec<String> {
@@ -89,10 +91,10 @@ mod tests {
                 "object": "configmaps/default/a", "revision": 7}], "unmet": [{"guard": "a cup", "detail": "0 of 1"}]}}"#
             ),
             "08:00:01 teas/default/a Cold → Hot: it boils\n           create configmaps/default/a (revision 7)\n           \
-             waiting for: a cup: 0 of 1\n"
+             waiting for: a cup: 0 of 1"
         );
         let said = r#"{"said": {"plugin": "tea", "objects": "teas/default/a", "text": "hm"}}"#;
-        assert_eq!(shown(said), "says, asked about teas/default/a: hm\n");
-        assert_eq!(shown(r#"{"missed": 3}"#), "(up to 3 decisions or lines are not shown)\n");
+        assert_eq!(shown(said), "says, asked about teas/default/a: hm");
+        assert_eq!(shown(r#"{"missed": 3}"#), "(up to 3 decisions or lines are not shown)");
     }
 }

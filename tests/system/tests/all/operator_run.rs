@@ -1,6 +1,7 @@
 //! `sampan operator run`: a plugin is installed as it is in its folder, followed, edited, broken, mended and removed.
 
 use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -116,6 +117,22 @@ fn a_plugin_is_tried_in_a_cluster_and_what_it_decides_is_shown_as_it_is_edited()
 
     desk.interrupt()?;
     desk.shows(&["tea is removed"])?;
+    eventually("the plugin is gone", SOON, || Ok(cluster.object(PLUGIN)?.is_none().then_some(())))
+}
+
+#[test]
+fn a_plugin_is_removed_when_nobody_reads_on() -> Result<()> {
+    let cluster = Setup::simulated(1).start()?;
+    let mut desk = Desk::new()?;
+    let mut running = desk.command(&cluster)?.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut first = String::new();
+    BufReader::new(running.stdout.take().context("it has an output")?).read_line(&mut first)?;
+    desk.running = Some(running);
+    ensure!(first.contains("tea runs in https://"), "{first}");
+    // It finds out when it has something to say.
+    desk.edit("tea.py", "def reconcile", "deaf reconcile")?;
+    let ended = eventually("it ends", SOON, || Ok(desk.running.as_mut().context("it runs")?.try_wait()?))?;
+    ensure!(ended.code() == Some(141), "{ended}");
     eventually("the plugin is gone", SOON, || Ok(cluster.object(PLUGIN)?.is_none().then_some(())))
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
 use serde_json::{Map, Value};
 
 use super::position::{Entry, Position, Spans};
@@ -32,7 +32,7 @@ pub(super) fn documents(text: &str) -> Result<Vec<Node>, Problem> {
     let mut builder = Builder::default();
     let mut found = Vec::new();
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| fault(text, position(*error.marker()), error.info()))?;
+        let (event, span) = event.map_err(|error| fault(text, &error))?;
         if matches!(event, Event::DocumentStart(_)) {
             builder = Builder::default();
         }
@@ -51,23 +51,27 @@ fn position(marker: Marker) -> Position {
 }
 
 /// What the parser found, where it stands. Of a tab it knows only about where: that it ends what began lines before.
-fn fault(text: &str, at: Position, info: &str) -> Problem {
-    let is_of_tab = info.split(|letter: char| !letter.is_alphabetic()).any(|word| ["tab", "tabs"].contains(&word));
-    match is_of_tab.then(|| tab_from(text, at)).flatten() {
+fn fault(text: &str, error: &ScanError) -> Problem {
+    let is_of_tab =
+        error.info().split(|letter: char| !letter.is_alphabetic()).any(|word| ["tab", "tabs"].contains(&word));
+    match is_of_tab.then(|| tab_of(text, error)).flatten() {
         Some(tab) => Problem::new(tab, "a tab cannot indent: use spaces"),
-        None => Problem::new(at, words(info)),
+        None => Problem::new(position(*error.marker()), words(error.info())),
     }
 }
 
-/// The first tab that indents from a place on.
-fn tab_from(text: &str, at: Position) -> Option<Position> {
-    let lines = text.lines().zip(1_u32..).skip_while(|(_, line)| *line < at.line);
-    let mut tabs = lines.filter_map(|(words, line)| {
-        let indent = words.chars().take_while(|letter| letter.is_whitespace());
-        let column = indent.zip(1_u32..).find(|(letter, _)| *letter == '\t')?.1;
-        Some(Position { line, column })
-    });
-    tabs.next()
+/// The tab that indents the line a fault begins with: up to the line before, the parser finds no such fault. Other tabs, in blank lines
+/// or in texts, may stand before it.
+fn tab_of(text: &str, error: &ScanError) -> Option<Position> {
+    let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at + 1).chain([text.len()]).collect();
+    let is_sound = |end: &usize| {
+        let found = text.get(..*end).and_then(|lines| Parser::new_from_str(lines).find_map(Result::err));
+        found.is_none_or(|found| found != *error)
+    };
+    let before = ends.partition_point(is_sound);
+    let indent = text.lines().nth(before)?.chars().take_while(|letter| letter.is_whitespace());
+    let (_, column) = indent.zip(1_u32..).find(|(letter, _)| *letter == '\t')?;
+    Some(Position { line: u32::try_from(before + 1).ok()?, column })
 }
 
 /// The parser's words, less what only its author understands.
@@ -407,6 +411,9 @@ mod tests {
         check("spec:\n  list:\n\t- a\n", 3, 1);
         check("a: \"one\n\ttwo\"\n", 2, 1);
         check("spec:\n\treplicas: 1\n", 2, 1);
+        // Tabs that indent nothing stand before it.
+        check("a: one\n  \ttwo\n\tb: 1\n", 3, 1);
+        check("a: one\n\t\n\tb: 1\n", 3, 1);
     }
 
     #[test]

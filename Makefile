@@ -14,6 +14,8 @@ MANIFESTS ?= manifests
 # A debug build starts a newcomer in half the time of a release build; `make up RELEASE=1` builds the latter.
 MODE      := $(if $(RELEASE),release,debug)
 SAMPAN     = $(TARGET)/$(MODE)/sampan
+# What is built already, in whichever mode.
+BUILT     := $(firstword $(wildcard $(SAMPAN) $(TARGET)/debug/sampan $(TARGET)/release/sampan))
 
 .DEFAULT_GOAL := help
 .PHONY: help up down build check fmt clippy tidy doc test bench conformance upstream docker busybox images database kubectl
@@ -24,8 +26,9 @@ help:
 up: docker build images
 	$(SAMPAN) up --data $(DATA) --manifests $(MANIFESTS)
 
-down: build
-	$(SAMPAN) down --data $(DATA) $(if $(PURGE),--purge)
+# Nobody waits for a build to end pods.
+down: $(if $(BUILT),,build)
+	$(or $(BUILT),$(SAMPAN)) down --data $(DATA) $(if $(PURGE),--purge)
 
 build:
 	cargo build --locked --package sampan $(if $(RELEASE),--release)

@@ -1,9 +1,28 @@
 //! The README's tour, run as it is written.
 
+use std::process::Command;
+
 use anyhow::{Context as _, Result, ensure};
 use sampan_system_tests::console::{commands, walk};
 use sampan_system_tests::source::{source, target};
 use sampan_system_tests::{Setup, run};
+
+#[test]
+fn down_takes_the_binary_that_is_there_and_builds_only_where_there_is_none() -> Result<()> {
+    let project = source()?;
+    let target = tempfile::tempdir()?;
+    let planned = || {
+        let mut make = Command::new("make");
+        make.args(["--dry-run", "down"]).current_dir(&project).env("CARGO_TARGET_DIR", target.path());
+        run(make.env_remove("MAKEFLAGS"), "")?.succeeded()
+    };
+    ensure!(planned()?.stdout.starts_with("cargo build"), "nothing is there: {:?}", planned()?);
+    let binary = target.path().join("release/sampan");
+    std::fs::create_dir_all(target.path().join("release"))?;
+    std::fs::write(&binary, "")?;
+    ensure!(planned()?.stdout.starts_with(&format!("{} down", binary.display())), "{:?}", planned()?);
+    Ok(())
+}
 
 #[test]
 fn every_command_of_the_tour_works_as_written() -> Result<()> {

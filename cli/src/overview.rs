@@ -12,6 +12,9 @@ pub(crate) struct Overview {
     pub(crate) revision: u64,
     /// The nodes, by name.
     pub(crate) nodes: Vec<NodeState>,
+    /// Why the store takes no writes.
+    #[serde(default)]
+    pub(crate) store_problem: Option<String>,
     /// Why the directory of manifests cannot be read.
     pub(crate) directory_problem: Option<String>,
     /// The manifest files, by path.

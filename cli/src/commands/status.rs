@@ -30,6 +30,9 @@ fn text(overview: &Overview) -> String {
         let ready = if node.ready { "ready" } else { "not ready" };
         let _ = writeln!(out, "node       {} {ready}", node.name);
     }
+    if let Some(problem) = &overview.store_problem {
+        let _ = writeln!(out, "store      {problem}");
+    }
     if let Some(problem) = &overview.directory_problem {
         let _ = writeln!(out, "directory  {problem}");
     }
@@ -78,12 +81,14 @@ mod tests {
             server: "https://127.0.0.1:6443".to_owned(),
             revision: 9,
             nodes: vec![NodeState { name: "here".to_owned(), ready: true }],
+            store_problem: Some("the store takes no writes: it is full".to_owned()),
             files: vec![file],
             ..Overview::default()
         };
         assert_eq!(
             text(&overview),
             "cluster    https://127.0.0.1:6443 at revision 9\nnode       here ready\n\
+             store      the store takes no writes: it is full\n\
              manifest   a.yaml invalid, 1 object\n           a.yaml:5:1: expected `]`\n             4 | name: [a\n             5 | data:\n"
         );
     }

@@ -280,6 +280,7 @@ struct Asked {
 impl Asked {
     fn overview(&self) -> crate::overview::Overview {
         let mut overview = overview::look(&self.cluster.snapshot(), &self.url, &self.shown);
+        overview.store_problem = self.cluster.store().problem();
         overview.directory_problem = lock(&self.keeper).as_ref().and_then(Keeper::root_problem);
         overview
     }

@@ -22,6 +22,7 @@ pub(super) fn look(snapshot: &Snapshot, server: &str, operators: &Shown) -> Over
         server: server.to_owned(),
         revision: snapshot.revision().0,
         nodes: values(NODES).map(|node| node_state(&node)).collect(),
+        store_problem: None,
         directory_problem: None,
         files,
         workloads: WORKLOADS.into_iter().flat_map(|kind| workloads(snapshot, kind)).collect(),

@@ -195,6 +195,7 @@ impl<B: Backend> Sequencer<B> {
             Err(reason) => {
                 self.head = self.snapshot().head().clone();
                 self.counters.forget();
+                tracing::error!("the store takes no writes any more: {reason}");
                 let _ = self.shared.halted.set(reason);
                 self.refuse_all(answers)
             }

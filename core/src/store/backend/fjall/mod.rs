@@ -10,6 +10,7 @@ mod mark;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,7 +45,7 @@ pub struct FjallBackend {
     dropped: Revision,
     syncs: u64,
     /// Held as long as the store is open.
-    _lock: File,
+    lock: File,
 }
 
 #[derive(Clone)]
@@ -69,7 +70,14 @@ impl FjallBackend {
         journal::inspect(&path, mark.revision())?;
         let floor = Arc::new(AtomicU64::new(0));
         let tables = Tables::open(&path, floor.clone())?;
-        Ok(Self { tables, mark, floor, dropped: Revision(0), syncs: 0, _lock: lock })
+        Ok(Self { tables, mark, floor, dropped: Revision(0), syncs: 0, lock })
+    }
+
+    /// Whether the files are still in the directory. Files that were deleted take all that is written, and end with the process.
+    fn check_directory(&self) -> Result<(), BackendError> {
+        let is_deleted = self.lock.metadata().is_ok_and(|lock| lock.nlink() == 0);
+        let advice = "its files were deleted while it runs: what is written is lost when it ends";
+        if is_deleted { Err(failed("write a group", &advice)) } else { Ok(()) }
     }
 }
 
@@ -152,6 +160,8 @@ impl Backend for FjallBackend {
     fn append(&mut self, group: Group) -> Result<(), BackendError> {
         let syncs = u64::from(group.has_changes);
         if let Some(mark) = group.acknowledged {
+            // As often as the mark moves: with every group it would be a call of the system more.
+            self.check_directory()?;
             self.mark.begin(mark);
         }
         let written = self.tables.write(group).map_err(|error| match error {

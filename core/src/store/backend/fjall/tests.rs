@@ -78,6 +78,20 @@ fn what_was_acknowledged_is_there_after_a_restart() {
 }
 
 #[test]
+fn a_store_whose_files_are_deleted_as_it_runs_says_so_and_takes_no_writes() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("store");
+    let mut sequencer = open(&directory).unwrap();
+    sequencer.submit(create(config_map(&name(0), "value")), Ticket(0));
+    assert!(sequencer.commit_group(at(0)).iter().all(|(_, answer)| answer.is_ok()));
+    fs::remove_dir_all(&directory).unwrap();
+    sequencer.submit(create(config_map(&name(1), "value")), Ticket(1));
+    let refused = sequencer.commit_group(at(10)).pop().unwrap().1.unwrap_err().to_string();
+    assert!(refused.contains("its files were deleted while it runs"), "{refused}");
+    assert!(sequencer.reader().halted().is_some() && count(&sequencer.snapshot()) == 1, "reads go on");
+}
+
+#[test]
 fn a_second_process_is_told_that_one_is_running() {
     let directory = tempfile::tempdir().unwrap();
     let running = open(directory.path()).unwrap();

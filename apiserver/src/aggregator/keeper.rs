@@ -98,7 +98,8 @@ async fn tell(state: &State, service: &ApiService, verdict: &Verdict) {
     let writer = SystemWriter::new(&state.cluster, "whether another server of the API answers")
         .acting_as("system:kube-aggregator", "kube-aggregator");
     let key = ObjectKey::cluster(API_SERVICES, &service.name);
-    let patch = Action::Patch(PatchKind::Merge, Body::Value(json!({"status": {"conditions": [condition]}})));
+    // What others say of it stays: conditions are merged by their types.
+    let patch = Action::Patch(PatchKind::Strategic, Body::Value(json!({"status": {"conditions": [condition]}})));
     if let Err(status) = writer.write(&key, Subresource::Status, patch).await {
         tracing::warn!(apiservice = service.name, %status, "failed to tell whether another server of the API answers");
     }

@@ -131,9 +131,9 @@ async fn register(admin: &mut Client, spec: Value) {
 async fn told(admin: &mut Client, reason: &str) -> Value {
     for _ in 0..100 {
         let found = admin.get(&format!("{API_SERVICES}/v1.tea.io")).await.value();
-        let condition = found["status"]["conditions"][0].clone();
-        if condition["reason"] == reason {
-            return condition;
+        let mut conditions = found["status"]["conditions"].as_array().into_iter().flatten();
+        if let Some(condition) = conditions.find(|it| it["type"] == "Available" && it["reason"] == reason) {
+            return condition.clone();
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -253,9 +253,13 @@ async fn one_that_does_not_answer_is_told_of_and_not_asked() {
     let refused = admin.get("/apis/tea.io/v1/cups").await;
     assert_eq!((refused.code, refused.text.as_str()), (503, "service unavailable\n"));
 
+    let tasted = json!({"status": {"conditions": [{"type": "Tasted", "status": "True"}]}});
+    admin.patch(&format!("{API_SERVICES}/v1.tea.io/status"), "strategic-merge-patch+json", tasted).await;
     let patch = json!({"spec": {"caBundle": null, "insecureSkipTLSVerify": true}});
     admin.patch(&format!("{API_SERVICES}/v1.tea.io"), "merge-patch+json", patch).await;
     told(&mut admin, "Passed").await;
+    let told_by_all = admin.get(&format!("{API_SERVICES}/v1.tea.io")).await.value()["status"]["conditions"].clone();
+    assert!(told_by_all.as_array().unwrap().iter().any(|it| it["type"] == "Tasted"), "{told_by_all}");
     assert_eq!(admin.get("/apis/tea.io/v1/cups").await.code, 200);
 
     admin.delete(&format!("{SERVICES}/tea")).await;

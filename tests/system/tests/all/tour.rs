@@ -13,7 +13,10 @@ fn down_takes_the_binary_that_is_there_and_builds_only_where_there_is_none() -> 
     let target = tempfile::tempdir()?;
     let planned = || {
         let mut make = Command::new("make");
-        make.args(["--dry-run", "down"]).current_dir(&project).env("CARGO_TARGET_DIR", target.path());
+        // Below `make test` it would name its directory first.
+        make.args(["--no-print-directory", "--dry-run", "down"])
+            .current_dir(&project)
+            .env("CARGO_TARGET_DIR", target.path());
         run(make.env_remove("MAKEFLAGS"), "")?.succeeded()
     };
     ensure!(planned()?.stdout.starts_with("cargo build"), "nothing is there: {:?}", planned()?);

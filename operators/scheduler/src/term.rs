@@ -10,6 +10,9 @@ use sampan_core::object::{Name, Object};
 use sampan_core::resource::{NAMESPACES, PODS};
 use sampan_core::store::{IndexKey, PLACE, ReadKey, Snapshot};
 
+/// How much a pod that had to be near others would rather have them near it, as in Kubernetes (`hardPodAffinityWeight`).
+const HAD_TO_BE_NEAR: i64 = 1;
+
 /// Which pods are meant.
 #[derive(Debug, Clone)]
 pub(crate) struct Meant {
@@ -143,12 +146,7 @@ impl Term {
         };
         liked.into_iter().flatten().map(weighed(1)).chain(disliked.into_iter().flatten().map(weighed(-1))).collect()
     }
-}
 
-/// How much a pod that had to be near others would rather have them near it, as in Kubernetes (`hardPodAffinityWeight`).
-const HAD_TO_BE_NEAR: i64 = 1;
-
-impl Term {
     /// Those a pod that stands somewhere would rather have near it, with how much.
     pub(crate) fn leaning(pod: &Pod) -> Vec<(i64, Self)> {
         let sought = Self::sought(pod).into_iter().map(|term| (HAD_TO_BE_NEAR, term));

@@ -161,8 +161,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::pod::resize::Bounds;
-    use crate::pod::{ContainerRecord, Exit};
+    use crate::pod::{ContainerRecord, Exit, situation};
 
     /// A pod of which the runtime holds nothing, and what was told of its container.
     fn pod(state: Value, last_state: Value) -> Situation {
@@ -200,29 +199,18 @@ mod tests {
         check(ended("a"), json!({}), true, Err("previous terminated container \"app\" in pod \"job\" not found"));
     }
 
-    /// A run as Docker shows it.
+    /// A run in that state.
     fn run(attempt: u32, state: RunState) -> ContainerRecord {
-        ContainerRecord {
-            id: format!("run {attempt}"),
-            name: "app".to_owned(),
-            attempt,
-            sandbox_attempt: 0,
-            backoff_seconds: 0,
-            image: String::new(),
-            image_id: String::new(),
-            bounds: Bounds::default(),
-            started_at: (state != RunState::Created).then_some(Timestamp::UNIX_EPOCH),
-            state,
-        }
+        let started_at = (state != RunState::Created).then_some(Timestamp::UNIX_EPOCH);
+        ContainerRecord { started_at, state, ..situation::tests::run(attempt) }
     }
 
     #[test]
     fn the_log_of_a_container_that_is_about_to_run_again_is_that_of_the_run_before() {
         let crashed = || RunState::Exited(Exit::of(1, Timestamp::UNIX_EPOCH));
         let waiting = json!({"waiting": {"reason": "ContainerCreating"}});
-        for told in [pod(ended("run 0"), json!({})), pod(waiting, ended("run 0"))] {
-            for (next, expect, before) in [(RunState::Created, "run 0", "run 0"), (RunState::Running, "run 1", "run 0")]
-            {
+        for told in [pod(ended("0"), json!({})), pod(waiting, ended("0"))] {
+            for (next, expect, before) in [(RunState::Created, "0", "0"), (RunState::Running, "1", "0")] {
                 let mut pod = told.clone();
                 pod.observe(run(0, crashed()));
                 pod.observe(run(1, next));

@@ -432,7 +432,7 @@ pub struct Scene<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use serde_json::json;
 
     use super::*;
@@ -449,7 +449,8 @@ mod tests {
         Situation::new(Arc::new(serde_json::from_value(pod).unwrap()))
     }
 
-    fn run(attempt: u32) -> ContainerRecord {
+    /// A run as it is observed: its id is its attempt's number.
+    pub(crate) fn run(attempt: u32) -> ContainerRecord {
         ContainerRecord {
             id: attempt.to_string(),
             name: "app".to_owned(),
